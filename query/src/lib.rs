@@ -1,1 +1,2 @@
 //! trodden-query
+pub mod behavior;

@@ -1,0 +1,22 @@
+//! FUNNEL: how far users come along a chain of steps.
+//!
+//! ```text
+//! conditions (masks)  ->  FunnelKernel  ->  chains  ->  FunnelPartial (merge, merge, …)  ->  StepRow
+//!                         per user                      per group of `by` values and bucket
+//! ```
+//!
+//! `docs/semantics/funnel.md` gives every rule with an example.
+
+mod fast;
+mod kernel;
+mod matches;
+mod partial;
+mod spec;
+
+pub use crate::behavior::bucket::Bucket;
+pub use kernel::FunnelKernel;
+pub use matches::{Chain, DropReason, Matches, UserInput};
+pub use partial::{FunnelPartial, GroupPartial, StepRow};
+pub use spec::{
+    ANY_ORDER_STEP_WITHIN_STEPS_MAX, Attribution, Count, EXCLUDES_MAX, Exclude, FunnelSpec, Order, STEPS_MAX, Ties,
+};

@@ -1,0 +1,8 @@
+//! Behaviour operators: arguments, a kernel over one user's events in time order, a mergeable partial, a final table.
+//!
+//! Nothing here reads a table, knows SQL or blocks. A kernel sees slices, a partial sees what kernels found, and the
+//! plan around them decides where the slices come from. A new operator is a folder beside `funnel`.
+
+pub mod bucket;
+pub mod quantile;
+pub mod funnel;
