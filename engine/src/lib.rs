@@ -6,3 +6,6 @@ pub mod error;
 pub mod types;
 pub mod predicate;
 pub mod rows;
+pub mod storage;
+pub mod index;
+pub mod segment;
