@@ -1,1 +1,8 @@
-//! trodden-proto
+//! The wire types of trodden, generated from the files under `proto/`. Nothing else is in this crate: checking, batching
+//! and converting are the business of those who use it.
+
+/// Version 1 of the wire types.
+pub mod v1 {
+    #![expect(missing_docs, reason = "generated: the accessors of oneof fields have no comment of their own")]
+    include!(concat!(env!("OUT_DIR"), "/trodden.v1.rs"));
+}
