@@ -4,5 +4,5 @@
 //! plan around them decides where the slices come from. A new operator is a folder beside `funnel`.
 
 pub mod bucket;
-pub mod quantile;
 pub mod funnel;
+pub mod quantile;

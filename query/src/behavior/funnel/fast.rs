@@ -8,6 +8,7 @@
 //! entry can do it: whatever it completes, it completes at T or later, and T is out of its reach. From the entry on,
 //! the earliest event for each next step is right, since it leaves the most choice to those after it.
 
+use super::rules::UNLIMITED_US;
 use super::spec::Ties;
 
 /// No chain has got to this step. Below every timestamp that a table stores.
@@ -23,7 +24,7 @@ pub(super) enum Forward {
 }
 
 /// The longest level of a plain funnel over `steps` steps.
-pub(super) fn forward(ts: &[i64], masks: &[u64], steps: usize, within_us: Option<i64>, ties: Ties) -> Forward {
+pub(super) fn forward(ts: &[i64], masks: &[u64], steps: usize, within_us: i64, ties: Ties) -> Forward {
     let present = masks.iter().fold(0, |all, mask| all | mask);
     // A step that no event satisfies ends every chain before it.
     let level_max = (present.trailing_ones() as usize).min(steps);
@@ -35,7 +36,7 @@ pub(super) fn forward(ts: &[i64], masks: &[u64], steps: usize, within_us: Option
     }
     // Events before the entry can matter only if they share its time.
     let begin = ts[..entry].iter().rposition(|&at| at < ts[entry]).map_or(0, |before| before + 1);
-    let mut pass = Pass { deadlines: [NO_DEADLINE; 65], within_us: within_us.unwrap_or(i64::MAX), level: 0, at: 0 };
+    let mut pass = Pass { deadlines: [NO_DEADLINE; 65], within_us, level: 0, at: 0 };
     let wanted = if level_max == 64 { u64::MAX } else { (1 << level_max) - 1 };
     match ties {
         Ties::Arrival => pass.run_by_arrival(&ts[begin..], &masks[begin..], wanted, level_max),
@@ -136,13 +137,13 @@ pub(super) fn choose(
     ts: &[i64],
     masks: &[u64],
     (level, completed_at): (usize, i64),
-    within_us: Option<i64>,
+    within_us: i64,
     ties: Ties,
     mut push: impl FnMut(u32),
 ) {
     let from = match within_us {
-        Some(within_us) => ts.partition_point(|&at| at < completed_at.saturating_sub(within_us)),
-        None => 0,
+        UNLIMITED_US => 0,
+        _ => ts.partition_point(|&at| at < completed_at.saturating_sub(within_us)),
     };
     let mut event = from + masks[from..].iter().take_while(|&mask| mask & 1 == 0).count();
     push(event as u32);

@@ -7,11 +7,20 @@
 //!
 //! `docs/semantics/funnel.md` gives every rule with an example.
 
+mod any_order;
+mod attempts;
+mod basis;
+mod exact;
 mod fast;
 mod kernel;
 mod matches;
+mod matching;
+mod ordered;
 mod partial;
+mod rules;
 mod spec;
+mod stops;
+mod timeline;
 
 pub use crate::behavior::bucket::Bucket;
 pub use kernel::FunnelKernel;

@@ -1,0 +1,8 @@
+//! The behaviour operators against naive models that are written from the definitions alone.
+
+mod case;
+mod funnel_big;
+mod funnel_model;
+mod funnel_partial;
+mod funnel_traps;
+mod funnel_vs_model;
