@@ -21,7 +21,7 @@ build: setup
 	cargo build --release --locked --bin trodden
 
 data: setup
-	@scripts/fetch-data
+	@scripts/fetch-data || [ $$? = 3 ]
 
 demo: build data
 	@scripts/demo

@@ -59,7 +59,7 @@ def users_sql(funnel, table="ev"):
     best = ", ".join(f"t{i} NULLS FIRST, r{i} NULLS FIRST" for i in range(1, width + 1))
     times = "[" + ", ".join(f"t{i}" for i in range(1, width + 1)) + "]"
     return (f"WITH {', '.join(ctes)}, ranked AS (SELECT *, row_number() OVER (PARTITION BY user_id ORDER BY level DESC, {best}) "
-            f"AS place FROM ({union})) SELECT user_id, level, list_slice({times}, 1, level) AS times, by FROM ranked "
+            f"AS place FROM ({union})) SELECT user_id, level, list_slice({times}, 1, level) AS times, part FROM ranked "
             "WHERE place = 1 ORDER BY user_id")
 
 
@@ -70,7 +70,7 @@ def columns(funnel, k):
         parts.append(f"e{i}.t AS t{i}, e{i}.r AS r{i}" if i <= k else f"NULL::BIGINT AS t{i}, NULL::BIGINT AS r{i}")
     at = {"first": 1, "last": k}.get(funnel.attribution, funnel.attribution)
     value = f"e{at}.{funnel.by}" if funnel.by and at <= k else "NULL"
-    return ", ".join(parts) + f", {value} AS by"
+    return ", ".join(parts) + f", {value} AS part"
 
 
 def joins(funnel, k):
@@ -113,12 +113,12 @@ def between(funnel, left, right):
 
 def steps_sql(funnel, table="ev"):
     """Per step (and value of `by`): users, medians and 90th percentiles in seconds, as emit => 'steps' gives them."""
-    group = "by, " if funnel.by else ""
+    group = "part, " if funnel.by else ""
     rows = " UNION ALL ".join(
         f"SELECT {group}{k} AS step, count(*) FILTER (level >= {k}) AS users, "
         + (f"quantile_cont((times[{k}] - times[{k - 1}]) / 1e6, 0.5) FILTER (level >= {k}) AS median, "
            f"quantile_cont((times[{k}] - times[{k - 1}]) / 1e6, 0.9) FILTER (level >= {k}) AS p90, "
            f"quantile_cont((times[{k}] - times[1]) / 1e6, 0.5) FILTER (level >= {k}) AS total "
            if k > 1 else "NULL AS median, NULL AS p90, NULL AS total ")
-        + f"FROM users {'GROUP BY by' if funnel.by else ''}" for k in range(1, len(funnel.steps) + 1))
+        + f"FROM users {'GROUP BY part' if funnel.by else ''}" for k in range(1, len(funnel.steps) + 1))
     return f"WITH users AS MATERIALIZED ({users_sql(funnel, table)}) SELECT * FROM ({rows}) ORDER BY ALL"

@@ -1,0 +1,55 @@
+"""The benchmark's own questions: every answer of its F1 to F3 must be ours as well, on generated events.
+
+1 million events; EVENTS=1e7 asks for ten. Only where the benchmark stands beside the checkout.
+"""
+import collections
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from conftest import shared
+from trodden import Database
+
+EVENTS = os.environ.get("EVENTS", "1e6")
+VIEW, CART, BUY = (f"event = '{name}'" for name in ("product_view", "add_to_cart", "purchase"))
+QUERIES = {
+    "F1": f"FUNNEL(ev, STEPS(a => {VIEW}, b => {CART}, c => {BUY}), within => INTERVAL '1' DAY",
+    "F2": f"FUNNEL(ev, STEPS(a => 'app_open', b => {VIEW} AND price > 10, c => {CART}, d => 'checkout', e => {BUY}), "
+          "within => INTERVAL '7' DAY, by => country",
+    "F3": "FUNNEL((SELECT * FROM ev WHERE country = 'C20'), STEPS(a => 'signup', b => 'coupon_apply', c => 'purchase'), "
+          "within => INTERVAL '30' DAY",
+}
+
+
+@pytest.fixture(scope="module")
+def answers(tmp_path_factory):
+    """What ClickHouse and DuckDB say. A process of its own: ClickHouse allows one session a process."""
+    generate, peers = shared("bench/generate.py"), shared("bench/peers.py")
+    folder = tmp_path_factory.mktemp("peers")
+    subprocess.run([sys.executable, generate, EVENTS, folder / "data"], check=True)
+    done = subprocess.run([sys.executable, peers, folder / "data", folder / "db", "--runs", "1", "--queries", "F1,F2,F3",
+                           "--answers", folder / "answers.json"], check=True, capture_output=True, text=True)
+    assert "DIFFERENT" not in done.stdout, done.stdout
+    database = Database(folder / "trodden")
+    database.load("ev", *sorted((folder / "data").glob("*.parquet")))
+    return json.loads((folder / "answers.json").read_text()), database
+
+
+@pytest.mark.parametrize("name", QUERIES)
+def test_answers(answers, name):
+    expected, database = answers
+    expected = {tuple(row[:-1]): row[-1] for row in expected[name]}
+    part = ["country"] if name == "F2" else []
+    columns = ", ".join([*part, "level"])
+    users = database.sql(f"SELECT {columns}, count(*) AS n FROM {QUERIES[name]}, emit => 'users') GROUP BY {columns}")
+    assert {tuple(row[key] for key in [*part, "level"]): row["n"] for row in users} == expected
+
+    reached = collections.Counter()
+    for key, count in expected.items():
+        for step in range(1, key[-1] + 1):
+            reached[(*key[:-1], step)] += count
+    steps = {tuple(row[key] for key in [*part, "step"]): row["users"] for row in database.sql(f"SELECT * FROM {QUERIES[name]})")}
+    assert {key: count for key, count in steps.items() if count} == dict(reached)
