@@ -86,7 +86,7 @@ impl EventBatchBuilder {
 /// Reads a batch from bytes and checks it as strictly as it was checked when it was built, with the default limits.
 ///
 /// # Errors
-/// [`Error::Malformed`] if the bytes are no batch, else what is wrong with which event. Never panics, whatever the bytes.
+/// [`Error::Malformed`] if the bytes are no batch, else what is wrong with which event. Never panics.
 pub fn decode(bytes: &[u8]) -> Result<wire::EventBatch, Error> {
     let limits = Limits::default();
     let batch = wire::EventBatch::decode(bytes).map_err(|error| Error::Malformed(error.to_string()))?;

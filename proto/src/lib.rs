@@ -1,5 +1,5 @@
-//! The wire types of trodden, generated from the files under `proto/`. Nothing else is in this crate: checking, batching
-//! and converting are the business of those who use it.
+//! The wire types of trodden, generated from the files under `proto/`. Nothing else is in this crate: checking,
+//! batching and converting are the business of those who use it.
 
 /// Version 1 of the wire types.
 pub mod v1 {
