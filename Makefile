@@ -17,8 +17,10 @@ help:
 setup:
 	@scripts/setup
 
+# The whole workspace with its examples: cargo then chooses the same features for every dependency as for the tests. With
+# `--bin trodden` alone it would choose others, and compile DataFusion a second time for the tests.
 build: setup
-	cargo build --release --locked --bin trodden
+	cargo build --release --locked --workspace --bins --examples
 
 data: setup
 	@scripts/fetch-data || [ $$? = 3 ]
