@@ -1,1 +1,13 @@
-//! Indexes inside a segment: bitmaps of users per event name, per event name and calendar day, and per value.
+//! Indexes inside a segment: bitmaps of users per event name, per event name and calendar day, and per value of
+//! columns with few values. The segment's writer feeds them block by block, its reader loads a bitmap at first use.
+
+mod build;
+mod day;
+mod directory;
+mod list;
+
+pub use day::DayClock;
+
+pub(crate) use build::{BlockRows, IndexBuilder, IndexedColumn};
+pub(crate) use directory::{Directory, ListKey};
+pub(crate) use list::decode as decode_bitmap;

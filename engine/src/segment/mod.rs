@@ -1,8 +1,33 @@
 //! Segments: immutable, columnar, sorted by (ordinal, ts, arrival), with their indexes inside. `docs/FORMAT.md` has
-//! the bytes.
+//! the bytes. Modules in the order in which data flows: rows in, bytes, rows out.
 
+mod bits;
+mod block;
+mod buffer;
+mod builder;
+mod column;
+mod dictionary;
+mod footer;
+mod format;
+mod ints;
 mod meta;
-mod skeleton;
+mod packing;
+mod reader;
+#[cfg(test)]
+mod tests;
+mod text;
+mod users;
+mod validity;
+mod verify;
+mod widen;
+pub(crate) mod wire;
 
+pub use block::Block;
+pub use builder::{BlockLimits, SegmentBuilder};
+pub use column::{ColumnBlock, DoubleColumn, IntColumn};
+pub use ints::PackedInts;
 pub use meta::{BlockMeta, BlockUsers, ColumnStats, SegmentMeta, SegmentSpec};
-pub use skeleton::*;
+pub use reader::Segment;
+pub use text::{PlainTexts, TextBlock, TextCodes};
+pub use validity::{ValidRows, Validity};
+pub use widen::widen;

@@ -1,0 +1,125 @@
+//! Where each bitmap of a segment lies.
+
+use crate::error::{Error, Result};
+use crate::segment::wire::u32_at;
+use std::cmp::Ordering;
+
+/// Bytes of an entry: list, code, day, offset, length, CRC32C, 4 bytes each.
+pub(crate) const ENTRY_BYTES: usize = 24;
+const OFFSET_AT: usize = 12;
+const LENGTH_AT: usize = 16;
+const CRC_AT: usize = 20;
+
+/// Which bitmap of a segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct ListKey {
+    list: u32,
+    code: u32,
+    day: i32,
+}
+
+impl ListKey {
+    /// All users.
+    pub(crate) const USERS: Self = Self { list: 0, code: 0, day: 0 };
+
+    /// Users with an event of this name.
+    pub(crate) fn event(code: u32) -> Self {
+        Self { list: 1, code, day: 0 }
+    }
+
+    /// Users with an event of this name on this day.
+    pub(crate) fn event_day(code: u32, day: i32) -> Self {
+        Self { list: 2, code, day }
+    }
+
+    /// Users with this value in a property.
+    pub(crate) fn value(column: usize, code: u32) -> Self {
+        Self { list: 3 + 2 * column as u32, code, day: 0 }
+    }
+
+    /// Users without a NULL in a property.
+    pub(crate) fn never_null(column: usize) -> Self {
+        Self { list: 4 + 2 * column as u32, code: 0, day: 0 }
+    }
+
+    /// The day of a bitmap per event name and day.
+    pub(crate) fn day(&self) -> i32 {
+        self.day
+    }
+}
+
+/// Where a bitmap lies in the index section.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) offset: u32,
+    pub(crate) length: u32,
+    pub(crate) crc: u32,
+}
+
+impl Place {
+    pub(crate) fn write(self, key: ListKey, out: &mut Vec<u8>) {
+        out.extend_from_slice(&key.list.to_le_bytes());
+        out.extend_from_slice(&key.code.to_le_bytes());
+        out.extend_from_slice(&key.day.to_le_bytes());
+        for number in [self.offset, self.length, self.crc] {
+            out.extend_from_slice(&number.to_le_bytes());
+        }
+    }
+}
+
+/// The directory of bitmaps as it lies on disk, in order of keys.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Directory<'a> {
+    bytes: &'a [u8],
+}
+
+impl<'a> Directory<'a> {
+    pub(crate) fn new(bytes: &'a [u8]) -> Result<Self> {
+        match bytes.len() % ENTRY_BYTES {
+            0 => Ok(Self { bytes }),
+            _ => Err(Error::corrupt("a directory of bitmaps that ends inside an entry")),
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.bytes.len() / ENTRY_BYTES
+    }
+
+    pub(crate) fn key(&self, index: usize) -> ListKey {
+        let at = index * ENTRY_BYTES;
+        let number = |place| u32_at(self.bytes, at + place);
+        ListKey { list: number(0), code: number(4), day: number(8) as i32 }
+    }
+
+    pub(crate) fn place(&self, index: usize) -> Place {
+        let at = index * ENTRY_BYTES;
+        let number = |place| u32_at(self.bytes, at + place);
+        Place { offset: number(OFFSET_AT), length: number(LENGTH_AT), crc: number(CRC_AT) }
+    }
+
+    /// The first entry whose key is not below `key`.
+    pub(crate) fn lower_bound(&self, key: ListKey) -> usize {
+        let (mut low, mut high) = (0, self.len());
+        while low < high {
+            let middle = low.midpoint(high);
+            match self.key(middle).cmp(&key) {
+                Ordering::Less => low = middle + 1,
+                _ => high = middle,
+            }
+        }
+        low
+    }
+
+    pub(crate) fn find(&self, key: ListKey) -> Option<usize> {
+        let index = self.lower_bound(key);
+        (index < self.len() && self.key(index) == key).then_some(index)
+    }
+
+    /// The entries for the days of an event name.
+    pub(crate) fn event_days(&self, code: u32) -> impl Iterator<Item = ListKey> + use<'a> {
+        let directory = *self;
+        (self.lower_bound(ListKey::event_day(code, i32::MIN))..self.len())
+            .map(move |index| directory.key(index))
+            .take_while(move |key| *key == ListKey::event_day(code, key.day))
+    }
+}

@@ -1,0 +1,108 @@
+//! Indexes agree with a naive count over the rows.
+
+use super::*;
+use chrono::{DateTime, NaiveDate};
+use proptest::prelude::*;
+use roaring::RoaringBitmap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+fn local_day(tz: Tz, ts_us: i64) -> i32 {
+    let date = DateTime::from_timestamp_micros(ts_us).unwrap().with_timezone(&tz).date_naive();
+    (date - NaiveDate::from_ymd_opt(1970, 1, 1).unwrap()).num_days() as i32
+}
+
+fn set(bitmap: &RoaringBitmap) -> BTreeSet<u32> {
+    bitmap.iter().collect()
+}
+
+fn check_events(rows: &Rows, segment: &Segment, tz: Tz) {
+    let mut users: BTreeMap<&str, BTreeSet<u32>> = BTreeMap::new();
+    let mut days: BTreeMap<(&str, i32), BTreeSet<u32>> = BTreeMap::new();
+    for row in 0..rows.len() {
+        let event = rows.event.get(row).unwrap();
+        users.entry(event).or_default().insert(rows.ordinals[row]);
+        days.entry((event, local_day(tz, rows.ts[row]))).or_default().insert(rows.ordinals[row]);
+    }
+    assert_eq!(set(&segment.users().unwrap()), rows.ordinals.iter().copied().collect());
+    assert_eq!(segment.event_names().len(), users.len());
+    for (code, name) in (0..).zip(segment.event_names()) {
+        assert_eq!(segment.event_code(name), Some(code));
+        assert_eq!(set(&segment.event_users(code).unwrap()), users[&**name]);
+        let expected: Vec<i32> = days.keys().filter(|(event, _)| **event == **name).map(|(_, day)| *day).collect();
+        assert_eq!(segment.event_days(code).unwrap(), expected);
+        for &day in &expected {
+            let got = segment.event_day_users(code, day).unwrap().unwrap();
+            assert_eq!(set(&got), days[&(&**name, day)]);
+        }
+        assert!(segment.event_day_users(code, -9_999_999).unwrap().is_none());
+    }
+    assert_eq!(segment.event_code("no such event"), None);
+    assert!(segment.event_users(9_999_999).unwrap().is_empty());
+}
+
+fn check_values(rows: &Rows, segment: &Segment) {
+    for (name, column) in &rows.properties {
+        let mut users: HashMap<String, BTreeSet<u32>> = HashMap::new();
+        let mut by_user: HashMap<u32, BTreeSet<String>> = HashMap::new();
+        for row in 0..rows.len() {
+            // Bits, so that NaN equals itself.
+            let value = match column.get(row) {
+                crate::types::Value::Double(value) => format!("double {:x}", value.to_bits()),
+                other => format!("{other:?}"),
+            };
+            users.entry(value.clone()).or_default().insert(rows.ordinals[row]);
+            by_user.entry(rows.ordinals[row]).or_default().insert(value);
+        }
+        let is_uniform = by_user.values().all(|values| values.len() == 1);
+        let is_plain = matches!(column, Column::Text(_)) && !segment.is_dictionary_coded(name);
+        assert_eq!(segment.is_uniform(name), is_uniform && !is_plain, "column {name}");
+        let values: Vec<(u32, String)> = match column {
+            Column::Boolean { .. } => (0..2).map(|code| (code, format!("Boolean({})", code == 1))).collect(),
+            Column::Text(_) if !is_plain => {
+                let dictionary = segment.dictionary(name).unwrap().unwrap();
+                (0..).zip(dictionary.iter()).map(|(code, text)| (code, format!("Text({text:?})"))).collect()
+            }
+            _ => Vec::new(),
+        };
+        let is_indexed = column.column_type() == ColumnType::Boolean
+            || (column.column_type() == ColumnType::Text && !is_plain && values.len() <= 256);
+        assert_eq!(segment.is_value_indexed(name), is_indexed);
+        assert_eq!(segment.null_users(name).unwrap().is_some(), is_indexed);
+        if !is_indexed {
+            assert!(segment.value_users(name, 0).unwrap().is_none());
+            continue;
+        }
+        for (code, value) in values {
+            let got = segment.value_users(name, code).unwrap().unwrap();
+            assert_eq!(set(&got), users.get(&value).cloned().unwrap_or_default(), "{name} = {value}");
+        }
+        let nulls = users.get("Null").cloned().unwrap_or_default();
+        assert_eq!(set(&segment.null_users(name).unwrap().unwrap()), nulls, "{name} IS NULL");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+    #[test]
+    fn indexes_agree_with_the_rows(seed in any::<u64>(), count in 1_usize..150, tiny in any::<bool>(), zone in 0_usize..5) {
+        let zones = [Tz::UTC, Tz::Europe__Berlin, Tz::America__St_Johns, Tz::Asia__Kathmandu, Tz::Pacific__Apia];
+        let mut random = Random(seed);
+        // Around a change of the clocks, in both halves of the year, and before 1970.
+        let starts = [1_774_746_000_000_000, 1_793_000_000_000_000, -5_000_000_000_000_000];
+        let start = starts[random.below(3) as usize];
+        let (schema, rows) = random_rows(&mut random, count, start);
+        let limits = if tiny { TINY } else { BlockLimits::default() };
+        let (_, bytes) = build(&rows, spec(&schema, 0..0, zones[zone]), limits);
+        let segment = open(bytes);
+        check_events(&rows, &segment, zones[zone]);
+        check_values(&rows, &segment);
+    }
+}
+
+#[test]
+fn a_column_that_is_not_stored_is_null_throughout() {
+    let (_, bytes) = build(&Rows::default(), spec(&Schema::default(), 0..0, Tz::UTC), TINY);
+    let segment = open(bytes);
+    assert!(segment.is_uniform("later") && segment.null_users("later").unwrap().is_none());
+    assert!(segment.column_stats("later").is_none() && segment.dictionary("later").unwrap().is_none());
+}

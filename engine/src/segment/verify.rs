@@ -1,0 +1,223 @@
+//! Checking all of a segment, and telling what it is.
+
+use super::column::ColumnBlock;
+use super::format::{EVENT_COLUMN, PROPERTY_COLUMNS};
+use super::meta::BlockUsers;
+use super::reader::Segment;
+use super::text::TextBlock;
+use super::validity::Validity;
+use crate::error::{Error, Result};
+use crate::index::{BlockRows, IndexBuilder, IndexedColumn};
+use crate::types::{ColumnType, Value};
+use std::fmt::Write;
+
+impl Segment {
+    /// Check every checksum and every invariant: chunks, dictionaries, user ids, order of rows, ranges of blocks, and
+    /// that the indexes are those which the rows give. Empty if all is well; otherwise what is broken, the first
+    /// finding of each part.
+    pub fn verify(&self) -> Vec<Error> {
+        let mut findings = Vec::new();
+        let mut note = |result: Result<()>| findings.extend(result.err());
+        for column in 0..self.footer.columns.len() {
+            note(self.column_dictionary(column).map(|_| ()));
+        }
+        note(self.verify_user_ids());
+        let mut rebuilt = IndexBuilder::new(
+            self.time_zone(),
+            self.footer.columns[PROPERTY_COLUMNS..].iter().map(|column| column.is_indexed),
+        );
+        let mut last = None;
+        for block in 0..self.blocks().len() {
+            note(self.verify_block(block, &mut last, &mut rebuilt));
+        }
+        note(self.verify_index(&rebuilt));
+        findings
+    }
+
+    fn verify_user_ids(&self) -> Result<()> {
+        match self.user_ids()?.len() == self.introduced().len() {
+            true => Ok(()),
+            false => Err(Error::corrupt("fewer user ids than introduced users")),
+        }
+    }
+
+    /// Check a block and add it to the indexes. `last` is the last row of the block before.
+    fn verify_block(&self, index: usize, last: &mut Option<(u32, i64)>, rebuilt: &mut IndexBuilder) -> Result<()> {
+        let block = self.block(index);
+        let place = || format!("block {index}");
+        let users = block.users()?;
+        let (mut ts, mut events) = (Vec::new(), Vec::new());
+        block.times()?.decode(0..block.rows(), &mut ts);
+        block.events()?.decode_u32(0..block.rows(), &mut events);
+        let meta = &self.blocks()[index];
+        let bounds = ts.iter().fold((i64::MAX, i64::MIN), |(min, max), &ts| (min.min(ts), max.max(ts)));
+        if bounds != (meta.ts_min, meta.ts_max) {
+            return Err(Error::corrupt("times outside the range that the footer gives").at(place()));
+        }
+        verify_order(&users, &ts, last).map_err(|error| error.at(place()))?;
+        if events.iter().any(|code| *code as usize >= self.event_names().len()) {
+            return Err(Error::corrupt("an event name that is not in the dictionary").at(place()));
+        }
+        let rows = BlockRows { users: &users.ordinals, starts: &users.starts, ts: &ts, events: &events };
+        let continues = rebuilt.continues(&rows);
+        rebuilt.add_rows(&rows);
+        for column in EVENT_COLUMN + 1..self.footer.columns.len() {
+            let decoded = block.column_at(column)?;
+            self.verify_column(index, column, &decoded)?;
+            if let Some(property) =
+                column.checked_sub(PROPERTY_COLUMNS).filter(|property| rebuilt.is_indexed(*property))
+            {
+                index_column(rebuilt, property, &rows, continues, &decoded);
+            }
+        }
+        Ok(())
+    }
+
+    /// Values lie in the range that the footer gives, and codes in the dictionary.
+    fn verify_column(&self, block: usize, column: usize, decoded: &ColumnBlock<'_>) -> Result<()> {
+        let info = &self.footer.columns[column];
+        let place = || format!("column '{}' of block {block}", info.name);
+        if let ColumnBlock::Text(TextBlock::Dict(codes)) = decoded {
+            let known = codes.dictionary().len();
+            let rows = decoded.validity().len();
+            let is_known = |row| !decoded.validity().is_valid(row) || (codes.code(row) as usize) < known;
+            if !(0..rows).all(is_known) {
+                return Err(Error::corrupt("a code that is not in the dictionary").at(place()));
+            }
+        }
+        let is_empty = decoded.validity().valid_count() == 0;
+        let range = self.block_column_range(block, &info.name);
+        if info.column_type == ColumnType::Text || (is_empty && range.is_none()) {
+            return Ok(());
+        }
+        let Some((min, max)) = range else {
+            return Err(Error::corrupt("values, but no range in the footer").at(place()));
+        };
+        let in_range = |value: Value| value == Value::Null || (at_most(&min, &value) && at_most(&value, &max));
+        match (0..decoded.validity().len()).all(|row| in_range(decoded.get(row))) {
+            true => Ok(()),
+            false => Err(Error::corrupt("values outside the range that the footer gives").at(place())),
+        }
+    }
+
+    /// The stored indexes are those that the rows give.
+    fn verify_index(&self, rebuilt: &IndexBuilder) -> Result<()> {
+        self.directory()?;
+        let (section, directory) = rebuilt.encode()?;
+        let same = self.stored_index() == (section.as_slice(), directory.as_slice());
+        match same && rebuilt.user_count() == self.meta().users {
+            true => Ok(()),
+            false => Err(Error::corrupt("the indexes are not those that the rows give")
+                .with_hint("restore the segment from a copy, or import its events again")),
+        }
+    }
+
+    /// What the segment is, for people: a line on the whole, then one a column.
+    pub fn describe(&self) -> String {
+        let meta = self.meta();
+        let mut text = String::new();
+        // Writing into a string cannot fail.
+        let _ = writeln!(
+            text,
+            "segment of shard {}, arrivals {}..{}, {} rows in {} blocks, {} users ({} introduced from {}), {} bytes, time zone {}",
+            meta.shard,
+            meta.seq_start,
+            meta.seq_end,
+            meta.rows,
+            self.blocks().len(),
+            meta.users,
+            self.introduced().len(),
+            meta.introduced_start,
+            meta.bytes,
+            self.time_zone(),
+        );
+        if meta.rows > 0 {
+            let _ = writeln!(text, "times {} to {} (µs since 1970)", meta.ts_min, meta.ts_max);
+        }
+        let _ = writeln!(text, "users {} bytes, times {} bytes", self.chunk_bytes(0), self.chunk_bytes(1));
+        for (index, column) in self.footer.columns.iter().enumerate() {
+            let _ = write!(
+                text,
+                "{} {}: {} bytes, {} NULL",
+                column.name,
+                column.column_type.sql_name(),
+                self.chunk_bytes(index + super::format::COLUMN_CHUNKS),
+                column.null_count
+            );
+            if column.column_type == ColumnType::Text {
+                let _ = write!(
+                    text,
+                    ", {} texts in a dictionary of {} bytes",
+                    column.dictionary_len, column.dictionary.length
+                );
+            }
+            let flags = [
+                (column.has_plain_blocks, "plain blocks"),
+                (column.is_uniform, "uniform"),
+                (column.is_indexed, "indexed"),
+            ];
+            flags.iter().filter(|(is, _)| *is).for_each(|(_, name)| text += &format!(", {name}"));
+            text.push('\n');
+        }
+        let _ = writeln!(
+            text,
+            "user ids {} bytes; {} bitmaps, {} bytes and {} bytes of directory",
+            self.footer.pages.length,
+            self.directory().map_or(0, |directory| directory.len()),
+            self.footer.bitmaps.length,
+            self.footer.bitmap_directory.length,
+        );
+        text
+    }
+}
+
+/// Rows are sorted by user and time.
+fn verify_order(users: &BlockUsers, ts: &[i64], last: &mut Option<(u32, i64)>) -> Result<()> {
+    for (user, rows) in users.ordinals.iter().zip(users.starts.windows(2)) {
+        for row in rows[0]..rows[1] {
+            let now = (*user, ts[row as usize]);
+            if last.is_some_and(|last| last > now) {
+                return Err(Error::corrupt(format!("row {row} out of order")));
+            }
+            *last = Some(now);
+        }
+    }
+    Ok(())
+}
+
+/// Add a column to the indexes as the writer did.
+fn index_column(
+    rebuilt: &mut IndexBuilder,
+    property: usize,
+    rows: &BlockRows<'_>,
+    continues: bool,
+    column: &ColumnBlock<'_>,
+) {
+    let count = column.validity().len();
+    if matches!(column.validity(), Validity::None { .. }) {
+        return rebuilt.add_column(property, rows, continues, None);
+    }
+    let mut valid = Vec::new();
+    column.validity().decode(0..count, &mut valid);
+    let mut codes = Vec::new();
+    match column {
+        ColumnBlock::Text(TextBlock::Dict(text)) => {
+            let code = |row| if valid[row] { i64::from(text.code(row)) } else { 0 };
+            codes.extend((0..count).map(code));
+        }
+        ColumnBlock::Boolean(values) => values.decode(0..count, &mut codes),
+        _ => return rebuilt.drop_column(property),
+    }
+    let data = IndexedColumn { codes: &codes, valid: &valid, uniform: false };
+    rebuilt.add_column(property, rows, continues, Some(data));
+}
+
+/// `a <= b`, doubles by IEEE totalOrder with -0 = 0.
+fn at_most(a: &Value, b: &Value) -> bool {
+    match (a, b) {
+        (Value::Boolean(a), Value::Boolean(b)) => a <= b,
+        (Value::BigInt(a), Value::BigInt(b)) | (Value::Timestamp(a), Value::Timestamp(b)) => a <= b,
+        (Value::Double(a), Value::Double(b)) => a == b || a.total_cmp(b).is_le(),
+        _ => false,
+    }
+}
