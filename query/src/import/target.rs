@@ -1,0 +1,96 @@
+//! Where events go: a table, or nowhere for a trial.
+
+use super::plan::TableShape;
+use trodden_engine::error::Result;
+use trodden_engine::ingest::EventBatch;
+use trodden_engine::{Import, Table};
+
+/// What a commit stored.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Stored {
+    pub(super) accepted: u64,
+    pub(super) duplicates: u64,
+    pub(super) segments: u64,
+    pub(super) bytes: u64,
+}
+
+/// Takes imports.
+pub(super) trait Target: Sync {
+    fn shape(&self) -> TableShape;
+    fn is_imported(&self, fingerprint: u128) -> bool;
+    /// Begin an import that becomes visible, with these fingerprints, when it is committed.
+    fn begin<'a>(&'a self, fingerprints: &[u128]) -> Result<Box<dyn Sink + 'a>>;
+}
+
+/// A running import. Dropped without a commit, it leaves nothing.
+pub(super) trait Sink: Send + Sync {
+    /// Take a batch. Every number from 0 is used once; the order of the numbers is the order of arrival.
+    fn push(&self, sequence: u64, batch: &EventBatch) -> Result<()>;
+    fn commit(self: Box<Self>) -> Result<Stored>;
+}
+
+impl Target for Table {
+    fn shape(&self) -> TableShape {
+        TableShape { schema: self.schema(), strict: self.options().strict }
+    }
+
+    fn is_imported(&self, fingerprint: u128) -> bool {
+        Table::is_imported(self, fingerprint)
+    }
+
+    fn begin<'a>(&'a self, fingerprints: &[u128]) -> Result<Box<dyn Sink + 'a>> {
+        Ok(Box::new(self.begin_import(fingerprints)?))
+    }
+}
+
+impl Sink for Import {
+    fn push(&self, sequence: u64, batch: &EventBatch) -> Result<()> {
+        Import::push(self, sequence, batch)
+    }
+
+    fn commit(self: Box<Self>) -> Result<Stored> {
+        let imported = Import::commit(*self)?;
+        let (accepted, duplicates) = (imported.accepted, imported.duplicates);
+        Ok(Stored { accepted, duplicates, segments: imported.segments, bytes: imported.bytes })
+    }
+}
+
+/// A trial: counts and keeps nothing.
+#[derive(Debug, Default)]
+pub(super) struct Nowhere {
+    shape: TableShape,
+}
+
+impl Nowhere {
+    pub(super) fn new(shape: TableShape) -> Self {
+        Self { shape }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Counter(std::sync::atomic::AtomicU64);
+
+impl Target for Nowhere {
+    fn shape(&self) -> TableShape {
+        self.shape.clone()
+    }
+
+    fn is_imported(&self, _fingerprint: u128) -> bool {
+        false
+    }
+
+    fn begin<'a>(&'a self, _fingerprints: &[u128]) -> Result<Box<dyn Sink + 'a>> {
+        Ok(Box::new(Counter::default()))
+    }
+}
+
+impl Sink for Counter {
+    fn push(&self, _sequence: u64, batch: &EventBatch) -> Result<()> {
+        self.0.fetch_add(batch.len() as u64, std::sync::atomic::Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn commit(self: Box<Self>) -> Result<Stored> {
+        Ok(Stored { accepted: self.0.into_inner(), ..Stored::default() })
+    }
+}
