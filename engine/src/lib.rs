@@ -2,10 +2,41 @@
 //!
 //! The engine knows no SQL and no network. Modules are listed in the order in which an event passes through them.
 
+// Words that all parts share.
 pub mod error;
 pub mod types;
+
 pub mod predicate;
 pub mod rows;
-pub mod storage;
-pub mod index;
+
+// The way of an event, from a batch to a snapshot. A line between two modules keeps rustfmt from sorting them.
+pub mod ingest;
+
+mod log;
+
+mod catalog;
+
+mod memtable;
+
 pub mod segment;
+
+pub mod index;
+
+mod manifest;
+
+pub mod compact;
+
+pub mod table;
+
+pub mod engine;
+
+pub mod check;
+
+// What they stand on.
+mod parallel;
+pub mod storage;
+
+pub use check::Finding;
+pub use engine::{Engine, EngineOptions};
+pub use ingest::EventBatch;
+pub use table::{Appended, Import, Imported, LiveSegment, ShardSnapshot, Snapshot, Table};

@@ -1,0 +1,190 @@
+//! The merge itself: streaming, in bounded memory, also where one user has millions of rows.
+
+use crate::error::{Error, Result};
+use crate::rows::Rows;
+use crate::segment::{Segment, SegmentBuilder, SegmentMeta, SegmentSpec};
+use crate::types::Schema;
+use roaring::RoaringBitmap;
+use std::collections::VecDeque;
+use std::io::Write;
+use std::sync::Arc;
+
+/// Rows gathered before they are handed to the builder at once.
+const BATCH_ROWS: usize = 1 << 16;
+
+/// A segment to merge, and what of it must not survive.
+pub(crate) struct MergeInput {
+    /// The segment.
+    pub(crate) segment: Arc<Segment>,
+    /// Deleted users of its shard.
+    pub(crate) hidden: Arc<RoaringBitmap>,
+}
+
+/// Where a row sorts.
+type Key = (u32, i64);
+
+/// Merge `inputs`, neighbours in order of arrival, into one segment with the columns of `schema`. Rows of hidden users
+/// and rows before `hidden_before_us` are left out; the ids of hidden users become NULL.
+///
+/// # Errors
+/// `Corrupt` for a damaged input, and what the sink says.
+pub(crate) fn merge<W: Write>(
+    inputs: &[MergeInput],
+    schema: &Schema,
+    hidden_before_us: i64,
+    sink: W,
+) -> Result<(SegmentMeta, W)> {
+    let (first, last) = match inputs {
+        [first, .., last] => (first, last),
+        [only] => (only, only),
+        [] => return Err(Error::invalid("nothing to merge")),
+    };
+    let (start, end) = (first.segment.meta(), last.segment.meta());
+    let spec = SegmentSpec {
+        shard: start.shard,
+        seq: start.seq_start..end.seq_end,
+        introduced: start.introduced_start..end.introduced_end,
+        tz: first.segment.time_zone(),
+        schema: schema.clone(),
+    };
+    let mut builder = SegmentBuilder::new(spec, sink);
+    let mut cursors = Vec::with_capacity(inputs.len());
+    for input in inputs {
+        cursors.push(Cursor { input, next_block: 0, buffers: VecDeque::new(), hidden_before_us });
+    }
+    let mut batch = Rows::default();
+    while fill(&mut cursors)? {
+        let bound = cursors.iter().filter_map(Cursor::bound).min();
+        let before = batch.len();
+        for cursor in &mut cursors {
+            cursor.take_before(bound, &mut batch)?;
+        }
+        if batch.len() == before {
+            // All rows of a buffer share the key of the bound: more of the same input is needed to know where they end.
+            for cursor in cursors.iter_mut().filter(|cursor| cursor.bound() == bound) {
+                cursor.load_block()?;
+            }
+        } else if batch.len() >= BATCH_ROWS {
+            push(&mut builder, &mut batch)?;
+        }
+    }
+    push(&mut builder, &mut batch)?;
+    let mut ids = Vec::new();
+    for input in inputs {
+        let first = input.segment.meta().introduced_start;
+        let own = input.segment.user_ids()?.into_iter().zip(first..);
+        ids.extend(own.map(|(id, ordinal)| id.filter(|_| !input.hidden.contains(ordinal))));
+    }
+    builder.finish(&mut ids.into_iter())
+}
+
+fn push<W: Write>(builder: &mut SegmentBuilder<W>, batch: &mut Rows) -> Result<()> {
+    if !batch.is_empty() {
+        // Inputs were appended in order of arrival, so the position breaks ties rightly.
+        builder.push(batch, &batch.sort_permutation())?;
+        *batch = Rows::default();
+    }
+    Ok(())
+}
+
+/// Load a block for every cursor that has none; false when all are at their ends.
+fn fill(cursors: &mut [Cursor<'_>]) -> Result<bool> {
+    let mut any = false;
+    for cursor in cursors {
+        while cursor.buffers.is_empty() && cursor.has_more_blocks() {
+            cursor.load_block()?;
+        }
+        any |= !cursor.buffers.is_empty();
+    }
+    Ok(any)
+}
+
+struct Buffer {
+    rows: Rows,
+    /// Rows before this one are taken.
+    at: usize,
+}
+
+struct Cursor<'a> {
+    input: &'a MergeInput,
+    next_block: usize,
+    /// Loaded blocks; each has a row left.
+    buffers: VecDeque<Buffer>,
+    hidden_before_us: i64,
+}
+
+impl Cursor<'_> {
+    fn has_more_blocks(&self) -> bool {
+        self.next_block < self.input.segment.blocks().len()
+    }
+
+    /// Keys before this one are all loaded; `None` when everything is.
+    fn bound(&self) -> Option<Key> {
+        if !self.has_more_blocks() {
+            return None;
+        }
+        let rows = &self.buffers.back()?.rows;
+        Some((*rows.ordinals.last()?, *rows.ts.last()?))
+    }
+
+    fn load_block(&mut self) -> Result<()> {
+        let meta = self.input.segment.blocks()[self.next_block];
+        let block = self.input.segment.block(self.next_block);
+        self.next_block += 1;
+        let one_user = meta.first_ordinal == meta.last_ordinal;
+        if meta.ts_max < self.hidden_before_us || one_user && self.input.hidden.contains(meta.first_ordinal) {
+            return Ok(());
+        }
+        let rows = block.read(0..block.rows())?;
+        if !rows.is_empty() {
+            self.buffers.push_back(Buffer { rows, at: 0 });
+        }
+        Ok(())
+    }
+
+    /// Move the rows with keys before `bound` to `batch`, those that are not hidden.
+    fn take_before(&mut self, bound: Option<Key>, batch: &mut Rows) -> Result<()> {
+        while let Some(buffer) = self.buffers.front_mut() {
+            let rows = &buffer.rows;
+            let end = match bound {
+                None => rows.len(),
+                Some(bound) => partition_point(rows, buffer.at, bound),
+            };
+            let shown = |row: &usize| {
+                rows.ts[*row] >= self.hidden_before_us && !self.input.hidden.contains(rows.ordinals[*row])
+            };
+            if meta_is_shown(&self.input.hidden, rows, buffer.at..end, self.hidden_before_us) {
+                batch.append(rows, buffer.at..end)?;
+            } else {
+                let kept: Vec<u32> = (buffer.at..end).filter(shown).map(|row| row as u32).collect();
+                batch.append_picked(rows, &kept)?;
+            }
+            buffer.at = end;
+            if end < rows.len() {
+                return Ok(());
+            }
+            self.buffers.pop_front();
+        }
+        Ok(())
+    }
+}
+
+/// Whether certainly no row of `range` is hidden.
+fn meta_is_shown(hidden: &RoaringBitmap, rows: &Rows, range: std::ops::Range<usize>, hidden_before_us: i64) -> bool {
+    let (Some(&first), Some(&last)) = (rows.ordinals.get(range.start), rows.ordinals.get(range.end.wrapping_sub(1)))
+    else {
+        return true;
+    };
+    let users = range.is_empty() || hidden.range_cardinality(first..=last) == 0;
+    users && (hidden_before_us == i64::MIN || rows.ts[range].iter().all(|&ts| ts >= hidden_before_us))
+}
+
+/// The first row from `from` on whose key is not before `bound`.
+fn partition_point(rows: &Rows, from: usize, bound: Key) -> usize {
+    let (mut low, mut high) = (from, rows.len());
+    while low < high {
+        let middle = low + (high - low) / 2;
+        if (rows.ordinals[middle], rows.ts[middle]) < bound { low = middle + 1 } else { high = middle }
+    }
+    low
+}

@@ -1,0 +1,246 @@
+//! A database: a directory with tables.
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::ingest::{MAX_COLUMNS, check_new_column};
+use crate::manifest::{Manifest, decode_checked, encode_checked, unsupported};
+use crate::storage::{LocalStore, Store, StoreLock};
+use crate::table::{Limits, Table};
+use crate::types::{Schema, TableOptions};
+use parking_lot::RwLock;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
+
+/// Version of the format that this program writes.
+pub const FORMAT_VERSION: u32 = 1;
+/// Oldest version of the format that it reads.
+pub const OLDEST_FORMAT_VERSION: u32 = 1;
+const FORMAT_FILE: &str = "FORMAT";
+
+/// How a database is opened.
+#[derive(Debug, Clone)]
+pub struct EngineOptions {
+    /// Make the directory and an empty database if there is none.
+    pub create_if_missing: bool,
+    /// Rows of a table in memory that make the next append write them to segments.
+    pub memtable_rows: u64,
+    /// Bytes of a table in memory that make the next append write them to segments.
+    pub memtable_bytes: u64,
+    /// Bytes that an import gathers before it writes a run of segments.
+    pub import_memory_bytes: usize,
+    /// Threads for flush, compaction and import.
+    pub threads: usize,
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        Self {
+            create_if_missing: true,
+            memtable_rows: 256 << 10,
+            memtable_bytes: 64 << 20,
+            import_memory_bytes: 512 << 20,
+            threads: std::thread::available_parallelism().map_or(1, usize::from),
+        }
+    }
+}
+
+/// The file `FORMAT`.
+#[derive(Debug, Serialize, Deserialize)]
+struct Format {
+    format: String,
+    version: u32,
+    oldest_reader: u32,
+}
+
+/// A database that this process has for itself.
+#[derive(Debug)]
+pub struct Engine {
+    store: Arc<dyn Store>,
+    lock: Arc<dyn StoreLock>,
+    limits: Limits,
+    tables: RwLock<BTreeMap<String, Arc<Table>>>,
+    /// Number of the next table. A number is not used again while a file of its table is left.
+    next_table: parking_lot::Mutex<u64>,
+}
+
+impl Engine {
+    /// Open the database in the directory `path`.
+    ///
+    /// # Errors
+    /// `Locked` while another process or handle has it, `NotFound` if there is none and `create_if_missing` is false,
+    /// `UnsupportedFormat` for one of another format version, `ReadOnly`, `StorageFull`, `Corrupt`.
+    pub fn open(path: &Path, options: EngineOptions) -> Result<Self> {
+        let store = match options.create_if_missing {
+            true => LocalStore::create(path)?,
+            false => LocalStore::open(path).map_err(|error| match error.kind() {
+                ErrorKind::NotFound => no_database(&path.display().to_string()),
+                _ => error,
+            })?,
+        };
+        Self::open_store(Arc::new(store), options).map_err(|error| match error.kind() {
+            ErrorKind::Locked => error,
+            _ => error.at(path.display()),
+        })
+    }
+
+    /// Open the database in `store`.
+    ///
+    /// # Errors
+    /// Those of [`Engine::open`].
+    pub fn open_store(store: Arc<dyn Store>, options: EngineOptions) -> Result<Self> {
+        let names = store.list("")?;
+        let is_database = names.iter().any(|name| name == FORMAT_FILE);
+        if !is_database {
+            if let Some(name) = names.iter().find(|name| *name != "LOCK") {
+                return Err(Error::invalid(format!(
+                    "there is no file {FORMAT_FILE}, but there is {name}: no database of trodden"
+                ))
+                .with_hint("give an empty directory, or the directory of a database"));
+            }
+            if !options.create_if_missing {
+                return Err(no_database("the directory"));
+            }
+        }
+        let lock: Arc<dyn StoreLock> = Arc::from(store.lock()?);
+        if is_database {
+            check_format(store.as_ref())?;
+        } else {
+            write_format(store.as_ref())?;
+        }
+        let limits = Limits {
+            memtable_rows: options.memtable_rows.max(1),
+            memtable_bytes: options.memtable_bytes.max(1),
+            import_memory_bytes: options.import_memory_bytes.max(1 << 10),
+            threads: options.threads.max(1),
+        };
+        let mut tables = BTreeMap::new();
+        let numbers = table_numbers(store.as_ref())?;
+        for &number in &numbers {
+            let Some(table) = Table::open(store.clone(), lock.clone(), number, limits.clone())? else { continue };
+            let name = table.name().to_string();
+            if tables.insert(name.clone(), Arc::new(table)).is_some() {
+                return Err(Error::corrupt(format!("two tables are called '{name}'")));
+            }
+        }
+        let next_table = parking_lot::Mutex::new(numbers.last().map_or(1, |last| last + 1));
+        Ok(Self { store, lock, limits, tables: RwLock::new(tables), next_table })
+    }
+
+    /// Make a table.
+    ///
+    /// # Errors
+    /// `AlreadyExists`; `InvalidInput` for a name, a column or an option that cannot be; what the disk says.
+    pub fn create_table(&self, name: &str, schema: Schema, options: TableOptions) -> Result<Arc<Table>> {
+        check_table(name, &schema, &options)?;
+        // Held until the table is there, so that two threads cannot make it twice.
+        let mut number = self.next_table.lock();
+        if self.tables.read().contains_key(name) {
+            return Err(Error::new(ErrorKind::AlreadyExists, format!("there is a table '{name}' already")));
+        }
+        let manifest = Manifest::first(*number, name, schema, options);
+        *number += 1;
+        let table = Arc::new(Table::create(self.store.clone(), self.lock.clone(), manifest, self.limits.clone())?);
+        self.tables.write().insert(name.to_string(), table.clone());
+        Ok(table)
+    }
+
+    /// Drop a table. Snapshots of it stay readable until they go.
+    ///
+    /// # Errors
+    /// `NotFound`, `Locked` during an import, what the disk says.
+    pub fn drop_table(&self, name: &str) -> Result<()> {
+        let table = self.table(name)?;
+        table.drop_files()?;
+        self.tables.write().remove(name);
+        Ok(())
+    }
+
+    /// The table called `name`.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub fn table(&self, name: &str) -> Result<Arc<Table>> {
+        self.tables.read().get(name).cloned().ok_or_else(|| {
+            Error::new(ErrorKind::NotFound, format!("there is no table '{name}'"))
+                .with_hint("make it with CREATE TABLE, or import into it")
+        })
+    }
+
+    /// Where the database is kept.
+    pub(crate) fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
+    /// Names of the tables, sorted.
+    pub fn tables(&self) -> Vec<String> {
+        self.tables.read().keys().cloned().collect()
+    }
+
+    /// Write everything that is in memory to segments, so that the next opening has no log to replay.
+    ///
+    /// # Errors
+    /// What the disk says. Nothing is lost then.
+    pub fn flush(&self) -> Result<()> {
+        let tables: Vec<_> = self.tables.read().values().cloned().collect();
+        tables.iter().try_for_each(|table| table.flush())
+    }
+}
+
+fn no_database(place: &str) -> Error {
+    Error::new(ErrorKind::NotFound, format!("{place}: there is no database"))
+        .with_hint("check the path; a database is made by the first import or CREATE TABLE")
+}
+
+fn write_format(store: &dyn Store) -> Result<()> {
+    let format = Format { format: "trodden".into(), version: FORMAT_VERSION, oldest_reader: OLDEST_FORMAT_VERSION };
+    let bytes = encode_checked(&serde_json::to_vec(&format).expect("plain data"));
+    store.put_if_absent(FORMAT_FILE, &bytes).map(|_| ())
+}
+
+pub(crate) fn check_format(store: &dyn Store) -> Result<()> {
+    let blob = store.get(FORMAT_FILE)?;
+    let json = decode_checked(FORMAT_FILE, blob.as_slice())?;
+    let format: Format = serde_json::from_slice(json).map_err(|e| Error::corrupt(format!("{FORMAT_FILE}: {e}")))?;
+    if format.format != "trodden" {
+        return Err(Error::invalid(format!("{FORMAT_FILE} says '{}': no database of trodden", format.format)));
+    }
+    // A newer program may have written what this one can read all the same, and then says so.
+    if format.version < OLDEST_FORMAT_VERSION
+        || format.version > FORMAT_VERSION && format.oldest_reader > FORMAT_VERSION
+    {
+        return Err(unsupported("the database", format.version, OLDEST_FORMAT_VERSION, FORMAT_VERSION));
+    }
+    Ok(())
+}
+
+fn table_numbers(store: &dyn Store) -> Result<BTreeSet<u64>> {
+    let names = store.list("tables/")?;
+    let number = |name: &String| name.split('/').nth(1)?.parse().ok();
+    Ok(names.iter().filter_map(number).collect())
+}
+
+fn check_table(name: &str, schema: &Schema, options: &TableOptions) -> Result<()> {
+    if name.is_empty() || name.len() > 255 || name.chars().any(char::is_control) {
+        return Err(Error::invalid("the name of a table has 1 to 255 bytes and no control characters"));
+    }
+    if !(1..=1024).contains(&options.shards) {
+        return Err(Error::invalid(format!("{} shards; a table has 1 to 1,024", options.shards)));
+    }
+    options.tz()?;
+    if options.dedup_window_us < 0 || options.retention_us.is_some_and(|retention| retention <= 0) {
+        return Err(Error::invalid("the dedup window cannot be negative, and retention must be longer than 0"));
+    }
+    if schema.columns.len() > MAX_COLUMNS {
+        return Err(Error::new(
+            ErrorKind::ResourceLimit,
+            format!("a table has at most {MAX_COLUMNS} property columns"),
+        ));
+    }
+    let mut checked = Schema::default();
+    for column in &schema.columns {
+        check_new_column(&checked, &column.name)?;
+        checked.columns.push(column.clone());
+    }
+    Ok(())
+}

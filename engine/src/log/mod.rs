@@ -1,0 +1,257 @@
+//! The log: what makes an event durable before it is acknowledged.
+//!
+//! A record has a position, counted from 1 without gaps for the life of a table. Records that wait together are written
+//! as one frame with one checksum and synced once, so a power cut leaves all of a frame or none of it.
+
+mod frame;
+mod record;
+
+pub(crate) use record::{BatchRecord, DeleteRecord, Record, ShardBatch};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::storage::{AppendFile, Store};
+use frame::{Frame, Tail, encode_frame, encode_mark, read_frames};
+use std::sync::Arc;
+
+/// A durable sequence of records.
+pub trait Log: Send {
+    /// Append `records` as one, durable on return; the position of the last one is returned.
+    ///
+    /// # Errors
+    /// What the disk says. After that every call of `append` is `Poisoned`: a failed write is never tried again.
+    fn append(&mut self, records: &[Vec<u8>]) -> Result<u64>;
+
+    /// Give `each` every record after position `after`, in order.
+    ///
+    /// # Errors
+    /// `Corrupt` for damage that a power cut does not explain, and what `each` returns.
+    fn replay(&self, after: u64, each: &mut dyn FnMut(u64, &[u8]) -> Result<()>) -> Result<()>;
+
+    /// Begin a new file with the next record, so that the files before it can go.
+    fn rotate(&mut self);
+
+    /// Continue after position `position`, in a new file.
+    fn restart_after(&mut self, position: u64);
+
+    /// Remove the files whose records are all at or before `position`. The file in use stays.
+    ///
+    /// # Errors
+    /// What the disk says.
+    fn truncate_through(&mut self, position: u64) -> Result<()>;
+}
+
+/// A log in files of a [`Store`]: `<directory>/log-<position of the first record>`.
+pub struct FileLog {
+    store: Arc<dyn Store>,
+    directory: String,
+    next: u64,
+    file: Option<(String, Box<dyn AppendFile>)>,
+    failed: Option<String>,
+}
+
+impl FileLog {
+    /// The log in `directory`, of which the next record has position `next`. No file is written before it is needed.
+    pub fn new(store: Arc<dyn Store>, directory: impl Into<String>, next: u64) -> Self {
+        Self { store, directory: directory.into(), next, file: None, failed: None }
+    }
+
+    fn prefix(&self) -> String {
+        format!("{}/log-", self.directory)
+    }
+
+    /// The files with the position of their first record, in order.
+    fn files(&self) -> Result<Vec<(u64, String)>> {
+        let prefix = self.prefix();
+        let mut files = Vec::new();
+        for name in self.store.list(&prefix)? {
+            let first = name[prefix.len()..].parse().map_err(|_| {
+                Error::corrupt(format!("{name}: not the name of a log file")).with_hint("move the file away")
+            })?;
+            files.push((first, name));
+        }
+        Ok(files)
+    }
+
+    fn write(&mut self, frame: &[u8], first: u64) -> Result<()> {
+        if self.file.is_none() {
+            let name = format!("{}{first:020}", self.prefix());
+            self.file = Some((name.clone(), self.store.create_append(&name)?));
+        }
+        let (_, file) = self.file.as_mut().expect("just opened");
+        file.append(frame)?;
+        file.sync()
+    }
+}
+
+impl Log for FileLog {
+    fn append(&mut self, records: &[Vec<u8>]) -> Result<u64> {
+        if let Some(cause) = &self.failed {
+            return Err(Error::new(ErrorKind::Poisoned, format!("the log refuses writes after: {cause}")));
+        }
+        let (first, last) = (self.next, self.next + records.len() as u64 - 1);
+        let written = encode_frame(first, records).and_then(|frame| self.write(&frame, first));
+        if let Err(error) = written {
+            self.failed = Some(error.message().to_string());
+            return Err(error);
+        }
+        self.next = last + 1;
+        // The mark says that the frame was durable, so later damage to it cannot be taken for a power cut. It is not
+        // synced itself: the next frame's sync carries it.
+        if let Some((_, file)) = &mut self.file
+            && let Err(error) = file.append(&encode_mark(last))
+        {
+            self.failed = Some(error.message().to_string());
+        }
+        Ok(last)
+    }
+
+    fn replay(&self, after: u64, each: &mut dyn FnMut(u64, &[u8]) -> Result<()>) -> Result<()> {
+        let files = self.files()?;
+        let mut expected = after + 1;
+        for (at, (first, name)) in files.iter().enumerate() {
+            let blob = self.store.get(name)?;
+            let newest = at + 1 == files.len();
+            if *first > expected {
+                return Err(Error::corrupt(format!("{name}: records {expected} to {} are missing", first - 1))
+                    .with_hint("restore the missing log file from a backup"));
+            }
+            let mut place = *first;
+            let tail = read_frames(name, blob.as_slice(), &mut |frame: Frame<'_>| {
+                if frame.first != place {
+                    return Err(Error::corrupt(format!("{name}: record {place} is missing")));
+                }
+                for record in frame.records() {
+                    let record = record.map_err(|e| e.at(name))?;
+                    if place >= expected {
+                        each(place, record).map_err(|e| e.at(format!("{name}: record {place}")))?;
+                        expected = place + 1;
+                    }
+                    place += 1;
+                }
+                Ok(())
+            })?;
+            if let (Tail::Torn { offset }, false) = (tail, newest) {
+                return Err(Error::corrupt(format!("{name}: damaged at byte {offset}, and a newer log file follows"))
+                    .with_hint("restore the file from a backup"));
+            }
+        }
+        Ok(())
+    }
+
+    fn rotate(&mut self) {
+        if self.failed.is_none() {
+            self.file = None;
+        }
+    }
+
+    fn restart_after(&mut self, position: u64) {
+        self.next = position + 1;
+        self.rotate();
+    }
+
+    fn truncate_through(&mut self, position: u64) -> Result<()> {
+        let files = self.files()?;
+        for (at, (_, name)) in files.iter().enumerate() {
+            let in_use = self.file.as_ref().is_some_and(|(open, _)| open == name);
+            let end = files.get(at + 1).map_or(self.next, |(first, _)| *first);
+            if !in_use && end <= position + 1 {
+                self.store.delete(name)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::FaultStore;
+
+    fn records(texts: &[&str]) -> Vec<Vec<u8>> {
+        texts.iter().map(|text| text.as_bytes().to_vec()).collect()
+    }
+
+    fn replayed(store: &FaultStore, after: u64) -> Result<Vec<(u64, String)>> {
+        let log = FileLog::new(Arc::new(store.clone()), "t", 0);
+        let mut found = Vec::new();
+        log.replay(after, &mut |position, record| {
+            found.push((position, String::from_utf8(record.to_vec()).unwrap()));
+            Ok(())
+        })?;
+        Ok(found)
+    }
+
+    fn written() -> FaultStore {
+        let store = FaultStore::new();
+        let mut log = FileLog::new(Arc::new(store.clone()), "t", 1);
+        assert_eq!(log.append(&records(&["a", "b"])).unwrap(), 2);
+        log.rotate();
+        assert_eq!(log.append(&records(&["c"])).unwrap(), 3);
+        assert_eq!(log.append(&records(&["dd", "e"])).unwrap(), 5);
+        store
+    }
+
+    #[test]
+    fn replay_gives_what_was_appended() {
+        let store = written();
+        let all: Vec<_> = (1..).zip(["a", "b", "c", "dd", "e"].map(String::from)).collect();
+        assert_eq!(replayed(&store, 0).unwrap(), all);
+        assert_eq!(replayed(&store, 1).unwrap(), all[1..]);
+        assert_eq!(replayed(&store, 4).unwrap(), all[4..]);
+    }
+
+    #[test]
+    fn truncation_removes_whole_files_only() {
+        let store = written();
+        let mut log = FileLog::new(Arc::new(store.clone()), "t", 6);
+        log.truncate_through(1).unwrap();
+        assert_eq!(store.list("t/").unwrap().len(), 2);
+        log.truncate_through(2).unwrap();
+        assert_eq!(store.list("t/").unwrap(), ["t/log-00000000000000000003"]);
+        assert_eq!(replayed(&store, 2).unwrap().len(), 3);
+        assert_eq!(replayed(&store, 1).unwrap_err().kind(), ErrorKind::Corrupt);
+    }
+
+    #[test]
+    fn every_flipped_bit_is_found_or_harmless() {
+        let image = written().written_image();
+        let all = replayed(&written(), 0).unwrap();
+        for (name, bytes) in &image {
+            for byte in 0..bytes.len() {
+                let mut damaged = image.clone();
+                let file = Arc::make_mut(damaged.get_mut(name).unwrap());
+                file[byte] ^= 1 << (byte % 8);
+                match replayed(&FaultStore::from_image(damaged), 0) {
+                    Ok(found) => assert_eq!(found, all, "{name} byte {byte}"),
+                    Err(error) => assert_eq!(error.kind(), ErrorKind::Corrupt, "{name} byte {byte}"),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_cut_newest_file_loses_whole_frames_only() {
+        let image = written().written_image();
+        let name = "t/log-00000000000000000003";
+        let all = replayed(&written(), 0).unwrap();
+        for length in 0..image[name].len() {
+            let mut cut = image.clone();
+            Arc::make_mut(cut.get_mut(name).unwrap()).truncate(length);
+            let found = replayed(&FaultStore::from_image(cut), 0).unwrap();
+            assert!([2, 3, 5].contains(&found.len()), "length {length} gives {} records", found.len());
+            assert_eq!(found, all[..found.len()]);
+        }
+    }
+
+    #[test]
+    fn a_failed_sync_poisons_the_log() {
+        let store = FaultStore::new();
+        let mut log = FileLog::new(Arc::new(store.clone()), "t", 1);
+        log.append(&records(&["a"])).unwrap();
+        store.fail_sync(store.syncs() + 1);
+        assert_eq!(log.append(&records(&["b"])).unwrap_err().kind(), ErrorKind::Io);
+        let writes = store.writes();
+        assert_eq!(log.append(&records(&["c"])).unwrap_err().kind(), ErrorKind::Poisoned);
+        assert_eq!(store.writes(), writes, "nothing is tried again");
+    }
+}

@@ -1,0 +1,57 @@
+//! A store in memory, for tests and for databases that need not last.
+
+use super::{AppendFile, Blob, BlobWriter, FaultStore, Store, StoreLock};
+use crate::error::Result;
+use std::path::PathBuf;
+
+/// A store in memory. Its clones are the same store.
+#[derive(Debug, Clone, Default)]
+pub struct MemoryStore {
+    /// The store that can fail, told never to.
+    inner: FaultStore,
+}
+
+impl MemoryStore {
+    /// An empty store.
+    pub fn new() -> Self {
+        Self::default()
+    }
+}
+
+impl Store for MemoryStore {
+    fn lock(&self) -> Result<Box<dyn StoreLock>> {
+        self.inner.lock()
+    }
+
+    fn get(&self, name: &str) -> Result<Blob> {
+        self.inner.get(name)
+    }
+
+    fn list(&self, prefix: &str) -> Result<Vec<String>> {
+        self.inner.list(prefix)
+    }
+
+    fn delete(&self, name: &str) -> Result<()> {
+        self.inner.delete(name)
+    }
+
+    fn create(&self, name: &str) -> Result<Box<dyn BlobWriter>> {
+        self.inner.create(name)
+    }
+
+    fn put_if_absent(&self, name: &str, bytes: &[u8]) -> Result<bool> {
+        self.inner.put_if_absent(name, bytes)
+    }
+
+    fn create_append(&self, name: &str) -> Result<Box<dyn AppendFile>> {
+        self.inner.create_append(name)
+    }
+
+    fn size(&self, name: &str) -> Result<u64> {
+        self.inner.size(name)
+    }
+
+    fn local_path(&self, _name: &str) -> Option<PathBuf> {
+        None
+    }
+}

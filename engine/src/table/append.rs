@@ -1,0 +1,321 @@
+//! From a batch to a record: users get their ordinals, duplicates are dropped, the schema grows.
+
+use super::{Shared, Table};
+use crate::catalog::{CatalogBatch, EventKey};
+use crate::error::{Error, ErrorKind, Result};
+use crate::ingest::{EncodedBatch, EncodedColumn, EncodedText, EventBatch, grow, shard_of};
+use crate::log::{BatchRecord, DeleteRecord, Record, ShardBatch};
+use crate::rows::{Column, NULL_CODE, Rows, TextColumn};
+use std::collections::HashMap;
+
+/// What became of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Appended {
+    /// Events that are now in the table.
+    pub accepted: u64,
+    /// Events left out, because the user had one with the same `event_id` within the table's dedup window.
+    pub duplicates: u64,
+}
+
+/// What queued records will change in the catalog. An entry stays right when the catalog has caught up.
+#[derive(Debug, Default)]
+pub(crate) struct Overlay {
+    /// Ordinal, or `None` for a deleted user, and the record that says so.
+    users: HashMap<(u16, String), (Option<u32>, u64)>,
+    events: HashMap<EventKey, (Vec<i64>, u64)>,
+}
+
+impl Overlay {
+    /// Forget what the catalog has.
+    fn forget_through(&mut self, position: u64) {
+        self.users.retain(|_, (_, at)| *at > position);
+        self.events.retain(|_, (_, at)| *at > position);
+    }
+
+    fn len(&self) -> usize {
+        self.users.len() + self.events.len()
+    }
+}
+
+/// More entries of the overlay than this are checked for whether they can go.
+const OVERLAY_ENTRIES: usize = 10_000;
+
+impl Table {
+    /// Add events. On return they are durable and visible, all of them or, on an error, normally none: after a failure
+    /// of the disk the whole batch may be there when the database is opened again, but never a part of it.
+    ///
+    /// # Errors
+    /// `InvalidInput` for a batch that the table cannot take, with nothing changed; what the disk says, and `Poisoned`
+    /// after that; `Locked` during an import.
+    pub fn append(&self, batch: EventBatch) -> Result<Appended> {
+        let shared = &self.shared;
+        let encoded = EncodedBatch::encode(&batch, shared.options().shards)?;
+        let rows = encoded.len() as u64;
+        let (accepted, position) = shared.queue_batch(&encoded)?;
+        shared.queue.wait(position, shared)?;
+        shared.flush_if_large();
+        Ok(Appended { accepted, duplicates: rows - accepted })
+    }
+
+    /// Delete a user: hide all events at once, and remove them and the id from disk at compaction. Whether there was
+    /// such a user. Events that arrive later under the same id are those of a new user.
+    ///
+    /// # Errors
+    /// What the disk says; `Locked` during an import.
+    pub fn delete_user(&self, user_id: &str) -> Result<bool> {
+        let shared = &self.shared;
+        let shard = shard_of(user_id, shared.options().shards);
+        let position = {
+            let mut ingest = shared.ingest.lock();
+            shared.check_writable(&ingest)?;
+            let queued = ingest.overlay.users.get(&(shard, user_id.to_string())).map(|(ordinal, _)| *ordinal);
+            let known = match queued {
+                Some(ordinal) => ordinal,
+                None => shared.lookup.catalog.ordinals(shard, &[user_id])?[0],
+            };
+            let Some(ordinal) = known else { return Ok(false) };
+            let position = ingest.next_position;
+            ingest.next_position += 1;
+            let seq = ingest.next[shard as usize].1;
+            ingest.overlay.users.insert((shard, user_id.to_string()), (None, position));
+            shared.queue.push(Record::Delete(DeleteRecord { shard, ordinal, seq, user_id: user_id.to_string() }));
+            position
+        };
+        shared.queue.wait(position, shared)?;
+        Ok(true)
+    }
+}
+
+impl Shared {
+    /// Queue what of `batch` is new. Returns the number of accepted events, and the position to wait for.
+    fn queue_batch(&self, batch: &EncodedBatch) -> Result<(u64, u64)> {
+        let options = self.options();
+        let mut ingest = self.ingest.lock();
+        self.check_writable(&ingest)?;
+        let applied = self.state.read().position;
+        if ingest.overlay.len() > OVERLAY_ENTRIES || ingest.next_position == applied + 1 {
+            ingest.overlay.forget_through(applied);
+        }
+        let mut ranges = ingest.ranges.clone();
+        let schema = grow(&ingest.schema, &mut ranges, batch.incoming(), options.strict)
+            .map_err(|e| e.at(format!("table '{}'", self.name)))?;
+        let position = ingest.next_position;
+        let mut plan = Plan { shared: self, overlay: &ingest.overlay, dedup_window_us: options.dedup_window_us };
+        let mut parts = Vec::new();
+        for shard in 0..batch.shards() {
+            if !batch.shard(shard).is_empty() {
+                parts.extend(plan.shard(batch, shard, ingest.next[shard as usize])?);
+            }
+        }
+        let accepted = parts.iter().map(|part| part.batch.rows.len() as u64).sum();
+        if accepted == 0 {
+            // A duplicate of an event that is not durable yet must not be acknowledged before it.
+            return Ok((0, position - 1));
+        }
+        for part in &mut parts {
+            let ShardBatch { shard, new_users, first_ordinal, rows, .. } = &part.batch;
+            for (id, ordinal) in new_users.iter().zip(*first_ordinal..) {
+                ingest.overlay.users.insert((*shard, id.clone()), (Some(ordinal), position));
+            }
+            let next = &mut ingest.next[*shard as usize];
+            *next = (next.0 + new_users.len() as u32, next.1 + rows.len() as u64);
+            let events = part.events.drain().map(|(key, times)| (key, (times, position)));
+            ingest.overlay.events.extend(events);
+        }
+        let grown = (schema != ingest.schema).then(|| schema.clone());
+        ingest.schema = schema;
+        ingest.ranges = ranges;
+        ingest.next_position += 1;
+        let shards = parts.into_iter().map(|part| part.batch).collect();
+        self.queue.push(Record::Batch(BatchRecord { schema: grown, shards }));
+        Ok((accepted, position))
+    }
+}
+
+/// A shard's part of a batch, and the times of the event ids in it.
+struct Part {
+    batch: ShardBatch,
+    events: HashMap<EventKey, Vec<i64>>,
+}
+
+struct Plan<'a> {
+    shared: &'a Shared,
+    overlay: &'a Overlay,
+    dedup_window_us: i64,
+}
+
+impl Plan<'_> {
+    fn shard(&mut self, batch: &EncodedBatch, shard: u16, next: (u32, u64)) -> Result<Option<Part>> {
+        let rows = batch.shard(shard);
+        let mut new_users = Vec::new();
+        let ordinals = self.ordinals(batch, shard, next.0, &mut new_users)?;
+        let (mut kept, mut events) = (Vec::with_capacity(rows.len()), HashMap::new());
+        match &batch.event_id {
+            None => kept.extend(rows.map(|row| row as u32)),
+            Some(ids) => {
+                let keys: Vec<Option<EventKey>> =
+                    rows.clone().map(|row| key_of(ids, row, shard, &ordinals, batch)).collect();
+                self.load_times(&keys, &mut events)?;
+                for (row, key) in rows.zip(keys) {
+                    if key.is_none_or(|key| accept(events.entry(key).or_default(), batch.ts[row], self.dedup_window_us))
+                    {
+                        kept.push(row as u32);
+                    }
+                }
+            }
+        }
+        if kept.is_empty() {
+            return Ok(None);
+        }
+        let rows = rows_of(batch, &kept, &ordinals);
+        let batch = ShardBatch { shard, seq_start: next.1, first_ordinal: next.0, new_users, rows };
+        Ok(Some(Part { batch, events }))
+    }
+
+    /// The ordinals of the users of the batch that have rows in `shard`, by code; new ones in order of arrival.
+    fn ordinals(
+        &self,
+        batch: &EncodedBatch,
+        shard: u16,
+        first: u32,
+        new_users: &mut Vec<String>,
+    ) -> Result<HashMap<u32, u32>> {
+        let mut ordinals = HashMap::new();
+        let mut asked = Vec::new();
+        for &code in &batch.users.codes[batch.shard(shard)] {
+            if ordinals.insert(code, u32::MAX).is_none() {
+                asked.push(code);
+            }
+        }
+        let ids: Vec<&str> = asked.iter().map(|&code| batch.users.values.get(code)).collect();
+        let known = self.shared.lookup.catalog.ordinals(shard, &ids)?;
+        for ((code, id), stored) in asked.into_iter().zip(ids).zip(known) {
+            let queued = self.overlay.users.get(&(shard, id.to_string())).map(|(ordinal, _)| *ordinal);
+            let ordinal = match queued.unwrap_or(stored) {
+                Some(ordinal) => ordinal,
+                None => {
+                    new_users.push(id.to_string());
+                    let full = || Error::new(ErrorKind::ResourceLimit, format!("shard {shard} has 2^32 users"));
+                    first.checked_add(new_users.len() as u32 - 1).filter(|&o| o < u32::MAX).ok_or_else(full)?
+                }
+            };
+            ordinals.insert(code, ordinal);
+        }
+        Ok(ordinals)
+    }
+
+    /// The known times of every event id among `keys`.
+    fn load_times(&self, keys: &[Option<EventKey>], events: &mut HashMap<EventKey, Vec<i64>>) -> Result<()> {
+        let distinct: Vec<EventKey> =
+            keys.iter().flatten().filter(|key| events.insert(**key, Vec::new()).is_none()).copied().collect();
+        let stored = self.shared.lookup.catalog.event_times(&distinct)?;
+        for (key, stored) in distinct.into_iter().zip(stored) {
+            let times = self.overlay.events.get(&key).map_or(stored, |(times, _)| times.clone());
+            events.insert(key, times);
+        }
+        Ok(())
+    }
+}
+
+fn key_of(
+    ids: &EncodedText,
+    row: usize,
+    shard: u16,
+    ordinals: &HashMap<u32, u32>,
+    batch: &EncodedBatch,
+) -> Option<EventKey> {
+    let code = ids.codes[row];
+    (code != NULL_CODE).then(|| EventKey::new(shard, ordinals[&batch.users.codes[row]], ids.values.get(code)))
+}
+
+/// Whether an event at `ts` is no duplicate of one of `times`; then it is added to them.
+pub(crate) fn accept(times: &mut Vec<i64>, ts: i64, window_us: i64) -> bool {
+    let near = |time: &i64| time.abs_diff(ts) <= window_us.unsigned_abs();
+    let new = !times.iter().any(near);
+    if new {
+        times.push(ts);
+    }
+    new
+}
+
+/// The rows `kept` of `batch`, all of one shard.
+fn rows_of(batch: &EncodedBatch, kept: &[u32], ordinals: &HashMap<u32, u32>) -> Rows {
+    let pick = |row: &u32| *row as usize;
+    let columns = batch.columns.iter().map(|(name, column)| (name.clone(), column_of(column, kept)));
+    Rows {
+        ordinals: kept.iter().map(|row| ordinals[&batch.users.codes[pick(row)]]).collect(),
+        ts: kept.iter().map(|row| batch.ts[pick(row)]).collect(),
+        event: text_of(&batch.event, kept),
+        event_id: match &batch.event_id {
+            Some(ids) => text_of(ids, kept),
+            None => TextColumn { codes: vec![NULL_CODE; kept.len()], ..TextColumn::default() },
+        },
+        properties: columns.collect(),
+    }
+}
+
+fn text_of(text: &EncodedText, kept: &[u32]) -> TextColumn {
+    let mut mapped: HashMap<u32, u32> = HashMap::new();
+    let mut column = TextColumn::default();
+    for &row in kept {
+        let code = text.codes[row as usize];
+        let code = match code {
+            NULL_CODE => NULL_CODE,
+            code => *mapped.entry(code).or_insert_with(|| column.dictionary.intern(text.values.get(code))),
+        };
+        column.codes.push(code);
+    }
+    column
+}
+
+fn column_of(column: &EncodedColumn, kept: &[u32]) -> Column {
+    fn pick<T: Copy>(values: &[T], kept: &[u32]) -> Vec<T> {
+        kept.iter().map(|&row| values[row as usize]).collect()
+    }
+    match column {
+        EncodedColumn::Boolean { values, valid } => {
+            Column::Boolean { values: pick(values, kept), valid: pick(valid, kept) }
+        }
+        EncodedColumn::BigInt { values, valid } => {
+            Column::BigInt { values: pick(values, kept), valid: pick(valid, kept) }
+        }
+        EncodedColumn::Double { values, valid } => {
+            Column::Double { values: pick(values, kept), valid: pick(valid, kept) }
+        }
+        EncodedColumn::Timestamp { values, valid } => {
+            Column::Timestamp { values: pick(values, kept), valid: pick(valid, kept) }
+        }
+        EncodedColumn::Text(text) => Column::Text(text_of(text, kept)),
+    }
+}
+
+/// What a record changes in the catalog. A deleted user is also remembered for the snapshots that still have it.
+pub(crate) fn catalog_changes(record: &Record, shared: &Shared) -> Result<CatalogBatch> {
+    let mut changes = CatalogBatch::default();
+    match record {
+        Record::Delete(delete) => {
+            let DeleteRecord { shard, ordinal, user_id, .. } = delete;
+            shared.lookup.deleted.lock().entry(user_id.clone()).or_default().push(*ordinal);
+            changes.deleted.push((*shard, user_id.clone(), *ordinal));
+        }
+        Record::Batch(batch) => {
+            let mut events: HashMap<EventKey, Vec<i64>> = HashMap::new();
+            for part in &batch.shards {
+                let new = part.new_users.iter().zip(part.first_ordinal..);
+                changes.users.extend(new.map(|(id, ordinal)| (part.shard, id.clone(), ordinal)));
+                for row in 0..part.rows.len() {
+                    if let Some(id) = part.rows.event_id.get(row) {
+                        let key = EventKey::new(part.shard, part.rows.ordinals[row], id);
+                        events.entry(key).or_default().push(part.rows.ts[row]);
+                    }
+                }
+            }
+            let keys: Vec<EventKey> = events.keys().copied().collect();
+            for (key, mut times) in keys.iter().zip(shared.lookup.catalog.event_times(&keys)?) {
+                times.append(events.get_mut(key).unwrap_or(&mut Vec::new()));
+                changes.events.push((*key, times));
+            }
+        }
+    }
+    Ok(changes)
+}

@@ -1,0 +1,147 @@
+//! Group commit: threads queue their records; one of them writes all that wait, syncs once, and applies them.
+
+use super::state::TableState;
+use super::{Shared, catalog_changes};
+use crate::error::{Error, ErrorKind, Result};
+use crate::log::Record;
+use parking_lot::{Condvar, Mutex};
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+/// The records that wait, and how far the durable ones go.
+#[derive(Debug, Default)]
+pub(crate) struct CommitQueue {
+    state: Mutex<QueueState>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct QueueState {
+    waiting: Vec<Queued>,
+    leading: bool,
+    /// Every record up to here is durable and visible.
+    done: u64,
+    failure: Option<Failure>,
+}
+
+#[derive(Debug)]
+struct Queued {
+    bytes: Vec<u8>,
+    record: Record,
+}
+
+#[derive(Debug)]
+struct Failure {
+    kind: ErrorKind,
+    message: String,
+    hint: Option<String>,
+    /// The records that were being written.
+    positions: RangeInclusive<u64>,
+}
+
+impl Failure {
+    fn error(&self, position: u64) -> Error {
+        if self.positions.contains(&position) {
+            let error = Error::new(self.kind, &self.message);
+            return match &self.hint {
+                Some(hint) => error.with_hint(hint),
+                None => error,
+            };
+        }
+        Error::new(ErrorKind::Poisoned, format!("the table refuses writes, because one failed: {}", self.message))
+            .with_hint("remove the cause, then open the database again")
+    }
+}
+
+impl CommitQueue {
+    /// A queue of which the records up to `done` are durable.
+    pub(crate) fn new(done: u64) -> Self {
+        let state = QueueState { done, ..QueueState::default() };
+        Self { state: Mutex::new(state), changed: Condvar::new() }
+    }
+
+    /// Continue after `done`. Nothing may wait.
+    pub(crate) fn restart_after(&self, done: u64) {
+        self.state.lock().done = done;
+    }
+
+    /// Refuse writes from now on, because `error` leaves the durable state unknown.
+    pub(crate) fn poison(&self, error: &Error) {
+        let mut state = self.state.lock();
+        if state.failure.is_none() {
+            #[allow(clippy::reversed_empty_ranges, reason = "no record was being written")]
+            let positions = 1..=0;
+            let (message, hint) = (error.message().to_string(), error.hint().map(String::from));
+            state.failure = Some(Failure { kind: error.kind(), message, hint, positions });
+        }
+        self.changed.notify_all();
+    }
+
+    /// `Poisoned` after a failed write.
+    pub(crate) fn check(&self) -> Result<()> {
+        match &self.state.lock().failure {
+            Some(failure) => Err(failure.error(0)),
+            None => Ok(()),
+        }
+    }
+
+    /// Queue a record. Records are queued in order of position.
+    pub(crate) fn push(&self, record: Record) {
+        let bytes = record.encode();
+        self.state.lock().waiting.push(Queued { bytes, record });
+    }
+
+    /// Return once every record up to `position` is durable and visible.
+    ///
+    /// # Errors
+    /// What the disk says to the write that `position` was in, `Poisoned` after that.
+    pub(crate) fn wait(&self, position: u64, shared: &Shared) -> Result<()> {
+        let mut state = self.state.lock();
+        loop {
+            if state.done >= position {
+                return Ok(());
+            }
+            if let Some(failure) = &state.failure {
+                return Err(failure.error(position));
+            }
+            if state.leading {
+                self.changed.wait(&mut state);
+                continue;
+            }
+            state.leading = true;
+            let group = std::mem::take(&mut state.waiting);
+            let first = state.done + 1;
+            let last = state.done + group.len() as u64;
+            drop(state);
+            let result = commit(shared, group, first);
+            state = self.state.lock();
+            state.leading = false;
+            match result {
+                Ok(()) => state.done = last,
+                Err(error) => {
+                    let (message, hint) = (error.message().to_string(), error.hint().map(String::from));
+                    state.failure = Some(Failure { kind: error.kind(), message, hint, positions: first..=last });
+                }
+            }
+            self.changed.notify_all();
+        }
+    }
+}
+
+/// Make a group durable, then visible.
+fn commit(shared: &Shared, group: Vec<Queued>, first: u64) -> Result<()> {
+    let (bytes, records): (Vec<_>, Vec<_>) = group.into_iter().map(|queued| (queued.bytes, queued.record)).unzip();
+    // Held until the records are visible. Maintenance takes it too before it changes the state.
+    let mut log = shared.log.lock();
+    let last = log.append(&bytes)?;
+    if last + 1 != first + bytes.len() as u64 {
+        return Err(Error::corrupt(format!("record {first} was written as record {}", last + 1 - bytes.len() as u64)));
+    }
+    let mut next: TableState = shared.state.read().as_ref().clone();
+    for (record, position) in records.iter().zip(first..) {
+        next.apply(record, position, shared.tz)?;
+        shared.lookup.catalog.apply(catalog_changes(record, shared)?, position)?;
+    }
+    *shared.state.write() = Arc::new(next);
+    Ok(())
+}

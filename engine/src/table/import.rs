@@ -1,0 +1,309 @@
+//! Bulk import: batches are gathered in memory, sorted and written as segments, and committed by one manifest: all of
+//! it or nothing.
+//!
+//! While an import is under way the table takes no other writes, because the import gives out ordinals and arrival
+//! numbers; reading goes on.
+
+use super::spill::{RunBuilder, ShardImport};
+use super::written::Written;
+use super::{Busy, IngestState, LiveSegment, Shared, Table};
+use crate::catalog::CatalogBatch;
+use crate::compact::{MergeInput, choose};
+use crate::error::{Error, ErrorKind, Result};
+use crate::ingest::{BigIntRanges, EncodedBatch, EventBatch, grow};
+use crate::manifest::{Manifest, SegmentEntry};
+use crate::parallel;
+use crate::types::Schema;
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// What an import did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Imported {
+    /// Events that are now in the table.
+    pub accepted: u64,
+    /// Events left out, because the user had one with the same `event_id` within the table's dedup window.
+    pub duplicates: u64,
+    /// Segments written.
+    pub segments: u64,
+    /// Their size in bytes.
+    pub bytes: u64,
+}
+
+/// An import under way. Dropped without [`Import::commit`], it leaves nothing.
+pub struct Import {
+    shared: Arc<Shared>,
+    fingerprints: Vec<String>,
+    state: Mutex<ImportState>,
+    finished: bool,
+}
+
+impl std::fmt::Debug for Import {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Import({})", self.shared.name)
+    }
+}
+
+struct ImportState {
+    /// Batches that came before the one that is next.
+    early: BTreeMap<u64, EncodedBatch>,
+    next_sequence: u64,
+    /// Batches in order, not yet written.
+    ready: Vec<EncodedBatch>,
+    /// Memory of `early` and `ready` in bytes.
+    memory_bytes: usize,
+    schema: Schema,
+    ranges: BigIntRanges,
+    shards: Vec<Mutex<ShardImport>>,
+    /// Something was written to the catalog that is not committed.
+    catalog_changed: bool,
+    failed: bool,
+}
+
+/// How the manifest writes a fingerprint.
+pub(crate) fn fingerprint_text(fingerprint: u128) -> String {
+    format!("{fingerprint:032x}")
+}
+
+impl Table {
+    /// Begin an import of files with these fingerprints.
+    ///
+    /// # Errors
+    /// `AlreadyExists` if a file with one of them was imported before, `Locked` during another import, what the disk
+    /// says.
+    pub fn begin_import(&self, fingerprints: &[u128]) -> Result<Import> {
+        let shared = &self.shared;
+        if let Some(known) = fingerprints.iter().find(|fingerprint| self.is_imported(**fingerprint)) {
+            let message = format!("table '{}' has the file with fingerprint {known:032x} already", shared.name);
+            return Err(Error::new(ErrorKind::AlreadyExists, message).with_hint("nothing was imported again"));
+        }
+        let _maintenance = shared.maintenance.lock();
+        let mut ingest = shared.drained()?;
+        shared.flush(|_| ())?;
+        ingest.busy = Busy::Import;
+        let has_users = |next: &(u32, u64)| next.0 > 0;
+        let shards = ingest.next.iter().map(|next| Mutex::new(ShardImport::new(*next, has_users(next)))).collect();
+        let state = ImportState {
+            early: BTreeMap::new(),
+            next_sequence: 0,
+            ready: Vec::new(),
+            memory_bytes: 0,
+            schema: ingest.schema.clone(),
+            ranges: ingest.ranges.clone(),
+            shards,
+            catalog_changed: false,
+            failed: false,
+        };
+        let mut fingerprints: Vec<String> = fingerprints.iter().map(|&f| fingerprint_text(f)).collect();
+        fingerprints.sort();
+        fingerprints.dedup();
+        Ok(Import { shared: Arc::clone(shared), fingerprints, state: Mutex::new(state), finished: false })
+    }
+}
+
+impl Import {
+    /// Add a batch. Batches are numbered 0, 1, 2, … in the order in which their events arrived, and may come in any
+    /// order from any number of threads: the result is the same. A batch that is refused may be corrected and pushed
+    /// again under its number.
+    ///
+    /// # Errors
+    /// `InvalidInput` for a batch that the table cannot take or a number that was used; what the disk says.
+    pub fn push(&self, sequence: u64, batch: EventBatch) -> Result<()> {
+        let options = self.shared.options();
+        // The larger part of the work, done by all threads at once.
+        let encoded = EncodedBatch::encode(&batch, options.shards)?;
+        drop(batch);
+        let mut state = self.state.lock();
+        if state.failed {
+            return Err(Error::new(ErrorKind::Poisoned, "the import failed before").with_hint("begin it again"));
+        }
+        if sequence < state.next_sequence || state.early.contains_key(&sequence) {
+            return Err(Error::invalid(format!("batch {sequence} was pushed twice")));
+        }
+        let pushed = state.take(sequence, encoded, options.strict).and_then(|()| {
+            // Batches that are early cannot be written yet, so they count from the beginning.
+            match state.memory_bytes >= self.shared.limits.import_memory_bytes && !state.ready.is_empty() {
+                true => state.spill(&self.shared),
+                false => Ok(()),
+            }
+        });
+        state.failed = pushed.is_err();
+        pushed.map_err(|e| e.at(format!("import into table '{}'", self.shared.name)))
+    }
+
+    /// Write the rest, and make all of it durable and visible at once.
+    ///
+    /// # Errors
+    /// `InvalidInput` where a batch is missing; what the disk says. Nothing is imported then.
+    pub fn commit(mut self) -> Result<Imported> {
+        let mut state = self.state.lock();
+        if state.failed {
+            return Err(Error::new(ErrorKind::Poisoned, "the import failed before").with_hint("begin it again"));
+        }
+        if !state.early.is_empty() {
+            return Err(Error::invalid(format!("batch {} was never pushed", state.next_sequence)));
+        }
+        state.spill(&self.shared)?;
+        let mut imported = Imported::default();
+        let mut runs = Vec::with_capacity(state.shards.len());
+        for shard in &mut state.shards {
+            let shard = shard.get_mut();
+            imported.accepted += shard.accepted;
+            imported.duplicates += shard.duplicates;
+            runs.push(std::mem::take(&mut shard.runs));
+        }
+        let written = self.merge_runs(runs, &state.schema)?;
+        for written in written.iter().flatten() {
+            imported.segments += 1;
+            imported.bytes += written.entry.meta.bytes;
+        }
+        self.publish(&mut state, written)?;
+        drop(state);
+        self.finished = true;
+        // What was imported is durable, so a failure here is no failure of the import.
+        let _maintenance = self.shared.maintenance.lock();
+        if let Err(error) = self.shared.compact(choose) {
+            tracing::warn!(table = %self.shared.name, %error, "compaction after the import failed");
+        }
+        Ok(imported)
+    }
+
+    /// One segment a shard: merging costs once what every query over many runs would cost again.
+    fn merge_runs(&self, runs: Vec<Vec<Written>>, schema: &Schema) -> Result<Vec<Option<Written>>> {
+        let runs: Vec<Mutex<Vec<Written>>> = runs.into_iter().map(Mutex::new).collect();
+        parallel::map(&runs, self.shared.limits.threads, |runs| {
+            let mut runs = std::mem::take(&mut *runs.lock());
+            if runs.len() <= 1 {
+                return Ok(runs.pop());
+            }
+            let inputs: Vec<MergeInput> = runs.iter().map(|run| MergeInput::from(&run.live)).collect();
+            self.shared.write_merged(&inputs, schema, i64::MIN).map(Some)
+        })
+    }
+
+    fn publish(&self, state: &mut ImportState, written: Vec<Option<Written>>) -> Result<()> {
+        let shared = &self.shared;
+        let _maintenance = shared.maintenance.lock();
+        let before = Arc::clone(&shared.state.read());
+        let mut manifest = Manifest {
+            number: before.manifest.number + 1,
+            // An import is a record of its own, which the catalog must have before any later one.
+            log_position: before.manifest.log_position + 1,
+            schema: state.schema.clone(),
+            ..before.manifest.as_ref().clone()
+        };
+        manifest.imported.extend(self.fingerprints.iter().cloned());
+        let written = written.into_iter().map(|one| one.map(|one| (one.entry.clone(), one.keep())));
+        let written: Vec<Option<(SegmentEntry, LiveSegment)>> = written.collect();
+        for ((shard, import), written) in manifest.shards.iter_mut().zip(&mut state.shards).zip(&written) {
+            (shard.next_ordinal, shard.next_seq) = import.get_mut().next;
+            shard.segments.extend(written.iter().map(|(entry, _)| entry.clone()));
+        }
+        let position = manifest.log_position;
+        shared.publish(&manifest)?;
+        {
+            let mut log = shared.log.lock();
+            shared.swap(manifest, |next| {
+                next.schema = state.schema.clone();
+                next.position = position;
+                for ((shard, import), written) in next.shards.iter_mut().zip(&mut state.shards).zip(written) {
+                    (shard.next_ordinal, shard.next_seq) = import.get_mut().next;
+                    shard.flushed.extend(written.map(|(_, live)| live));
+                }
+                Ok(())
+            })?;
+            log.restart_after(position);
+            shared.queue.restart_after(position);
+        }
+        state.save_users(shared, Some(position)).inspect_err(|error| shared.queue.poison(error))?;
+        let mut ingest = shared.ingest.lock();
+        *ingest = IngestState::after(&shared.state.read(), std::mem::take(&mut state.ranges));
+        Ok(())
+    }
+}
+
+impl Drop for Import {
+    fn drop(&mut self) {
+        if self.finished {
+            return;
+        }
+        let mut ingest = self.shared.ingest.lock();
+        if ingest.busy == Busy::Import {
+            ingest.busy = Busy::No;
+        }
+        if self.state.get_mut().catalog_changed
+            && let Err(error) = self.shared.rebuild_catalog()
+        {
+            self.shared.queue.poison(&error);
+        }
+    }
+}
+
+impl ImportState {
+    /// Take a batch, and move those that are next in order to `ready`.
+    fn take(&mut self, sequence: u64, batch: EncodedBatch, strict: bool) -> Result<()> {
+        self.memory_bytes += batch.memory_bytes();
+        self.early.insert(sequence, batch);
+        while let Some(batch) = self.early.remove(&self.next_sequence) {
+            self.schema = grow(&self.schema, &mut self.ranges, batch.incoming(), strict)?;
+            self.ready.push(batch);
+            self.next_sequence += 1;
+        }
+        Ok(())
+    }
+
+    /// Write what is ready as a run, shards in parallel.
+    fn spill(&mut self, shared: &Shared) -> Result<()> {
+        let ready = std::mem::take(&mut self.ready);
+        self.memory_bytes = self.early.values().map(EncodedBatch::memory_bytes).sum();
+        if ready.is_empty() {
+            return Ok(());
+        }
+        let has_ids = ready.iter().any(|batch| batch.event_id.is_some());
+        if has_ids && !self.catalog_changed {
+            // Says that the catalog is not to be trusted, before the first event id of this import is in it.
+            shared.lookup.catalog.apply_unfinished(CatalogBatch::default())?;
+            self.catalog_changed = true;
+        }
+        let builder = RunBuilder { shared, schema: &self.schema, batches: &ready };
+        let numbers: Vec<u16> = (0..self.shards.len() as u16).collect();
+        let runs = parallel::map(&numbers, shared.limits.threads, |&number| {
+            builder.run(number, &mut self.shards[number as usize].lock())
+        })?;
+        for (shard, run) in self.shards.iter_mut().zip(runs) {
+            shard.get_mut().runs.extend(run);
+        }
+        let users_bytes: usize = self.shards.iter_mut().map(|shard| shard.get_mut().users.memory_bytes()).sum();
+        if users_bytes > shared.limits.import_memory_bytes / 2 {
+            self.save_users(shared, None)?;
+        }
+        Ok(())
+    }
+
+    /// Move the known users to the catalog: as part of an import under way, or at its end, with its position.
+    fn save_users(&mut self, shared: &Shared, position: Option<u64>) -> Result<()> {
+        const USERS: usize = 50_000;
+        let catalog = &shared.lookup.catalog;
+        let mut changes = CatalogBatch::default();
+        for (number, shard) in (0_u16..).zip(&mut self.shards) {
+            let shard = shard.get_mut();
+            for (id, ordinal) in shard.users.take_new() {
+                changes.users.push((number, id, ordinal));
+                if changes.users.len() == USERS {
+                    catalog.apply_unfinished(std::mem::take(&mut changes))?;
+                    self.catalog_changed = true;
+                }
+            }
+            shard.in_catalog = true;
+        }
+        match position {
+            Some(position) => catalog.apply(changes, position)?,
+            None => {
+                catalog.apply_unfinished(changes)?;
+                self.catalog_changed = true;
+            }
+        }
+        catalog.flush()
+    }
+}

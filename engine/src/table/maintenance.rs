@@ -1,0 +1,334 @@
+//! Flush, compaction, retention and changes of definition: everything that replaces the manifest.
+//!
+//! There is no background thread. A flush runs in the thread whose append filled the memtable, and compaction after it
+//! in the same thread; other threads go on reading and appending meanwhile.
+
+use super::written::Written;
+use super::{Busy, IngestState, LiveSegment, Shared, Table, TableState};
+use crate::compact::{Choice, MergeInput, SegmentSummary, choose, choose_full, merge};
+use crate::error::{Error, Result};
+use crate::ingest::check_new_column;
+use crate::manifest::{Manifest, SegmentEntry, ShardManifest, Tombstone};
+use crate::parallel;
+use crate::types::{ColumnDef, Schema};
+use parking_lot::MutexGuard;
+use std::collections::HashSet;
+use std::ops::Range;
+use std::sync::Arc;
+
+impl Table {
+    /// Write what is in memory to segments, so that the log can begin anew.
+    ///
+    /// # Errors
+    /// What the disk says. Nothing is lost then: the log still has it.
+    pub fn flush(&self) -> Result<()> {
+        let _maintenance = self.shared.maintenance.lock();
+        self.shared.flush(|_| ())
+    }
+
+    /// Merge segments: neighbours of similar size, or with `full` each shard to one segment, without the rows of deleted
+    /// users and rows past retention.
+    ///
+    /// # Errors
+    /// What the disk says, `Corrupt` for a damaged segment. Nothing is lost then: the old segments stay.
+    pub fn compact(&self, full: bool) -> Result<()> {
+        let _maintenance = self.shared.maintenance.lock();
+        self.shared.flush(|_| ())?;
+        self.shared.compact(if full { choose_full } else { choose })?;
+        if full {
+            self.shared.lookup.catalog.scrub()?;
+        }
+        Ok(())
+    }
+
+    /// Hide the rows older than the table's retention, counted back from `now_us`, at once; remove segments that have
+    /// no other rows. The rest goes at the next compaction.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn enforce_retention(&self, now_us: i64) -> Result<()> {
+        let shared = &self.shared;
+        let _maintenance = shared.maintenance.lock();
+        let manifest = Arc::clone(&shared.state.read().manifest);
+        let Some(retention_us) = manifest.options.retention_us else { return Ok(()) };
+        let hidden_before_us = now_us.saturating_sub(retention_us);
+        if hidden_before_us <= manifest.hidden_before_us {
+            return Ok(());
+        }
+        shared.edit(|manifest| manifest.hidden_before_us = hidden_before_us)?;
+        let past = |segments: &[SegmentSummary]| {
+            let at = segments.iter().position(|segment| segment.all_hidden);
+            at.map_or(Choice::Rest, |at| Choice::Merge(at..at + 1))
+        };
+        shared.compact(past)
+    }
+
+    /// Add a property column.
+    ///
+    /// # Errors
+    /// `AlreadyExists`, `InvalidInput` for a name that cannot be used, what the disk says.
+    pub fn add_column(&self, column: &ColumnDef) -> Result<()> {
+        let shared = &self.shared;
+        let _maintenance = shared.maintenance.lock();
+        let mut ingest = shared.drained()?;
+        check_new_column(&ingest.schema, &column.name).map_err(|e| e.at(format!("table '{}'", shared.name)))?;
+        shared.flush(|manifest| manifest.schema.columns.push(column.clone()))?;
+        ingest.schema.columns.push(column.clone());
+        Ok(())
+    }
+
+    /// Set how long events are kept, in microseconds; `None`: for ever. Nothing goes before
+    /// [`Table::enforce_retention`], and what that has hidden does not come back.
+    ///
+    /// # Errors
+    /// `InvalidInput` for less than a microsecond, what the disk says.
+    pub fn set_retention(&self, retention_us: Option<i64>) -> Result<()> {
+        if retention_us.is_some_and(|retention| retention <= 0) {
+            return Err(Error::invalid("retention must be longer than 0").with_hint("use NULL to keep events for ever"));
+        }
+        let _maintenance = self.shared.maintenance.lock();
+        let _ingest = self.shared.drained()?;
+        self.shared.edit(|manifest| manifest.options.retention_us = retention_us)
+    }
+
+    /// Drop the table: first in its manifest, which is what makes it gone, then its files. The catalog's directory is
+    /// the engine's to remove.
+    pub(crate) fn drop_files(&self) -> Result<()> {
+        let shared = &self.shared;
+        let _maintenance = shared.maintenance.lock();
+        shared.drained()?.busy = Busy::Dropped;
+        shared.edit(|manifest| manifest.dropped = true)?;
+        let manifest = Arc::clone(&shared.state.read().manifest);
+        remove_dropped(shared.store.as_ref(), &manifest)
+    }
+}
+
+/// Remove the files of a dropped table, its last manifest at the end.
+pub(crate) fn remove_dropped(store: &dyn crate::storage::Store, manifest: &Manifest) -> Result<()> {
+    let directory = Manifest::directory(manifest.table);
+    for name in store.list(&format!("{directory}/"))? {
+        if !name.starts_with(&format!("{directory}/manifest-")) {
+            store.delete(&name)?;
+        }
+    }
+    manifest.remove_older(store)?;
+    manifest.remove(store)
+}
+
+impl Shared {
+    /// Ingest with nothing queued, and nothing that can be queued while the guard is held.
+    pub(crate) fn drained(&self) -> Result<MutexGuard<'_, IngestState>> {
+        let ingest = self.ingest.lock();
+        self.check_writable(&ingest)?;
+        self.queue.wait(ingest.next_position - 1, self)?;
+        Ok(ingest)
+    }
+
+    /// Flush and compact if the memtable is large. A failure is told to the log of the process only: the events that
+    /// filled the memtable are durable, and the next append tries again.
+    pub(crate) fn flush_if_large(&self) {
+        let large = {
+            let state = self.state.read();
+            state.memory_rows() >= self.limits.memtable_rows || state.memory_bytes() >= self.limits.memtable_bytes
+        };
+        // Where another thread is at it already, it is enough.
+        if let (true, Some(_maintenance)) = (large, self.maintenance.try_lock())
+            && let Err(error) = self.flush(|_| ()).and_then(|()| self.compact(choose))
+        {
+            tracing::warn!(table = %self.name, %error, "the memtable stays in memory");
+        }
+    }
+
+    /// Write what is in memory to segments, and publish a manifest with them and with `edit`. The caller holds
+    /// `maintenance`.
+    pub(crate) fn flush(&self, edit: impl FnOnce(&mut Manifest)) -> Result<()> {
+        self.queue.check()?;
+        let frozen = {
+            let mut log = self.log.lock();
+            let mut state = self.state.write();
+            log.rotate();
+            let next = Arc::make_mut(&mut state);
+            for shard in &mut next.shards {
+                shard.frozen.append(&mut shard.active);
+            }
+            Arc::clone(&state)
+        };
+        let numbers: Vec<usize> = (0..frozen.shards.len()).filter(|&at| !frozen.shards[at].frozen.is_empty()).collect();
+        let written = parallel::map(&numbers, self.limits.threads, |&shard| {
+            let inputs: Vec<MergeInput> = frozen.shards[shard].frozen.iter().map(MergeInput::from).collect();
+            self.write_merged(&inputs, &frozen.schema, frozen.manifest.hidden_before_us)
+        })?;
+        let mut manifest = Manifest {
+            number: frozen.manifest.number + 1,
+            log_position: frozen.position,
+            schema: frozen.schema.clone(),
+            ..frozen.manifest.as_ref().clone()
+        };
+        for (shard, now) in manifest.shards.iter_mut().zip(&frozen.shards) {
+            (shard.next_ordinal, shard.next_seq) = (now.next_ordinal, now.next_seq);
+        }
+        for (&shard, written) in numbers.iter().zip(&written) {
+            manifest.shards[shard].segments.push(written.entry.clone());
+        }
+        let needed = needed_tombstones(&frozen, |shard| &frozen.shards[shard].flushed)?;
+        manifest.tombstones.clone_from(&needed);
+        edit(&mut manifest);
+        let unchanged = Manifest { number: frozen.manifest.number, ..manifest.clone() };
+        if unchanged == *frozen.manifest {
+            return Ok(());
+        }
+        // The catalog may lose what it has not flushed, and the log will not have it any more.
+        self.lookup.catalog.flush()?;
+        let written: Vec<LiveSegment> = written.into_iter().map(Written::keep).collect();
+        self.publish(&manifest)?;
+        let mut log = self.log.lock();
+        self.swap(manifest, |state| {
+            if state.manifest.schema != frozen.schema {
+                // An edit of the schema, while nothing could be queued.
+                state.schema = state.manifest.schema.clone();
+            }
+            forget_erased(state, &frozen, &needed);
+            for (shard, live) in numbers.iter().zip(written) {
+                let shard = &mut state.shards[*shard];
+                shard.frozen.clear();
+                shard.flushed.push(shard.hide_deleted(live)?);
+            }
+            Ok(())
+        })?;
+        log.truncate_through(frozen.position)
+    }
+
+    /// Publish a manifest that differs from the live one by `edit`. The caller holds `maintenance`.
+    pub(crate) fn edit(&self, edit: impl FnOnce(&mut Manifest)) -> Result<()> {
+        self.queue.check()?;
+        let mut manifest = self.state.read().manifest.as_ref().clone();
+        manifest.number += 1;
+        edit(&mut manifest);
+        self.publish(&manifest)?;
+        let _log = self.log.lock();
+        self.swap(manifest, |_| Ok(()))
+    }
+
+    /// Make `manifest` the live one on disk. After a failure the live one is not known, so writes are refused.
+    pub(crate) fn publish(&self, manifest: &Manifest) -> Result<()> {
+        manifest.publish(self.store.as_ref()).inspect_err(|error| self.queue.poison(error))
+    }
+
+    /// Let readers see `manifest` and what `change` does. The caller holds `log`.
+    pub(crate) fn swap(&self, manifest: Manifest, change: impl FnOnce(&mut TableState) -> Result<()>) -> Result<()> {
+        let mut next = self.state.read().as_ref().clone();
+        next.manifest = Arc::new(manifest);
+        change(&mut next).inspect_err(|error| self.queue.poison(error))?;
+        *self.state.write() = Arc::new(next);
+        Ok(())
+    }
+
+    /// Merge segments to a new file.
+    pub(crate) fn write_merged(
+        &self,
+        inputs: &[MergeInput],
+        schema: &Schema,
+        hidden_before_us: i64,
+    ) -> Result<Written> {
+        self.write_segment(|sink| merge(inputs, schema, hidden_before_us, sink))
+    }
+
+    /// Merge the segments that `choose` chooses in each shard, until it chooses none. The caller holds `maintenance`.
+    pub(crate) fn compact(&self, choose: impl Fn(&[SegmentSummary]) -> Choice) -> Result<()> {
+        loop {
+            let state = Arc::clone(&self.state.read());
+            let hidden_before_us = state.manifest.hidden_before_us;
+            let choices = state.shards.iter().enumerate().filter_map(|(number, shard)| {
+                let summaries: Vec<_> = shard.flushed.iter().map(|live| summary(live, hidden_before_us)).collect();
+                match choose(&summaries) {
+                    Choice::Rest => None,
+                    Choice::Merge(range) => Some((number, range)),
+                }
+            });
+            let choices: Vec<(usize, Range<usize>)> = choices.collect();
+            if choices.is_empty() {
+                return Ok(());
+            }
+            let written = parallel::map(&choices, self.limits.threads, |(number, range)| {
+                let flushed = &state.shards[*number].flushed[range.clone()];
+                let inputs: Vec<MergeInput> = flushed.iter().map(MergeInput::from).collect();
+                self.write_merged(&inputs, &state.manifest.schema, hidden_before_us)
+            })?;
+            self.replace(&state, &choices, written)?;
+        }
+    }
+
+    /// Put each of `written` in the place of the segments that it was merged from, and remove those.
+    fn replace(&self, before: &TableState, choices: &[(usize, Range<usize>)], written: Vec<Written>) -> Result<()> {
+        let mut manifest = before.manifest.as_ref().clone();
+        manifest.number += 1;
+        let mut replaced: Vec<SegmentEntry> = Vec::new();
+        let mut flushed: Vec<Vec<LiveSegment>> = before.shards.iter().map(|shard| shard.flushed.clone()).collect();
+        let written = written.into_iter().map(|written| (written.entry.clone(), written.keep()));
+        let written: Vec<(SegmentEntry, LiveSegment)> = written.collect();
+        for ((shard, range), (entry, live)) in choices.iter().zip(&written) {
+            let ShardManifest { segments, .. } = &mut manifest.shards[*shard];
+            replaced.extend(segments.splice(range.clone(), [entry.clone()]));
+            flushed[*shard].splice(range.clone(), [live.clone()]);
+        }
+        let needed = needed_tombstones(before, |shard| &flushed[shard])?;
+        // A deletion that only the log has stays there.
+        manifest.tombstones.retain(|tombstone| needed.contains(tombstone));
+        self.publish(&manifest)?;
+        {
+            let _log = self.log.lock();
+            self.swap(manifest, |state| {
+                forget_erased(state, before, &needed);
+                for ((number, range), (_, live)) in choices.iter().zip(written) {
+                    let shard = &mut state.shards[*number];
+                    let live = shard.hide_deleted(live)?;
+                    shard.flushed.splice(range.clone(), [live]);
+                }
+                Ok(())
+            })?;
+        }
+        for entry in replaced {
+            // Snapshots that still read it keep it until they go. What stays is removed at the next opening.
+            let _ = self.store.delete(&self.segment_file(entry.file));
+        }
+        Ok(())
+    }
+}
+
+/// Forget those deletions of `before` of which nothing is left on disk.
+fn forget_erased(state: &mut TableState, before: &TableState, needed: &[Tombstone]) {
+    let needed: HashSet<&Tombstone> = needed.iter().collect();
+    for (shard, before) in state.shards.iter_mut().zip(&before.shards) {
+        let known: HashSet<&Tombstone> = before.tombstones.iter().collect();
+        shard.tombstones.retain(|tombstone| needed.contains(tombstone) || !known.contains(tombstone));
+    }
+}
+
+fn summary(live: &LiveSegment, hidden_before_us: i64) -> SegmentSummary {
+    let meta = live.segment.meta();
+    let past = meta.rows > 0 && meta.ts_min < hidden_before_us;
+    SegmentSummary {
+        rows: meta.rows,
+        has_hidden: past || !live.hidden.is_empty(),
+        all_hidden: meta.rows > 0 && meta.ts_max < hidden_before_us,
+    }
+}
+
+/// The deletions of `state` of which segments of a shard on disk still have something.
+fn needed_tombstones<'a>(
+    state: &TableState,
+    segments: impl Fn(usize) -> &'a Vec<LiveSegment>,
+) -> Result<Vec<Tombstone>> {
+    let mut needed = Vec::new();
+    for (number, shard) in state.shards.iter().enumerate() {
+        for tombstone in &shard.tombstones {
+            for live in segments(number) {
+                if live.holds(tombstone.ordinal)? {
+                    needed.push(tombstone.clone());
+                    break;
+                }
+            }
+        }
+    }
+    Ok(needed)
+}

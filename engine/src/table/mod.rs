@@ -1,0 +1,195 @@
+//! A table: the way of its events from a batch to a snapshot.
+
+mod append;
+mod commit;
+mod import;
+mod maintenance;
+mod open;
+mod snapshot;
+mod spill;
+mod state;
+mod users;
+mod written;
+
+pub use append::Appended;
+pub use import::{Import, Imported};
+pub use snapshot::{LiveSegment, ShardSnapshot, Snapshot};
+pub(crate) use state::TableState;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::ingest::BigIntRanges;
+use crate::log::{FileLog, Log};
+use crate::manifest::Manifest;
+use crate::storage::{Store, StoreLock};
+use crate::types::{Schema, TableOptions};
+use append::{Overlay, catalog_changes};
+use commit::CommitQueue;
+use parking_lot::{Mutex, RwLock};
+use snapshot::Lookup;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+/// What tables are told by the engine.
+#[derive(Debug, Clone)]
+pub(crate) struct Limits {
+    pub(crate) memtable_rows: u64,
+    pub(crate) memtable_bytes: u64,
+    pub(crate) import_memory_bytes: usize,
+    pub(crate) threads: usize,
+}
+
+/// An event table.
+///
+/// Calls may come from many threads. Events that [`Table::append`] acknowledged are durable and in the next
+/// [`Table::snapshot`].
+pub struct Table {
+    pub(crate) shared: Arc<Shared>,
+}
+
+impl std::fmt::Debug for Table {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Table({})", self.name())
+    }
+}
+
+/// What the parts of a table work on. Locks are taken in the order `maintenance`, `ingest`, `log`, `state`.
+pub(crate) struct Shared {
+    pub(crate) id: u64,
+    pub(crate) name: String,
+    pub(crate) directory: String,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) tz: chrono_tz::Tz,
+    pub(crate) limits: Limits,
+    pub(crate) lookup: Arc<Lookup>,
+    /// One flush, compaction or change of definition at a time.
+    pub(crate) maintenance: Mutex<()>,
+    pub(crate) ingest: Mutex<IngestState>,
+    pub(crate) queue: CommitQueue,
+    /// Held by whoever changes `state`.
+    pub(crate) log: Mutex<Box<dyn Log>>,
+    pub(crate) state: RwLock<Arc<TableState>>,
+    /// Number of the next segment file.
+    pub(crate) next_file: AtomicU64,
+    /// Keeps the database to this process for as long as a table is held.
+    pub(crate) _lock: Arc<dyn StoreLock>,
+}
+
+/// The table as it will be when all queued records are applied.
+#[derive(Debug)]
+pub(crate) struct IngestState {
+    pub(crate) schema: Schema,
+    pub(crate) ranges: BigIntRanges,
+    /// Next ordinal and next arrival number of each shard.
+    pub(crate) next: Vec<(u32, u64)>,
+    /// Position of the next record.
+    pub(crate) next_position: u64,
+    pub(crate) overlay: Overlay,
+    pub(crate) busy: Busy,
+}
+
+/// Whether the table takes writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Busy {
+    /// It does.
+    No,
+    /// An import is under way.
+    Import,
+    /// It was dropped.
+    Dropped,
+}
+
+impl IngestState {
+    /// The state that follows `state`.
+    pub(crate) fn after(state: &TableState, ranges: BigIntRanges) -> Self {
+        Self {
+            schema: state.schema.clone(),
+            ranges,
+            next: state.shards.iter().map(|shard| (shard.next_ordinal, shard.next_seq)).collect(),
+            next_position: state.position + 1,
+            overlay: Overlay::default(),
+            busy: Busy::No,
+        }
+    }
+}
+
+impl Shared {
+    pub(crate) fn options(&self) -> TableOptions {
+        self.state.read().manifest.options.clone()
+    }
+
+    /// Refuse a write while the table does not take any.
+    pub(crate) fn check_writable(&self, ingest: &IngestState) -> Result<()> {
+        match ingest.busy {
+            Busy::No => self.queue.check().map_err(|e| e.at(format!("table '{}'", self.name))),
+            Busy::Import => {
+                Err(Error::new(ErrorKind::Locked, format!("an import into table '{}' is under way", self.name))
+                    .with_hint("write again when it is finished"))
+            }
+            Busy::Dropped => Err(Error::new(ErrorKind::NotFound, format!("table '{}' was dropped", self.name))),
+        }
+    }
+
+    /// The name of segment file `file`.
+    pub(crate) fn segment_file(&self, file: u64) -> String {
+        Manifest::segment_file(self.id, file)
+    }
+}
+
+impl Table {
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.shared.name
+    }
+
+    /// Its property columns.
+    pub fn schema(&self) -> Schema {
+        self.shared.state.read().schema.clone()
+    }
+
+    /// Its options.
+    pub fn options(&self) -> TableOptions {
+        self.shared.options()
+    }
+
+    /// The table as it is now: with every event that was acknowledged, and no other.
+    pub fn snapshot(&self) -> Snapshot {
+        let state = Arc::clone(&self.shared.state.read());
+        let shards = state.shards.iter().map(|shard| ShardSnapshot {
+            segments: shard.segments().cloned().collect(),
+            next_ordinal: shard.next_ordinal,
+        });
+        Snapshot {
+            table: self.shared.name.clone(),
+            schema: state.schema.clone(),
+            options: state.manifest.options.clone(),
+            hidden_before_us: state.manifest.hidden_before_us,
+            shards: shards.collect(),
+            lookup: Arc::clone(&self.shared.lookup),
+        }
+    }
+
+    /// Whether a file with this fingerprint was imported.
+    pub fn is_imported(&self, fingerprint: u128) -> bool {
+        let fingerprint = import::fingerprint_text(fingerprint);
+        self.shared.state.read().manifest.imported.contains(&fingerprint)
+    }
+
+    /// Bytes of all its files.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn size_on_disk(&self) -> Result<u64> {
+        let names = self.shared.store.list(&format!("{}/", self.shared.directory))?;
+        let size = |name: &String| match self.shared.store.size(name) {
+            // Compaction may remove a file between the listing and here.
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(0),
+            size => size,
+        };
+        names.iter().map(size).sum()
+    }
+}
+
+/// A new log of the table in `directory`, which continues after `position`.
+fn new_log(store: &Arc<dyn Store>, directory: &str, position: u64) -> Box<dyn Log> {
+    Box::new(FileLog::new(Arc::clone(store), directory, position + 1))
+}

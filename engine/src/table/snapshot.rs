@@ -1,0 +1,120 @@
+//! A snapshot: the state of a table at one moment, which no writer changes.
+
+use crate::catalog::Catalog;
+use crate::error::Result;
+use crate::ingest::shard_of;
+use crate::segment::Segment;
+use crate::types::{Schema, TableOptions};
+use parking_lot::Mutex;
+use roaring::RoaringBitmap;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// A segment with the users whose rows in it do not count any more.
+#[derive(Debug, Clone)]
+pub struct LiveSegment {
+    /// The segment.
+    pub segment: Arc<Segment>,
+    /// Deleted users of whom the segment has rows or the id.
+    pub hidden: Arc<RoaringBitmap>,
+}
+
+impl LiveSegment {
+    /// A segment of which nothing is hidden.
+    pub(crate) fn new(segment: Segment) -> Result<Self> {
+        Ok(Self { segment: Arc::new(segment), hidden: Arc::default() })
+    }
+
+    /// Whether rows or the id of `ordinal` are in it.
+    pub(crate) fn holds(&self, ordinal: u32) -> Result<bool> {
+        let meta = self.segment.meta();
+        let introduced = (meta.introduced_start..meta.introduced_end).contains(&ordinal);
+        Ok(introduced && self.segment.user_id(ordinal)?.is_some() || self.segment.users()?.contains(ordinal))
+    }
+
+    /// Hide `ordinal`, if anything of it is here.
+    pub(crate) fn hide(&mut self, ordinal: u32) -> Result<()> {
+        if self.holds(ordinal)? {
+            Arc::make_mut(&mut self.hidden).insert(ordinal);
+        }
+        Ok(())
+    }
+}
+
+/// A shard at one moment.
+#[derive(Debug, Clone)]
+pub struct ShardSnapshot {
+    /// Its segments in order of arrival: those on disk, then those in memory.
+    pub segments: Vec<LiveSegment>,
+    /// Ordinals are `0..next_ordinal`.
+    pub next_ordinal: u32,
+}
+
+impl ShardSnapshot {
+    /// The id of the user with `ordinal`; `None` if there is none or the user was deleted.
+    ///
+    /// # Errors
+    /// `Corrupt` where the ids of a segment cannot be read.
+    pub fn user_id(&self, ordinal: u32) -> Result<Option<String>> {
+        let at = self.segments.partition_point(|live| live.segment.meta().introduced_end <= ordinal);
+        match self.segments.get(at) {
+            Some(live) if ordinal < self.next_ordinal && !live.hidden.contains(ordinal) => {
+                live.segment.user_id(ordinal)
+            }
+            _ => Ok(None),
+        }
+    }
+}
+
+/// The way from user ids to ordinals, which snapshots share with their table.
+#[derive(Debug)]
+pub(crate) struct Lookup {
+    pub(crate) catalog: Box<dyn Catalog>,
+    /// Users deleted since the opening: an older snapshot still has them.
+    pub(crate) deleted: Mutex<HashMap<String, Vec<u32>>>,
+}
+
+/// The state of a table at one moment. Cloning is cheap; holding it keeps its segments readable.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    /// Name of the table.
+    pub table: String,
+    /// Its property columns.
+    pub schema: Schema,
+    /// Its options.
+    pub options: TableOptions,
+    /// Rows before this time are hidden, in microseconds since 1970.
+    pub hidden_before_us: i64,
+    /// Its shards.
+    pub shards: Vec<ShardSnapshot>,
+    pub(crate) lookup: Arc<Lookup>,
+}
+
+impl Snapshot {
+    /// The shard that has the user, whether or not the user exists.
+    pub fn shard_of(&self, user_id: &str) -> u16 {
+        shard_of(user_id, self.options.shards)
+    }
+
+    /// Shard and ordinal of a user of this snapshot.
+    ///
+    /// # Errors
+    /// What the catalog says.
+    pub fn ordinal_of(&self, user_id: &str) -> Result<Option<(u16, u32)>> {
+        let shard = self.shard_of(user_id);
+        let now = self.lookup.catalog.ordinals(shard, &[user_id])?[0];
+        let deleted = self.lookup.deleted.lock().get(user_id).cloned().unwrap_or_default();
+        for ordinal in now.into_iter().chain(deleted) {
+            // The catalog is newer than the snapshot: only what the snapshot has itself counts.
+            if self.shards[shard as usize].user_id(ordinal)?.as_deref() == Some(user_id) {
+                return Ok(Some((shard, ordinal)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Number of rows, those of deleted users included.
+    pub fn rows(&self) -> u64 {
+        self.shards.iter().flat_map(|shard| &shard.segments).map(|live| live.segment.meta().rows).sum()
+    }
+}

@@ -1,0 +1,108 @@
+//! Writes and syncs that fail, full disks, read-only directories.
+
+use crate::model::{batch, digest_of};
+use crate::script::{Operation, create, expected, operations, options, run};
+use std::sync::Arc;
+use trodden_engine::Engine;
+use trodden_engine::error::ErrorKind;
+use trodden_engine::storage::FaultStore;
+
+/// Run the script until an operation fails; how many succeeded, and how the next one failed.
+fn run_until_error(store: &FaultStore, operations: &[Operation]) -> (usize, Option<ErrorKind>) {
+    let Ok((engine, table)) = create(Arc::new(store.clone())) else { return (0, Some(ErrorKind::Io)) };
+    for (done, operation) in operations.iter().enumerate() {
+        if let Err(error) = run(&table, operation) {
+            if let Operation::Append(events) = operation {
+                // A failed write is never tried again.
+                let writes = store.writes();
+                let again = table.append(batch(events)).unwrap_err();
+                assert_eq!(again.kind(), ErrorKind::Poisoned, "{again}");
+                assert_eq!(store.writes(), writes);
+            }
+            return (done, Some(error.kind()));
+        }
+    }
+    drop(engine);
+    (operations.len(), None)
+}
+
+fn check_after(store: &FaultStore, done: usize, digests: &[u64], what: &str) {
+    for (image, name) in [(store.written_image(), "crash"), (store.durable_image(), "power cut")] {
+        let engine = Engine::open_store(Arc::new(FaultStore::from_image(image)), options()).unwrap();
+        let Ok(table) = engine.table("t") else {
+            assert_eq!(done, 0, "{what}, {name}: the table is gone");
+            continue;
+        };
+        let found = digest_of(&table).unwrap();
+        let allowed = &digests[done..digests.len().min(done + 2)];
+        assert!(allowed.contains(&found), "{what}, {name}, after {done} operations");
+        assert_eq!(engine.check(), [], "{what}, {name}");
+    }
+}
+
+#[test]
+fn every_failing_sync_keeps_what_was_acknowledged() {
+    let operations = operations(60, 7);
+    let digests = expected(&operations);
+    let store = FaultStore::new();
+    assert_eq!(run_until_error(&store, &operations), (60, None));
+    for sync in 1..=store.syncs() {
+        let store = FaultStore::new();
+        store.fail_sync(sync);
+        let (done, _) = run_until_error(&store, &operations);
+        check_after(&store, done, &digests, &format!("sync {sync} fails"));
+    }
+}
+
+#[test]
+fn every_failing_write_keeps_what_was_acknowledged() {
+    let operations = operations(60, 8);
+    let digests = expected(&operations);
+    let store = FaultStore::new();
+    assert_eq!(run_until_error(&store, &operations), (60, None));
+    for write in 1..=store.writes() {
+        let store = FaultStore::new();
+        store.fail_write(write);
+        let (done, _) = run_until_error(&store, &operations);
+        check_after(&store, done, &digests, &format!("write {write} fails"));
+    }
+}
+
+#[test]
+fn a_full_disk_is_told_and_loses_nothing() {
+    let operations = operations(120, 9);
+    let digests = expected(&operations);
+    let store = FaultStore::new();
+    run_until_error(&store, &operations);
+    let full = store.written_image().values().map(|bytes| bytes.len() as u64).sum::<u64>();
+    for part in 1..10 {
+        let store = FaultStore::new();
+        store.set_capacity(Some(full * part / 20));
+        let (done, kind) = run_until_error(&store, &operations);
+        assert!(matches!(kind, Some(ErrorKind::StorageFull | ErrorKind::Io)), "{kind:?}");
+        store.set_capacity(None);
+        check_after(&store, done, &digests, "the disk is full");
+    }
+}
+
+#[test]
+fn a_read_only_store_says_so() {
+    let store = FaultStore::new();
+    drop(create(Arc::new(store.clone())).unwrap());
+    store.set_read_only(true);
+    let error = Engine::open_store(Arc::new(store), options()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ReadOnly);
+    assert!(error.hint().is_some(), "{error}");
+}
+
+#[test]
+fn the_second_handle_is_told_that_it_is_locked() {
+    let store = FaultStore::new();
+    let (engine, table) = create(Arc::new(store.clone())).unwrap();
+    let open = || Engine::open_store(Arc::new(store.clone()), options());
+    assert_eq!(open().unwrap_err().kind(), ErrorKind::Locked);
+    drop(engine);
+    assert_eq!(open().unwrap_err().kind(), ErrorKind::Locked, "a table that is held keeps the database");
+    drop(table);
+    open().unwrap();
+}
