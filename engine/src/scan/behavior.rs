@@ -1,0 +1,194 @@
+//! Each user's events in total order, as masks of the conditions that they satisfy.
+
+use super::bind::Binder;
+use super::candidates::visible_time;
+use super::keys::KeySpace;
+use super::merge::{Cursor, Gathered};
+use super::morsel::{Morsel, morsels};
+use super::report::ScanReport;
+use super::selection::{BoundScan, Wanted};
+use crate::error::{Error, ErrorKind, Result};
+use crate::predicate::{ColumnRef, Predicate};
+use crate::table::Snapshot;
+use crate::types::TimeRange;
+use roaring::RoaringBitmap;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+
+/// The most conditions of one scan: the bits of a mask.
+pub const CONDITIONS_MAX: usize = 64;
+
+/// What an operator wants to know of each user.
+#[derive(Debug, Clone)]
+pub struct BehaviorScan {
+    /// Bit i of an event's mask tells whether condition i is true; at most [`CONDITIONS_MAX`].
+    pub conditions: Vec<Predicate>,
+    /// The input: events for which it is not true do not exist for the operator.
+    pub filter: Predicate,
+    /// The input, by time.
+    pub time: TimeRange,
+    /// Columns whose values are delivered as codes, see [`KeySpace`].
+    pub keys: Vec<ColumnRef>,
+    /// Deliver also the events of the input that satisfy no condition.
+    pub every_event: bool,
+    /// Per shard the users to look at; `None`: all. Users outside are not delivered.
+    pub users: Option<Vec<RoaringBitmap>>,
+}
+
+/// The events of one user, in total order. All slices have the same length, which is not 0.
+#[derive(Debug, Clone, Copy)]
+pub struct UserEvents<'a> {
+    /// The user's shard.
+    pub shard: usize,
+    /// The user's ordinal in the shard.
+    pub ordinal: u32,
+    /// Times in microseconds.
+    pub ts: &'a [i64],
+    /// Conditions that are true.
+    pub masks: &'a [u64],
+    /// Per key column the codes of its values; 0 is NULL.
+    pub keys: &'a [&'a [u32]],
+}
+
+/// What one thread has gathered.
+#[derive(Debug)]
+pub struct Worker<P> {
+    /// The operator's partial result.
+    pub partial: P,
+    /// What its key codes mean.
+    pub keys: KeySpace,
+    report: ScanReport,
+}
+
+/// Give the events of every user to `each`, on `threads` threads. Each thread has a partial of its own, made by `init`;
+/// which users it gets is left to chance, so merging partials must not depend on that.
+///
+/// # Errors
+/// The first error of a read or of `each`; `Cancelled` soon after `cancel` is set.
+pub fn scan_users<P: Send>(
+    snapshot: &Snapshot,
+    scan: &BehaviorScan,
+    threads: usize,
+    cancel: &AtomicBool,
+    init: impl Fn() -> P + Sync,
+    each: impl Fn(&mut P, &UserEvents<'_>) -> Result<()> + Sync,
+) -> Result<(Vec<Worker<P>>, ScanReport)> {
+    if scan.conditions.len() > CONDITIONS_MAX {
+        return Err(Error::invalid(format!("{} conditions, at most {CONDITIONS_MAX}", scan.conditions.len())));
+    }
+    let work = morsels(snapshot);
+    let next = AtomicUsize::new(0);
+    let run = || -> Result<Worker<P>> {
+        let mut worker =
+            Worker { partial: init(), keys: KeySpace::new(scan.keys.len()), report: ScanReport::default() };
+        let mut gathered = Gathered::default();
+        while let Some(morsel) = work.get(next.fetch_add(1, Ordering::Relaxed)) {
+            scan_morsel(snapshot, scan, morsel, cancel, &mut worker, &mut gathered, &each)?;
+        }
+        Ok(worker)
+    };
+    let threads = threads.clamp(1, work.len().max(1));
+    let workers: Vec<Result<Worker<P>>> = thread::scope(|scope| {
+        let others: Vec<_> = (1..threads).map(|_| scope.spawn(run)).collect();
+        let mut results = vec![run()];
+        results.extend(others.into_iter().map(|other| other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))));
+        results
+    });
+    let workers = workers.into_iter().collect::<Result<Vec<_>>>()?;
+    let mut report = describe(snapshot, scan);
+    workers.iter().for_each(|worker| report.add_work(&worker.report));
+    Ok((workers, report))
+}
+
+fn describe(snapshot: &Snapshot, scan: &BehaviorScan) -> ScanReport {
+    let segments = || snapshot.shards.iter().flat_map(|shard| &shard.segments).map(|live| &live.segment);
+    let users: u64 = snapshot.shards.iter().map(|shard| u64::from(shard.next_ordinal)).sum();
+    ScanReport {
+        segments: segments().count() as u64,
+        blocks: segments().map(|segment| segment.blocks().len() as u64).sum(),
+        events: segments().map(|segment| segment.meta().rows).sum(),
+        users,
+        users_candidate: scan.users.as_ref().map_or(users, |sets| sets.iter().map(RoaringBitmap::len).sum()),
+        ..ScanReport::default()
+    }
+}
+
+fn scan_morsel<P>(
+    snapshot: &Snapshot,
+    scan: &BehaviorScan,
+    morsel: &Morsel,
+    cancel: &AtomicBool,
+    worker: &mut Worker<P>,
+    gathered: &mut Gathered,
+    each: &impl Fn(&mut P, &UserEvents<'_>) -> Result<()>,
+) -> Result<()> {
+    let mut cursors = cursors(snapshot, scan, morsel)?;
+    for cursor in &mut cursors {
+        cursor.load(&mut worker.keys, &mut worker.report)?;
+    }
+    let mut count = 0u64;
+    while let Some(ordinal) = cursors.iter().filter_map(Cursor::ordinal).min() {
+        if count & 0xff == 0 && cancel.load(Ordering::Relaxed) {
+            return Err(Error::new(ErrorKind::Cancelled, "the query was cancelled"));
+        }
+        count += 1;
+        let mut here = cursors.iter().enumerate().filter(|(_, cursor)| cursor.ordinal() == Some(ordinal));
+        let (first, _) = here.next().expect("the smallest ordinal belongs to a cursor");
+        if here.next().is_none() && !cursors[first].may_continue() {
+            let (range, selection) = cursors[first].events();
+            let keys: Vec<&[u32]> = selection.keys.iter().map(|column| &column[range.clone()]).collect();
+            let (ts, masks) = (&selection.ts[range.clone()], &selection.masks[range]);
+            each(&mut worker.partial, &UserEvents { shard: morsel.shard, ordinal, ts, masks, keys: &keys })?;
+            cursors[first].advance(&mut worker.keys, &mut worker.report)?;
+            continue;
+        }
+        gather(&mut cursors[first..], ordinal, gathered, scan.keys.len(), worker)?;
+        let keys: Vec<&[u32]> = gathered.keys.iter().map(Vec::as_slice).collect();
+        let (ts, masks) = (&gathered.ts[..], &gathered.masks[..]);
+        each(&mut worker.partial, &UserEvents { shard: morsel.shard, ordinal, ts, masks, keys: &keys })?;
+    }
+    worker.report.users_matched += count;
+    Ok(())
+}
+
+fn gather<P>(
+    cursors: &mut [Cursor<'_>],
+    ordinal: u32,
+    gathered: &mut Gathered,
+    keys: usize,
+    worker: &mut Worker<P>,
+) -> Result<()> {
+    gathered.clear(keys);
+    for cursor in cursors {
+        while cursor.ordinal() == Some(ordinal) {
+            let (range, selection) = cursor.events();
+            gathered.add(range, selection);
+            cursor.advance(&mut worker.keys, &mut worker.report)?;
+        }
+    }
+    gathered.sort();
+    Ok(())
+}
+
+fn cursors<'a>(snapshot: &'a Snapshot, scan: &'a BehaviorScan, morsel: &Morsel) -> Result<Vec<Cursor<'a>>> {
+    let time = visible_time(snapshot, scan.time);
+    let candidates = scan.users.as_ref().map(|users| &users[morsel.shard]);
+    if candidates.is_some_and(|users| users.range_cardinality(morsel.ordinals.clone()) == 0) {
+        return Ok(Vec::new());
+    }
+    let mut cursors = Vec::new();
+    for live in &snapshot.shards[morsel.shard].segments {
+        let meta = live.segment.meta();
+        if meta.rows == 0 || !time.overlaps(meta.ts_min, meta.ts_max) {
+            continue;
+        }
+        let binder = Binder { snapshot, shard: morsel.shard, segment: &live.segment };
+        let conditions =
+            scan.conditions.iter().map(|condition| binder.bind(condition, false)).collect::<Result<Vec<_>>>()?;
+        let filter = binder.bind(&scan.filter, false)?;
+        let bound = BoundScan::new(&live.segment, conditions, filter, time, &scan.keys, scan.every_event);
+        let wanted = Wanted { ordinals: morsel.ordinals.clone(), candidates, hidden: &live.hidden };
+        cursors.push(Cursor::new(&binder, live, bound, wanted));
+    }
+    Ok(cursors)
+}

@@ -1,0 +1,183 @@
+//! Is this condition true for these rows of a block?
+
+use super::batch::batch_of;
+use super::bind::Node;
+use super::column::{Fetched, Texts};
+use super::test::{FALSE, TRUE, Test, Truth, UNKNOWN, truth};
+use crate::error::Result;
+use crate::predicate::RowPredicate;
+use crate::rows::{Column, NULL_CODE};
+use crate::segment::{Block, BlockUsers, Segment};
+use crate::table::Snapshot;
+use crate::types::ColumnType;
+use arrow_array::Array;
+
+/// A block, and where it stands.
+pub(crate) struct BlockContext<'a> {
+    pub(crate) snapshot: &'a Snapshot,
+    pub(crate) shard: usize,
+    pub(crate) segment: &'a Segment,
+    pub(crate) block: Block<'a>,
+    pub(crate) users: BlockUsers,
+}
+
+impl BlockContext<'_> {
+    /// Position in `users` of the user of each of `rows` (ascending).
+    pub(crate) fn user_indexes(&self, rows: &[u32]) -> Vec<u32> {
+        let mut user = 0;
+        let index = |&row: &u32| {
+            while self.users.starts[user + 1] <= row {
+                user += 1;
+            }
+            user as u32
+        };
+        rows.iter().map(index).collect()
+    }
+}
+
+/// The truth value of `node` for each of `rows` (ascending); `codes` are the codes of their event names.
+pub(crate) fn evaluate(node: &Node, context: &BlockContext<'_>, rows: &[u32], codes: &[u32]) -> Result<Vec<Truth>> {
+    if rows.is_empty() {
+        return Ok(Vec::new());
+    }
+    match node {
+        Node::Const(truth) => Ok(vec![*truth; rows.len()]),
+        Node::And(parts) => combine(parts, context, rows, codes, Truth::min),
+        Node::Or(parts) => combine(parts, context, rows, codes, Truth::max),
+        Node::Event(passes) => Ok(codes.iter().map(|&code| truth(passes[code as usize])).collect()),
+        Node::Time { test, negated } => {
+            let times = context.block.times()?;
+            Ok(rows.iter().map(|&row| truth(test.integer(times.get(row as usize)) != *negated)).collect())
+        }
+        Node::Users { ordinals, negated } => {
+            let users = context.user_indexes(rows);
+            let passes = |&user: &u32| {
+                let ordinal = context.users.ordinals[user as usize];
+                truth(ordinals.binary_search(&ordinal).is_ok() != *negated)
+            };
+            Ok(users.iter().map(passes).collect())
+        }
+        Node::UserText { test, negated } => user_text(test, *negated, context, rows),
+        Node::Text { name, passes, test, negated } => text(name, passes, test, *negated, context, rows),
+        Node::Scalar { name, wanted, test, negated } => scalar(name, *wanted, test, *negated, context, rows),
+        Node::IsNull { name, negated } => is_null(name, *negated, context, rows),
+        Node::Custom { predicate, negated } => custom(&**predicate, *negated, context, rows),
+    }
+}
+
+fn combine(
+    parts: &[Node],
+    context: &BlockContext<'_>,
+    rows: &[u32],
+    codes: &[u32],
+    choose: fn(Truth, Truth) -> Truth,
+) -> Result<Vec<Truth>> {
+    let mut sum = evaluate(&parts[0], context, rows, codes)?;
+    for part in &parts[1..] {
+        let truths = evaluate(part, context, rows, codes)?;
+        sum.iter_mut().zip(truths).for_each(|(sum, truth)| *sum = choose(*sum, truth));
+    }
+    Ok(sum)
+}
+
+fn user_text(test: &Test, negated: bool, context: &BlockContext<'_>, rows: &[u32]) -> Result<Vec<Truth>> {
+    let shard = &context.snapshot.shards[context.shard];
+    let mut known: Option<(u32, Truth)> = None;
+    let mut truths = Vec::with_capacity(rows.len());
+    for user in context.user_indexes(rows) {
+        let value = match known {
+            Some((last, truth)) if last == user => truth,
+            _ => match shard.user_id(context.users.ordinals[user as usize])? {
+                Some(user_id) => truth(test.text(&user_id) != negated),
+                None => UNKNOWN,
+            },
+        };
+        known = Some((user, value));
+        truths.push(value);
+    }
+    Ok(truths)
+}
+
+fn text(
+    name: &str,
+    passes: &[bool],
+    test: &Test,
+    negated: bool,
+    context: &BlockContext<'_>,
+    rows: &[u32],
+) -> Result<Vec<Truth>> {
+    Ok(match Texts::new(&context.block, name, rows)? {
+        Texts::Codes(codes) => codes
+            .into_iter()
+            .map(|code| if code == NULL_CODE { UNKNOWN } else { truth(passes[code as usize]) })
+            .collect(),
+        Texts::Plain(texts) => texts
+            .into_iter()
+            .map(|text| text.map_or(UNKNOWN, |text| truth(test.text(&text) != negated)))
+            .collect(),
+    })
+}
+
+fn scalar(
+    name: &str,
+    wanted: ColumnType,
+    test: &Test,
+    negated: bool,
+    context: &BlockContext<'_>,
+    rows: &[u32],
+) -> Result<Vec<Truth>> {
+    let fetched = Fetched::new(&context.block, name, wanted, rows)?;
+    let each = |valid: &[bool], passes: &dyn Fn(usize) -> bool| -> Vec<Truth> {
+        let truth_at = |&row: &u32| {
+            let at = fetched.index(row);
+            if valid[at] { truth(passes(at) != negated) } else { UNKNOWN }
+        };
+        rows.iter().map(truth_at).collect()
+    };
+    Ok(match &fetched.column {
+        Column::Boolean { values, valid } => each(valid, &|at| test.boolean(values[at])),
+        Column::BigInt { values, valid } | Column::Timestamp { values, valid } => {
+            each(valid, &|at| test.integer(values[at]))
+        }
+        Column::Double { values, valid } => each(valid, &|at| test.double(values[at])),
+        Column::Text(texts) => rows
+            .iter()
+            .map(|&row| texts.get(fetched.index(row)).map_or(UNKNOWN, |text| truth(test.text(text) != negated)))
+            .collect(),
+    })
+}
+
+fn is_null(name: &str, negated: bool, context: &BlockContext<'_>, rows: &[u32]) -> Result<Vec<Truth>> {
+    let stored = context.segment.schema().column(name).map(|column| column.column_type);
+    if name == "event_id" || stored == Some(ColumnType::Text) {
+        return Ok(match Texts::new(&context.block, name, rows)? {
+            Texts::Codes(codes) => codes.into_iter().map(|code| truth((code == NULL_CODE) != negated)).collect(),
+            Texts::Plain(texts) => texts.into_iter().map(|text| truth(text.is_none() != negated)).collect(),
+        });
+    }
+    let fetched = Fetched::new(&context.block, name, stored.unwrap_or(ColumnType::Text), rows)?;
+    let valid = match &fetched.column {
+        Column::Boolean { valid, .. }
+        | Column::BigInt { valid, .. }
+        | Column::Double { valid, .. }
+        | Column::Timestamp { valid, .. } => valid,
+        Column::Text(_) => return Ok(vec![UNKNOWN; rows.len()]),
+    };
+    Ok(rows.iter().map(|&row| truth(valid[fetched.index(row)] == negated)).collect())
+}
+
+fn custom(
+    predicate: &dyn RowPredicate,
+    negated: bool,
+    context: &BlockContext<'_>,
+    rows: &[u32],
+) -> Result<Vec<Truth>> {
+    let batch = batch_of(context, predicate.columns(), rows)?;
+    let answer = predicate.evaluate(&batch)?;
+    let truth_at = |row| match (answer.is_null(row), answer.is_valid(row) && answer.value(row) != negated) {
+        (true, _) => UNKNOWN,
+        (false, true) => TRUE,
+        (false, false) => FALSE,
+    };
+    Ok((0..rows.len()).map(truth_at).collect())
+}

@@ -1,0 +1,29 @@
+//! Which events of which users does this question need? Two ways to read a snapshot.
+//!
+//! - [`behavior`]: each user's events in total order, reduced to a bit mask of the conditions that they satisfy. The
+//!   operators read this way: bitmaps pick the users, event codes pick the rows, and only then times are decoded.
+//! - [`rows`]: plain rows as Arrow batches, for general SQL.
+//!
+//! Both [`bind`] their conditions to each segment first: a text comparison becomes a table over the segment's
+//! dictionary, so that no text is compared per row. [`candidates`] asks the bitmap indexes which users can matter, and
+//! says whether the answer is exact or a superset. [`report`] counts what was read and what was skipped.
+
+pub mod behavior;
+mod batch;
+mod bind;
+mod candidates;
+mod column;
+mod evaluate;
+mod keys;
+mod merge;
+mod morsel;
+pub mod report;
+pub mod rows;
+mod selection;
+mod test;
+
+pub use behavior::{BehaviorScan, UserEvents, Worker, scan_users};
+pub use candidates::{UserSet, matching_users};
+pub use keys::KeySpace;
+pub use report::ScanReport;
+pub use rows::{RowMorsel, RowPlan, RowScan, plan_rows};
