@@ -3,7 +3,8 @@
 use super::bind::{Binder, Node};
 use crate::error::Result;
 use crate::predicate::Predicate;
-use crate::segment::{Segment, day_of};
+use crate::index::DayClock;
+use crate::segment::Segment;
 use crate::table::Snapshot;
 use crate::types::TimeRange;
 use roaring::RoaringBitmap;
@@ -106,8 +107,9 @@ fn add_event_users(
         let meta = segment.meta();
         let first = time.start_us.max(meta.ts_min);
         let last = (time.end_us - 1).min(meta.ts_max);
-        let tz = snapshot.options.tz()?;
-        let days = day_of(tz, first)..=day_of(tz, last);
+        let mut clock = DayClock::new(snapshot.options.tz()?);
+        // a day more on both sides, for zones that once went back over the date line
+        let days = clock.day(first) - 1..=clock.day(last) + 1;
         if days.end().abs_diff(*days.start()) as usize <= DAYS_MAX {
             for day in days {
                 if let Some(of_day) = segment.event_day_users(code, day)? {
