@@ -9,27 +9,18 @@ pub mod types;
 pub mod predicate;
 pub mod rows;
 
-// The way of an event, from a batch to a snapshot. A line between two modules keeps rustfmt from sorting them.
+// The way of an event: from a batch to a snapshot, and from a snapshot to what an operator reads.
 pub mod ingest;
-
 mod log;
-
 mod catalog;
-
 mod memtable;
-
 pub mod segment;
-
 pub mod index;
-
 mod manifest;
-
 pub mod compact;
-
 pub mod table;
-
 pub mod engine;
-
+pub mod scan;
 pub mod check;
 
 // What they stand on.

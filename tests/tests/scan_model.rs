@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use trodden_engine::predicate::{ColumnRef, CompareOp, Predicate};
 use trodden_engine::scan::{BehaviorScan, RowScan, ScanReport, matching_users, plan_rows, scan_users};
+use trodden_engine::storage::MemoryStore;
 use trodden_engine::table::{Snapshot, Table};
 use trodden_engine::types::{ColumnDef, ColumnType, Schema, TableOptions, TimeRange, Value};
 use trodden_engine::{Engine, EngineOptions, EventBatch};
@@ -79,7 +80,9 @@ fn property(name: &str) -> ColumnRef {
 }
 
 fn leaf() -> impl Strategy<Value = Predicate> {
-    let compare = |column: ColumnRef| move |(op, value): (CompareOp, Value)| Predicate::Compare { column: column.clone(), op, value };
+    let compare = |column: ColumnRef| {
+        move |(op, value): (CompareOp, Value)| Predicate::Compare { column: column.clone(), op, value }
+    };
     prop_oneof![
         (0..7u8).prop_map(|e| Predicate::event_is(format!("e{e}"))),
         (op(), (0..5u8).prop_map(|e| Value::Text(format!("e{e}")))).prop_map(compare(ColumnRef::Event)),
@@ -150,11 +153,23 @@ fn holds(predicate: &Predicate, row: &Row) -> Option<bool> {
         Predicate::Unknown | Predicate::Custom(_) => None,
         Predicate::And(parts) => {
             let truths: Vec<_> = parts.iter().map(|part| holds(part, row)).collect();
-            if truths.contains(&Some(false)) { Some(false) } else if truths.contains(&None) { None } else { Some(true) }
+            if truths.contains(&Some(false)) {
+                Some(false)
+            } else if truths.contains(&None) {
+                None
+            } else {
+                Some(true)
+            }
         }
         Predicate::Or(parts) => {
             let truths: Vec<_> = parts.iter().map(|part| holds(part, row)).collect();
-            if truths.contains(&Some(true)) { Some(true) } else if truths.contains(&None) { None } else { Some(false) }
+            if truths.contains(&Some(true)) {
+                Some(true)
+            } else if truths.contains(&None) {
+                None
+            } else {
+                Some(false)
+            }
         }
         Predicate::Not(inner) => holds(inner, row).map(|truth| !truth),
         Predicate::Compare { column, op, value: literal } => {
@@ -196,7 +211,7 @@ fn batch(rows: &[Row]) -> EventBatch {
 }
 
 fn new_table(time_zone: &str) -> (Engine, Arc<Table>) {
-    let engine = Engine::open_in_memory(EngineOptions::default()).unwrap();
+    let engine = Engine::open_store(Arc::new(MemoryStore::new()), EngineOptions::default()).unwrap();
     let column = |name: &str, column_type| ColumnDef { name: name.into(), column_type };
     let schema = Schema {
         columns: vec![
@@ -251,7 +266,9 @@ fn read_rows(snapshot: &Snapshot, filter: &Predicate, time: TimeRange) -> Vec<St
         for batch in plan.read(morsel, &mut ScanReport::default()).unwrap() {
             for at in 0..batch.num_rows() {
                 let column = |place: usize| batch.column(place);
-                let text = |place: usize| column(place).is_valid(at).then(|| column(place).as_string_view().value(at).to_string());
+                let text = |place: usize| {
+                    column(place).is_valid(at).then(|| column(place).as_string_view().value(at).to_string())
+                };
                 lines.push(plain(&Row {
                     user: text(0).unwrap(),
                     ts: column(1).as_primitive::<TimestampMicrosecondType>().value(at),

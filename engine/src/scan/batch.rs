@@ -134,7 +134,8 @@ fn take_texts(dictionary: &[Box<str>], codes: &[u32]) -> Result<ArrayRef> {
 }
 
 fn gather(values: &StringViewArray, indexes: UInt32Array) -> Result<ArrayRef> {
-    arrow_select::take::take(values, &indexes, None).map_err(|error| Error::corrupt(format!("texts of a block: {error}")))
+    arrow_select::take::take(values, &indexes, None)
+        .map_err(|error| Error::corrupt(format!("texts of a block: {error}")))
 }
 
 fn property(context: &BlockContext<'_>, name: &str, rows: &[u32]) -> Result<ArrayRef> {

@@ -91,7 +91,9 @@ pub fn scan_users<P: Send>(
     let workers: Vec<Result<Worker<P>>> = thread::scope(|scope| {
         let others: Vec<_> = (1..threads).map(|_| scope.spawn(run)).collect();
         let mut results = vec![run()];
-        results.extend(others.into_iter().map(|other| other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))));
+        results.extend(
+            others.into_iter().map(|other| other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))),
+        );
         results
     });
     let workers = workers.into_iter().collect::<Result<Vec<_>>>()?;

@@ -2,8 +2,8 @@
 
 use super::bind::{Binder, Node};
 use crate::error::Result;
-use crate::predicate::Predicate;
 use crate::index::DayClock;
+use crate::predicate::Predicate;
 use crate::segment::Segment;
 use crate::table::Snapshot;
 use crate::types::TimeRange;

@@ -111,10 +111,9 @@ fn text(
             .into_iter()
             .map(|code| if code == NULL_CODE { UNKNOWN } else { truth(passes[code as usize]) })
             .collect(),
-        Texts::Plain(texts) => texts
-            .into_iter()
-            .map(|text| text.map_or(UNKNOWN, |text| truth(test.text(&text) != negated)))
-            .collect(),
+        Texts::Plain(texts) => {
+            texts.into_iter().map(|text| text.map_or(UNKNOWN, |text| truth(test.text(&text) != negated))).collect()
+        }
     })
 }
 
@@ -166,12 +165,7 @@ fn is_null(name: &str, negated: bool, context: &BlockContext<'_>, rows: &[u32]) 
     Ok(rows.iter().map(|&row| truth(valid[fetched.index(row)] == negated)).collect())
 }
 
-fn custom(
-    predicate: &dyn RowPredicate,
-    negated: bool,
-    context: &BlockContext<'_>,
-    rows: &[u32],
-) -> Result<Vec<Truth>> {
+fn custom(predicate: &dyn RowPredicate, negated: bool, context: &BlockContext<'_>, rows: &[u32]) -> Result<Vec<Truth>> {
     let batch = batch_of(context, predicate.columns(), rows)?;
     let answer = predicate.evaluate(&batch)?;
     let truth_at = |row| match (answer.is_null(row), answer.is_valid(row) && answer.value(row) != negated) {

@@ -62,7 +62,8 @@ pub fn plan_rows(snapshot: &Snapshot, scan: RowScan) -> Result<RowPlan> {
     } else {
         None
     };
-    let mut plan = RowPlan { snapshot: snapshot.clone(), scan, users, morsels: Vec::new(), report: ScanReport::default() };
+    let mut plan =
+        RowPlan { snapshot: snapshot.clone(), scan, users, morsels: Vec::new(), report: ScanReport::default() };
     plan.choose_blocks()?;
     Ok(plan)
 }

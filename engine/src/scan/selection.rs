@@ -149,14 +149,10 @@ impl Selection {
     }
 
     /// Rows whose event name leaves a chance, with the masks that it leaves.
-    fn select_by_event(
-        &mut self,
-        scan: &BoundScan,
-        context: &BlockContext<'_>,
-        report: &mut ScanReport,
-    ) -> Result<()> {
+    fn select_by_event(&mut self, scan: &BoundScan, context: &BlockContext<'_>, report: &mut ScanReport) -> Result<()> {
         let events = context.block.events()?;
-        let keep: Vec<bool> = scan.masks.iter().zip(&scan.passes).map(|(m, p)| *p && (scan.every_event || *m != 0)).collect();
+        let keep: Vec<bool> =
+            scan.masks.iter().zip(&scan.passes).map(|(m, p)| *p && (scan.every_event || *m != 0)).collect();
         for &(start, end) in &self.runs {
             events.decode_u32(start as usize..end as usize, &mut self.scratch);
             report.events_read += u64::from(end - start);
@@ -340,9 +336,8 @@ impl KeyReader {
                 Some(dictionary) => self.by_dictionary(&dictionary, &codes, place, keys, out),
                 None => out.resize(rows.len(), KEY_NULL),
             },
-            Texts::Plain(texts) => out.extend(
-                texts.into_iter().map(|text| keys.columns[place].code(text.map_or(Value::Null, Value::Text))),
-            ),
+            Texts::Plain(texts) => out
+                .extend(texts.into_iter().map(|text| keys.columns[place].code(text.map_or(Value::Null, Value::Text)))),
         }
         Ok(())
     }
