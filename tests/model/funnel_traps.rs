@@ -143,6 +143,7 @@ fn any_order_counts_different_steps_in_one_window() {
     check(&spec, "c0 a3 b6", &[(&[0, 1], TIMEOUT)]);
     check(&spec, "a0 a1 a2", &[(&[0], NEVER)]);
     check(&spec, "ab0 a1", &[(&[0, 1], NEVER)]);
+    check(&FunnelSpec { order: Order::Any, ..steps(2) }, "ab0 a1", &[(&[0, 1], None)]);
 }
 
 #[test]
@@ -152,6 +153,7 @@ fn attempts_follow_each_other() {
     check(&spec, "a0 a5 a6 b9", &[(&[0], TIMEOUT), (&[2, 3], None)]);
     let spec = FunnelSpec { count: Count::Attempts, ..steps(2) };
     check(&spec, "a0 a1 a2", &[(&[0], NEVER)]);
+    check(&spec, "ab0 a0", &[(&[0], NEVER)]);
     let spec = FunnelSpec { excludes: vec![Exclude { after: 1, before: 2 }], ..spec };
     check(&spec, "a0 x1 b2 a3 b4", &[(&[0], EXCLUDED), (&[3, 4], None)]);
     let spec = FunnelSpec { count: Count::Attempts, order: Order::Strict, ..steps(2) };

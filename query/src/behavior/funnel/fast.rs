@@ -10,6 +10,7 @@
 
 use super::rules::UNLIMITED_US;
 use super::spec::Ties;
+use super::timeline::mask_of;
 
 /// No chain has got to this step. Below every timestamp that a table stores.
 const NO_DEADLINE: i64 = i64::MIN;
@@ -36,46 +37,68 @@ pub(super) fn forward(ts: &[i64], masks: &[u64], steps: usize, within_us: i64, t
     }
     // Events before the entry can matter only if they share its time.
     let begin = ts[..entry].iter().rposition(|&at| at < ts[entry]).map_or(0, |before| before + 1);
-    let mut pass = Pass { deadlines: [NO_DEADLINE; 65], within_us, level: 0, at: 0 };
-    let wanted = if level_max == 64 { u64::MAX } else { (1 << level_max) - 1 };
-    match ties {
-        Ties::Arrival => pass.run_by_arrival(&ts[begin..], &masks[begin..], wanted, level_max),
-        Ties::Any => {
-            if !pass.run_by_group(&ts[begin..], &masks[begin..], wanted, level_max, false) {
-                return Forward::Compete;
-            }
-        }
-        Ties::Increase => {
-            pass.run_by_group(&ts[begin..], &masks[begin..], wanted, level_max, true);
+    let (ts, masks) = (&ts[begin..], &masks[begin..]);
+    // Clearing the slots is a good part of the work on a short user.
+    if level_max < 15 {
+        Pass::<16>::new(level_max, within_us).run(ts, masks, ties)
+    } else {
+        Pass::<128>::new(level_max, within_us).run(ts, masks, ties)
+    }
+}
+
+/// The state of the forward pass, with `SLOTS` (a power of two, at least `level_max` + 2) deadlines.
+struct Pass<const SLOTS: usize> {
+    /// At s: the latest time until which a chain of s events may end. At 0: as if it began with the event at hand.
+    /// At `level_max`: none, since the pass stops when one gets there.
+    deadlines: [i64; SLOTS],
+    within_us: i64,
+    /// Steps that can be reached.
+    wanted: u64,
+    level_max: usize,
+    level: usize,
+    completed_at: i64,
+}
+
+impl<const SLOTS: usize> Pass<SLOTS> {
+    fn new(level_max: usize, within_us: i64) -> Self {
+        let deadlines = [NO_DEADLINE; SLOTS];
+        Self { deadlines, within_us, wanted: mask_of(level_max), level_max, level: 0, completed_at: 0 }
+    }
+
+    fn run(mut self, ts: &[i64], masks: &[u64], ties: Ties) -> Forward {
+        let decided = match ties {
+            Ties::Arrival => self.run_by_arrival(ts, masks),
+            Ties::Any => self.run_by_time(ts, masks, false),
+            Ties::Increase => self.run_by_time(ts, masks, true),
+        };
+        match decided {
+            true => Forward::Level { level: self.level, completed_at: self.completed_at },
+            false => Forward::Compete,
         }
     }
-    Forward::Level { level: pass.level, completed_at: pass.at }
-}
 
-struct Pass {
-    /// `deadlines[s]`: the latest time until which a chain of s events may end. `deadlines[0]` is not used.
-    deadlines: [i64; 65],
-    within_us: i64,
-    level: usize,
-    at: i64,
-}
-
-impl Pass {
-    /// An event at `at` satisfies step `step` (from 0).
+    /// An event at `at` satisfies `step` (from 0; `level_max` for an event that satisfies nothing). Which step comes
+    /// next cannot be predicted, so there is no branch that depends on it but the one that is seldom taken.
     #[inline(always)]
     fn take(&mut self, step: usize, at: i64) {
-        let deadline = if step == 0 { at.saturating_add(self.within_us) } else { self.deadlines[step & 63] };
-        if deadline >= at {
-            self.deadlines[(step & 63) + 1] = deadline;
-            if step >= self.level {
-                (self.level, self.at) = (step + 1, at);
-            }
+        let slot = step & (SLOTS - 1);
+        let next_slot = (step + 1) & (SLOTS - 1);
+        self.deadlines[0] = at.saturating_add(self.within_us);
+        let deadline = self.deadlines[slot];
+        let reached = deadline >= at;
+        self.deadlines[next_slot] = if reached { deadline } else { self.deadlines[next_slot] };
+        if step >= self.level && reached {
+            (self.level, self.completed_at) = (step + 1, at);
         }
     }
 
-    /// Later steps first, so that no event is used twice.
+    /// The steps of one event, or of events of which a chain takes one: later steps first, so that none is used twice.
     #[inline(always)]
-    fn take_all_backward(&mut self, mut mask: u64, at: i64) {
+    fn take_backward(&mut self, mut mask: u64, at: i64) {
+        if mask & mask.wrapping_sub(1) == 0 {
+            let nothing = 1_u64.checked_shl(self.level_max as u32).unwrap_or(0);
+            return self.take((mask | nothing).trailing_zeros() as usize, at);
+        }
         while mask != 0 {
             let step = 63 - mask.leading_zeros() as usize;
             self.take(step, at);
@@ -84,48 +107,43 @@ impl Pass {
     }
 
     /// Earlier steps first: each is satisfied by an event of its own.
-    fn take_all_forward(&mut self, mut mask: u64, at: i64) {
+    fn take_forward(&mut self, mut mask: u64, at: i64) {
         while mask != 0 {
             self.take(mask.trailing_zeros() as usize, at);
             mask &= mask - 1;
         }
     }
 
-    fn run_by_arrival(&mut self, ts: &[i64], masks: &[u64], wanted: u64, level_max: usize) {
+    fn run_by_arrival(&mut self, ts: &[i64], masks: &[u64]) -> bool {
         for (&at, &mask) in ts.iter().zip(masks) {
-            self.take_all_backward(mask & wanted, at);
-            if self.level == level_max {
-                return;
+            self.take_backward(mask & self.wanted, at);
+            if self.level == self.level_max {
+                break;
             }
         }
+        true
     }
 
     /// Whether it could decide: with `ties => 'any'` an event that satisfies several steps must stand alone in time.
-    fn run_by_group(&mut self, ts: &[i64], masks: &[u64], wanted: u64, level_max: usize, increase: bool) -> bool {
+    fn run_by_time(&mut self, ts: &[i64], masks: &[u64], increase: bool) -> bool {
         let mut next = 0;
-        while next < ts.len() {
-            let (at, mut mask) = (ts[next], masks[next] & wanted);
-            let mut competes = mask & mask.wrapping_sub(1) != 0;
+        while next < ts.len() && self.level < self.level_max {
+            let (at, mask) = (ts[next], masks[next] & self.wanted);
             next += 1;
-            if next < ts.len() && ts[next] == at {
-                while next < ts.len() && ts[next] == at {
-                    let more = masks[next] & wanted;
-                    competes |= more & more.wrapping_sub(1) != 0;
-                    mask |= more;
-                    next += 1;
-                }
-                if increase {
-                    self.take_all_backward(mask, at);
-                } else if competes {
-                    return false;
-                } else {
-                    self.take_all_forward(mask, at);
-                }
-            } else {
-                self.take_all_backward(mask, at);
+            if ts.get(next) != Some(&at) {
+                self.take_backward(mask, at);
+                continue;
             }
-            if self.level == level_max {
-                return true;
+            let more = ts[next..].iter().take_while(|&&other| other == at).count();
+            let group = &masks[next - 1..next + more];
+            next += more;
+            let union = group.iter().fold(0, |all, mask| all | mask) & self.wanted;
+            if increase {
+                self.take_backward(union, at);
+            } else if group.iter().any(|mask| (mask & self.wanted).count_ones() > 1) {
+                return false;
+            } else {
+                self.take_forward(union, at);
             }
         }
         true
