@@ -1,2 +1,32 @@
-//! trodden-query
+//! The query layer of trodden: SQL and behaviour operators over the storage engine, and the embedded database.
+//!
+//! ```no_run
+//! let database = trodden_query::Database::open("shop.db")?;
+//! println!("{}", database.query_blocking("FUNNEL viewed -> bought WITHIN 7 DAYS FROM events")?);
+//! # Ok::<(), trodden_query::Error>(())
+//! ```
+//!
+//! Modules are listed in the order in which a statement passes through them.
+
+pub use trodden_engine as engine;
+
+mod commands;
+mod database;
+mod error;
+mod plan;
+mod result;
+mod run;
+mod session;
+mod sql;
+mod table;
+mod warnings;
+
 pub mod behavior;
+pub mod import;
+
+pub use database::{Answer, Database, Options, QueryOptions, Statement};
+pub use datafusion::arrow;
+pub use datafusion::scalar::ScalarValue;
+pub use error::{Error, ErrorKind, Result, Span};
+pub use result::QueryResult;
+pub use warnings::{CancelToken, Warning};

@@ -45,7 +45,7 @@ impl Target for Table {
 
 impl Sink for Import {
     fn push(&self, sequence: u64, batch: &EventBatch) -> Result<()> {
-        Import::push(self, sequence, batch)
+        Import::push(self, sequence, batch.clone())
     }
 
     fn commit(self: Box<Self>) -> Result<Stored> {

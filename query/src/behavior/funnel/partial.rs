@@ -198,6 +198,11 @@ impl<K: Eq + Hash + Ord + Clone> FunnelPartial<K> {
         slots + self.groups.values().map(GroupPartial::heap_bytes).sum::<usize>()
     }
 
+    /// The groups, in no order, for callers that give them other keys.
+    pub fn into_groups(self) -> impl Iterator<Item = (K, GroupPartial)> {
+        self.groups.into_iter()
+    }
+
     /// The rows of every group of a funnel of `steps` steps, in the order of the keys.
     pub fn finish(self, steps: usize) -> Vec<(K, Vec<StepRow>)> {
         let mut groups: Vec<(K, GroupPartial)> = self.groups.into_iter().collect();

@@ -1,0 +1,341 @@
+//! Statements of trodden's own: tables, columns, views, deletion, maintenance.
+
+pub(crate) mod copy;
+pub(crate) mod insert;
+mod options;
+
+use crate::database::Statement;
+use crate::error::{Error, ErrorKind, Result, no_such_column};
+use crate::plan::catalog::{View, normalised, plain_name};
+use crate::plan::context::StatementContext;
+use crate::result::QueryResult;
+use crate::run::Runner;
+use crate::sql::statement::{Command, NamedOption};
+use crate::table::schema::{arrow_type, column_type, column_type_of, sql_name};
+use crate::warnings::StatementState;
+use datafusion::arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray};
+use datafusion::arrow::datatypes::{DataType, SchemaRef};
+use datafusion::common::DataFusionError;
+use datafusion::scalar::ScalarValue;
+use datafusion::sql::sqlparser::ast::{self, BinaryOperator, Expr, Ident, ObjectName, Query, Spanned};
+use std::sync::Arc;
+use trodden_engine::table::Table;
+use trodden_engine::types::{ColumnDef, FIXED_COLUMNS, Schema};
+
+/// Run a statement of trodden's own.
+///
+/// # Errors
+/// What is wrong with it, at its place, and what the disk says.
+pub(crate) async fn run(runner: Runner<'_>, statement: &Statement) -> Result<QueryResult> {
+    let catalog = Arc::clone(&runner.shared.catalog);
+    let state = Arc::clone(&runner.statement);
+    let done = |tag| Ok(QueryResult::done(Arc::clone(&state), tag));
+    match &statement.command {
+        Command::CreateTable { .. } => create_table(runner, statement).await,
+        Command::DropTable { names, if_exists } => {
+            for name in names {
+                let plain = plain_name(name)?;
+                if *if_exists && catalog.resolve(&plain).is_none() {
+                    continue;
+                }
+                let table = catalog.table(name)?;
+                blocking(move || catalog_drop(&catalog, &table)).await?;
+                return drop_rest(runner, names, *if_exists).await;
+            }
+            done("DROP TABLE")
+        }
+        Command::DropView { names, if_exists } => {
+            for name in names {
+                let plain = plain_name(name)?;
+                if catalog.views.write().remove(&plain).is_none() && !if_exists {
+                    return Err(Error::new(ErrorKind::NotFound, format!("no view is called '{plain}'")).at(name.span()));
+                }
+            }
+            done("DROP VIEW")
+        }
+        Command::AddColumn { table, column, data_type, if_not_exists } => {
+            let table = catalog.table(table)?;
+            let column = define(column, data_type)?;
+            let there = table.schema().column(&column.name).is_some();
+            if !(there && *if_not_exists) {
+                blocking(move || Ok(table.add_column(&column)?)).await?;
+            }
+            done("ALTER TABLE")
+        }
+        Command::SetOptions { table, options } => {
+            set_options(&runner, table, options).await?;
+            done("ALTER TABLE")
+        }
+        Command::Delete { table, condition } => delete(runner, table, condition.as_ref()).await,
+        Command::CopyFrom { table, files, options } => copy::copy_from(runner, table, files, options).await,
+        Command::CreateView { name, or_replace, if_not_exists, columns, query } => {
+            create_view(&runner, name, (*or_replace, *if_not_exists), columns, query)?;
+            done("CREATE VIEW")
+        }
+        Command::ShowTables => show_tables(&runner),
+        Command::Describe(name) => describe(&runner, name),
+        Command::Optimize(name) => {
+            let table = catalog.table(name)?;
+            blocking(move || {
+                table.flush()?;
+                Ok(table.compact(true)?)
+            })
+            .await?;
+            done("OPTIMIZE")
+        }
+        Command::Flush(name) => {
+            let table = catalog.table(name)?;
+            blocking(move || Ok(table.flush()?)).await?;
+            done("FLUSH")
+        }
+        Command::Relational(_) | Command::Prepare { .. } | Command::Execute { .. } | Command::Deallocate(_) => {
+            Err(Error::internal("this statement is run elsewhere"))
+        }
+    }
+}
+
+/// Run what waits for the disk on a thread that may.
+pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|error| Error::internal(format!("the work broke off: {error}")))?
+}
+
+fn define(column: &Ident, data_type: &ast::DataType) -> Result<ColumnDef> {
+    let name = normalised(column);
+    if FIXED_COLUMNS.contains(&name.as_str()) {
+        return Err(Error::new(ErrorKind::AlreadyExists, format!("every table has a column '{name}' already"))
+            .with_hint("user_id, ts, event and event_id are always there")
+            .at(column.span));
+    }
+    Ok(ColumnDef { name, column_type: column_type(data_type, column)? })
+}
+
+async fn create_table(runner: Runner<'_>, statement: &Statement) -> Result<QueryResult> {
+    let Command::CreateTable { name, if_not_exists, columns, options, query } = &statement.command else {
+        return Err(Error::internal("no CREATE TABLE"));
+    };
+    let catalog = Arc::clone(&runner.shared.catalog);
+    let plain = plain_name(name)?;
+    let there = catalog.engine.table(&plain).is_ok();
+    if there && *if_not_exists {
+        return Ok(QueryResult::done(runner.statement, "CREATE TABLE"));
+    }
+    if there || catalog.views.read().contains_key(&plain) {
+        let what = if there { "table" } else { "view" };
+        return Err(Error::new(ErrorKind::AlreadyExists, format!("there is a {what} '{plain}' already"))
+            .with_hint("give another name, or write IF NOT EXISTS")
+            .at(name.span()));
+    }
+    let mut schema = Schema { columns: declared_columns(columns)? };
+    let table_options = options::table_options(options)?;
+    let source = match query {
+        Some(query) => {
+            let plan = StatementContext::new(&runner.state, &runner.names).plan_query(query.clone())?;
+            for field in plan.schema().fields() {
+                let known = FIXED_COLUMNS.contains(&field.name().as_str()) || schema.column(field.name()).is_some();
+                if !known && let Some(column_type) = column_type_of(field.data_type()) {
+                    schema.columns.push(ColumnDef { name: field.name().clone(), column_type });
+                }
+            }
+            Some(plan)
+        }
+        None => None,
+    };
+    let table = blocking(move || Ok(catalog.engine.create_table(&plain, schema, table_options)?)).await;
+    let table = table.map_err(|error| error.at(name.span()))?;
+    match source {
+        Some(plan) => insert::fill(runner, table, plan, None).await,
+        None => Ok(QueryResult::done(runner.statement, "CREATE TABLE")),
+    }
+}
+
+/// The property columns of `CREATE TABLE`. The fixed columns may stand there, with their own types.
+fn declared_columns(columns: &[(Ident, ast::DataType)]) -> Result<Vec<ColumnDef>> {
+    let mut defined: Vec<ColumnDef> = Vec::new();
+    let mut names: Vec<String> = Vec::new();
+    for (ident, data_type) in columns {
+        let name = normalised(ident);
+        if names.contains(&name) {
+            return Err(Error::invalid(format!("column '{name}' is defined twice")).at(ident.span));
+        }
+        names.push(name.clone());
+        if !FIXED_COLUMNS.contains(&name.as_str()) {
+            defined.push(define(ident, data_type)?);
+            continue;
+        }
+        let wanted = if name == "ts" { "TIMESTAMP" } else { "TEXT" };
+        if column_type(data_type, ident)?.sql_name() != wanted {
+            return Err(Error::invalid(format!("column '{name}' is {wanted} in every table, not {data_type}"))
+                .with_hint(format!("write {name} {wanted}, or leave it away"))
+                .at(ident.span));
+        }
+    }
+    Ok(defined)
+}
+
+fn catalog_drop(catalog: &crate::plan::catalog::Catalog, table: &Arc<Table>) -> Result<()> {
+    Ok(catalog.engine.drop_table(table.name())?)
+}
+
+async fn drop_rest(runner: Runner<'_>, names: &[ObjectName], if_exists: bool) -> Result<QueryResult> {
+    let catalog = Arc::clone(&runner.shared.catalog);
+    for name in &names[1..] {
+        let plain = plain_name(name)?;
+        if if_exists && catalog.resolve(&plain).is_none() {
+            continue;
+        }
+        let (table, catalog) = (catalog.table(name)?, Arc::clone(&catalog));
+        blocking(move || catalog_drop(&catalog, &table)).await?;
+    }
+    Ok(QueryResult::done(runner.statement, "DROP TABLE"))
+}
+
+async fn set_options(runner: &Runner<'_>, name: &ObjectName, options: &[NamedOption]) -> Result<()> {
+    let table = runner.shared.catalog.table(name)?;
+    let retention_us = options::alterable(options)?;
+    blocking(move || {
+        table.set_retention(retention_us)?;
+        let now_us = chrono::Utc::now().timestamp_micros();
+        Ok(table.enforce_retention(now_us)?)
+    })
+    .await
+}
+
+/// `DELETE FROM t WHERE user_id = '…'`, or `user_id IN (…)`: whole users, nothing else.
+async fn delete(runner: Runner<'_>, name: &ObjectName, condition: Option<&Expr>) -> Result<QueryResult> {
+    let table = runner.shared.catalog.table(name)?;
+    let refused = |span| {
+        Error::unsupported("DELETE removes whole users: everything of them, for ever")
+            .with_hint("write WHERE user_id = '…', or WHERE user_id IN ('…', '…'); retention drops old events")
+            .at(span)
+    };
+    let Some(condition) = condition else { return Err(refused(name.span())) };
+    let is_user = |expr: &Expr| matches!(expr, Expr::Identifier(ident) if normalised(ident) == "user_id");
+    let values: Vec<&Expr> = match condition {
+        Expr::BinaryOp { left, op: BinaryOperator::Eq, right } if is_user(left) => vec![&**right],
+        Expr::BinaryOp { left, op: BinaryOperator::Eq, right } if is_user(right) => vec![&**left],
+        Expr::InList { expr, list, negated: false } if is_user(expr) => list.iter().collect(),
+        other => return Err(refused(other.span())),
+    };
+    let mut users = Vec::with_capacity(values.len());
+    for value in values {
+        let span = value.span();
+        let constant = runner.constant(value).map_err(|_| refused(span))?;
+        match constant.cast_to(&DataType::Utf8)? {
+            ScalarValue::Utf8(Some(user)) => users.push(user),
+            _ => continue,
+        }
+    }
+    let deleted = blocking(move || {
+        let mut deleted = 0;
+        for user in users {
+            deleted += i64::from(table.delete_user(&user)?);
+        }
+        Ok(deleted)
+    })
+    .await?;
+    counts(&runner.statement, "DELETE", &[("users_deleted", deleted)])
+}
+
+/// A row of counts.
+pub(crate) fn counts(state: &Arc<StatementState>, tag: &'static str, counts: &[(&str, i64)]) -> Result<QueryResult> {
+    let columns = counts.iter().map(|(name, count)| (*name, Arc::new(Int64Array::from(vec![*count])) as ArrayRef));
+    let batch = RecordBatch::try_from_iter(columns).map_err(DataFusionError::from)?;
+    Ok(QueryResult::batch(batch, Arc::clone(state), tag))
+}
+
+fn create_view(
+    runner: &Runner<'_>,
+    name: &ObjectName,
+    (or_replace, if_not_exists): (bool, bool),
+    columns: &[Ident],
+    query: &Query,
+) -> Result<()> {
+    let catalog = &runner.shared.catalog;
+    let plain = plain_name(name)?;
+    if catalog.engine.table(&plain).is_ok() {
+        return Err(Error::new(ErrorKind::AlreadyExists, format!("there is a table '{plain}' already")).at(name.span()));
+    }
+    let there = catalog.views.read().contains_key(&plain);
+    if there && if_not_exists {
+        return Ok(());
+    }
+    if there && !or_replace {
+        return Err(Error::new(ErrorKind::AlreadyExists, format!("there is a view '{plain}' already"))
+            .with_hint("write CREATE OR REPLACE VIEW")
+            .at(name.span()));
+    }
+    let plan = StatementContext::new(&runner.state, &runner.names).plan_query(Box::new(query.clone()))?;
+    if !plan.get_parameter_names()?.is_empty() {
+        return Err(Error::invalid("a view has no parameters").with_hint("use PREPARE for $1"));
+    }
+    let found = plan.schema().fields().len();
+    if !columns.is_empty() && columns.len() != found {
+        let message = format!("view '{plain}' names {} columns, but its query has {found}", columns.len());
+        return Err(Error::invalid(message).at(name.span()));
+    }
+    let view = View { columns: columns.to_vec(), query: Box::new(query.clone()) };
+    catalog.views.write().insert(plain, view);
+    Ok(())
+}
+
+fn show_tables(runner: &Runner<'_>) -> Result<QueryResult> {
+    let catalog = &runner.shared.catalog;
+    let views = catalog.views.read();
+    let names = catalog.names();
+    let kinds = names.iter().map(|name| Some(if views.contains_key(name) { "VIEW" } else { "TABLE" }));
+    let events = names.iter().map(|name| {
+        let table = catalog.engine.table(name).ok()?;
+        i64::try_from(table.snapshot().rows()).ok()
+    });
+    let columns: Vec<(&str, ArrayRef)> = vec![
+        ("table_name", Arc::new(StringArray::from_iter_values(&names))),
+        ("table_type", Arc::new(kinds.collect::<StringArray>())),
+        ("events", Arc::new(events.collect::<Int64Array>())),
+    ];
+    let batch = RecordBatch::try_from_iter(columns).map_err(DataFusionError::from)?;
+    Ok(QueryResult::batch(batch, Arc::clone(&runner.statement), "SHOW TABLES"))
+}
+
+fn describe(runner: &Runner<'_>, name: &ObjectName) -> Result<QueryResult> {
+    let catalog = &runner.shared.catalog;
+    let plain = plain_name(name)?;
+    let found = catalog.resolve(&plain).ok_or_else(|| catalog.no_such_table(&plain).at(name.span()))?;
+    let view = catalog.views.read().get(&found).cloned();
+    let schema: SchemaRef = match view {
+        Some(view) => {
+            let plan = StatementContext::new(&runner.state, &runner.names).plan_query(view.query)?;
+            Arc::clone(plan.schema().inner())
+        }
+        None => Arc::clone(&runner.names.pinned(&found)?.schema),
+    };
+    let fields = || schema.fields().iter();
+    let columns: Vec<(&str, ArrayRef)> = vec![
+        ("column_name", Arc::new(fields().map(|field| Some(field.name().as_str())).collect::<StringArray>())),
+        ("data_type", Arc::new(fields().map(|field| Some(sql_name(field.data_type()))).collect::<StringArray>())),
+        ("nullable", Arc::new(fields().map(|field| Some(field.is_nullable())).collect::<BooleanArray>())),
+    ];
+    let batch = RecordBatch::try_from_iter(columns).map_err(DataFusionError::from)?;
+    Ok(QueryResult::batch(batch, Arc::clone(&runner.statement), "DESCRIBE"))
+}
+
+/// The column of a table that an `INSERT` names.
+pub(crate) fn column_of_table(table: &Table, column: &Ident) -> Result<(String, DataType)> {
+    let schema = table.schema();
+    let name = normalised(column);
+    let properties = schema.columns.iter().map(|column| column.name.as_str());
+    let all: Vec<&str> = FIXED_COLUMNS.into_iter().chain(properties).collect();
+    let found = all.iter().find(|known| **known == name).or_else(|| {
+        let unquoted = column.quote_style.is_none();
+        all.iter().find(|known| unquoted && known.eq_ignore_ascii_case(&name))
+    });
+    let Some(found) = found else {
+        return Err(no_such_column(&name, &all).at(column.span));
+    };
+    let data_type = match schema.column(found) {
+        Some(column) => arrow_type(column.column_type),
+        None if *found == "ts" => crate::table::schema::timestamp_type(),
+        None => DataType::Utf8View,
+    };
+    Ok(((*found).to_string(), data_type))
+}

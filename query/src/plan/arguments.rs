@@ -1,0 +1,186 @@
+//! The arguments of an operator call, sorted by name, before anything is planned.
+
+use crate::error::{Error, Result, closest};
+use datafusion::sql::sqlparser::ast::{
+    Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName, Spanned, TableFactor,
+    TableFunctionArgs, Value,
+};
+use datafusion::sql::sqlparser::tokenizer::Span;
+
+/// `name => value`.
+#[derive(Debug, Clone)]
+pub(crate) struct NamedArgument {
+    /// In lower case.
+    pub(crate) name: String,
+    pub(crate) value: Expr,
+    pub(crate) span: Span,
+}
+
+/// A call `NAME(input, PART(…), name => value, …)`.
+#[derive(Debug)]
+pub(crate) struct Call {
+    /// The relation that the operator reads.
+    pub(crate) input: TableFactor,
+    /// Arguments without a name that are calls themselves, such as `STEPS(…)`.
+    pub(crate) parts: Vec<Function>,
+    pub(crate) named: Vec<NamedArgument>,
+    pub(crate) span: Span,
+}
+
+/// The words of an operator for messages.
+pub(crate) struct Signature {
+    pub(crate) operator: &'static str,
+    pub(crate) arguments: &'static [&'static str],
+    pub(crate) parts: &'static [&'static str],
+    pub(crate) example: &'static str,
+}
+
+impl Call {
+    /// Sort the arguments of a call.
+    ///
+    /// # Errors
+    /// `InvalidInput` at the argument that is unknown, stands twice, or has no name where it needs one.
+    pub(crate) fn read(name: &ObjectName, args: Vec<FunctionArg>, signature: &Signature) -> Result<Self> {
+        let span = name.span();
+        let operator = signature.operator;
+        let mut args = args.into_iter();
+        let input = match args.next() {
+            Some(FunctionArg::Unnamed(FunctionArgExpr::Expr(expr))) => input_relation(expr, signature)?,
+            Some(other) => {
+                return Err(Error::invalid(format!("the first argument of {operator} is the table that it reads"))
+                    .with_hint(signature.example)
+                    .at(other.span()));
+            }
+            None => {
+                return Err(Error::invalid(format!("{operator} needs a table to read"))
+                    .with_hint(signature.example)
+                    .at(span));
+            }
+        };
+        let mut call = Self { input, parts: Vec::new(), named: Vec::new(), span };
+        for arg in args {
+            call.add(arg, signature)?;
+        }
+        Ok(call)
+    }
+
+    fn add(&mut self, arg: FunctionArg, signature: &Signature) -> Result<()> {
+        let operator = signature.operator;
+        match arg {
+            FunctionArg::Named { name, arg: FunctionArgExpr::Expr(value), .. } => {
+                let key = name.value.to_lowercase();
+                if !signature.arguments.contains(&key.as_str()) {
+                    return Err(unknown_argument(&key, signature, name.span));
+                }
+                if self.named.iter().any(|other| other.name == key) {
+                    return Err(Error::invalid(format!("argument '{key}' of {operator} is given twice"))
+                        .with_hint("leave one of them away")
+                        .at(name.span));
+                }
+                self.named.push(NamedArgument { name: key, value, span: name.span });
+                Ok(())
+            }
+            FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Function(part)))
+                if signature.parts.contains(&part.name.to_string().to_uppercase().as_str()) =>
+            {
+                self.parts.push(part);
+                Ok(())
+            }
+            other => {
+                let message = format!("{operator} takes its arguments by name, as in name => value");
+                let hint = format!("the arguments are {}", signature.arguments.join(", "));
+                Err(Error::invalid(message).with_hint(hint).at(other.span()))
+            }
+        }
+    }
+
+    /// Take the argument called `name` out of the call.
+    pub(crate) fn take(&mut self, name: &str) -> Option<NamedArgument> {
+        let at = self.named.iter().position(|argument| argument.name == name)?;
+        Some(self.named.remove(at))
+    }
+}
+
+fn unknown_argument(key: &str, signature: &Signature, span: Span) -> Error {
+    let near = closest(key, signature.arguments.iter().copied());
+    let near = near.map(|near| format!("did you mean '{near}'? ")).unwrap_or_default();
+    let hint = format!("{near}the arguments are {}", signature.arguments.join(", "));
+    Error::invalid(format!("{} has no argument '{key}'", signature.operator)).with_hint(hint).at(span)
+}
+
+/// The relation that the first argument names.
+fn input_relation(expr: Expr, signature: &Signature) -> Result<TableFactor> {
+    let span = expr.span();
+    match expr {
+        Expr::Identifier(ident) => Ok(table(ObjectName::from(vec![ident]), None)),
+        Expr::CompoundIdentifier(idents) => Ok(table(ObjectName::from(idents), None)),
+        Expr::Nested(inner) => input_relation(*inner, signature),
+        Expr::Subquery(subquery) => Ok(TableFactor::Derived { lateral: false, subquery, alias: None, sample: None }),
+        Expr::Function(Function { name, args: FunctionArguments::List(list), .. }) => {
+            Ok(table(name, Some(TableFunctionArgs { args: list.args, settings: None })))
+        }
+        _ => Err(Error::invalid(format!("the first argument of {} is a table, not a value", signature.operator))
+            .with_hint(signature.example)
+            .at(span)),
+    }
+}
+
+fn table(name: ObjectName, args: Option<TableFunctionArgs>) -> TableFactor {
+    TableFactor::Table {
+        name,
+        alias: None,
+        args,
+        with_hints: Vec::new(),
+        version: None,
+        with_ordinality: false,
+        partitions: Vec::new(),
+        json_path: None,
+        sample: None,
+        index_hints: Vec::new(),
+    }
+}
+
+/// The arguments of a part such as `STEPS(…)`: a name, where there is one, and a value.
+pub(crate) fn part_arguments(part: Function) -> Result<Vec<(Option<Ident>, Expr)>> {
+    let span = part.name.span();
+    let FunctionArguments::List(list) = part.args else {
+        return Err(Error::invalid(format!("{} needs arguments in parentheses", part.name)).at(span));
+    };
+    let mut arguments = Vec::with_capacity(list.args.len());
+    for arg in list.args {
+        let span = arg.span();
+        match arg {
+            FunctionArg::Named { name, arg: FunctionArgExpr::Expr(value), .. } => arguments.push((Some(name), value)),
+            FunctionArg::Unnamed(FunctionArgExpr::Expr(value)) => arguments.push((None, value)),
+            _ => return Err(Error::invalid(format!("'*' has no meaning in {}", part.name)).at(span)),
+        }
+    }
+    Ok(arguments)
+}
+
+/// `[a, b]`, `(a, b)` or a single `a`.
+pub(crate) fn list_items(expr: Expr) -> Vec<Expr> {
+    match expr {
+        Expr::Array(array) => array.elem,
+        Expr::Tuple(items) => items,
+        Expr::Nested(inner) => list_items(*inner),
+        other => vec![other],
+    }
+}
+
+/// The text of a string literal.
+pub(crate) fn string_literal(expr: &Expr) -> Option<&str> {
+    match expr {
+        Expr::Value(value) => match &value.value {
+            Value::SingleQuotedString(text) | Value::EscapedStringLiteral(text) => Some(text),
+            _ => None,
+        },
+        Expr::Nested(inner) => string_literal(inner),
+        _ => None,
+    }
+}
+
+/// Whether the expression is a parameter such as `$1`.
+pub(crate) fn is_placeholder(expr: &Expr) -> bool {
+    matches!(expr, Expr::Value(value) if matches!(value.value, Value::Placeholder(_)))
+}

@@ -1,0 +1,162 @@
+//! Names of tables and views: of the database, and as one statement sees them.
+
+use crate::error::{Error, ErrorKind, Result, closest, listed};
+use crate::table::provider::EventTable;
+use async_trait::async_trait;
+use datafusion::catalog::{SchemaProvider, TableProvider};
+use datafusion::common::DataFusionError;
+use datafusion::logical_expr::TableType;
+use datafusion::sql::sqlparser::ast::{Ident, ObjectName, Query, Spanned};
+use parking_lot::{Mutex, RwLock};
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::sync::Arc;
+use trodden_engine::Engine;
+
+/// The catalog that every name belongs to.
+pub(crate) const CATALOG: &str = "trodden";
+/// The schema that every name belongs to.
+pub(crate) const SCHEMA: &str = "public";
+
+/// A view: a query with a name.
+#[derive(Debug, Clone)]
+pub(crate) struct View {
+    /// Names of its columns, where they are given.
+    pub(crate) columns: Vec<Ident>,
+    pub(crate) query: Box<Query>,
+}
+
+/// Tables and views of a database.
+pub(crate) struct Catalog {
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) views: RwLock<BTreeMap<String, View>>,
+}
+
+impl fmt::Debug for Catalog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Catalog")
+    }
+}
+
+/// The part of a name that counts, as SQL normalises it.
+///
+/// # Errors
+/// `NotFound` for a schema that there is none of.
+pub(crate) fn plain_name(name: &ObjectName) -> Result<String> {
+    let mut parts: Vec<&Ident> = name.0.iter().filter_map(|part| part.as_ident()).collect();
+    let Some(last) = parts.pop() else {
+        return Err(Error::invalid(format!("'{name}' is no name")).at(name.span()));
+    };
+    let known = [SCHEMA, CATALOG];
+    for (part, known) in parts.into_iter().rev().zip(known) {
+        if !part.value.eq_ignore_ascii_case(known) {
+            return Err(Error::new(ErrorKind::NotFound, format!("no schema is called '{}'", part.value))
+                .with_hint("tables have no schema: leave it away")
+                .at(part.span));
+        }
+    }
+    Ok(normalised(last))
+}
+
+/// The name that an identifier stands for: in lower case unless quoted.
+pub(crate) fn normalised(ident: &Ident) -> String {
+    if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_lowercase() }
+}
+
+impl Catalog {
+    /// The name among tables and views that `name` means: itself, or the only one that differs in case.
+    pub(crate) fn resolve(&self, name: &str) -> Option<String> {
+        let names = self.names();
+        if names.iter().any(|known| known == name) {
+            return Some(name.to_string());
+        }
+        let mut alike = names.into_iter().filter(|known| known.eq_ignore_ascii_case(name));
+        let found = alike.next()?;
+        alike.next().is_none().then_some(found)
+    }
+
+    /// All names, sorted.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let mut names = self.engine.tables();
+        names.extend(self.views.read().keys().cloned());
+        names.sort_unstable();
+        names
+    }
+
+    /// The error for a name that is neither a table nor a view.
+    pub(crate) fn no_such_table(&self, name: &str) -> Error {
+        let names = self.names();
+        let known = names.iter().map(String::as_str);
+        let hint = match closest(name, known.clone()) {
+            Some(near) => format!("did you mean '{near}'?"),
+            None if names.is_empty() => "there is none yet: CREATE TABLE makes one, or an import".to_string(),
+            None => format!("there are {}", listed(known)),
+        };
+        Error::new(ErrorKind::NotFound, format!("no table is called '{name}'")).with_hint(hint)
+    }
+
+    /// The table that a statement names.
+    ///
+    /// # Errors
+    /// `NotFound` with its place.
+    pub(crate) fn table(&self, name: &ObjectName) -> Result<Arc<trodden_engine::table::Table>> {
+        let plain = plain_name(name)?;
+        let found = self.resolve(&plain).filter(|found| !self.views.read().contains_key(found));
+        match found {
+            Some(found) => Ok(self.engine.table(&found)?),
+            None if self.resolve(&plain).is_some() => {
+                Err(Error::invalid(format!("'{plain}' is a view, not a table")).at(name.span()))
+            }
+            None => Err(self.no_such_table(&plain).at(name.span())),
+        }
+    }
+}
+
+/// Names as one statement sees them: every table is pinned at one snapshot, however often it is named.
+#[derive(Debug)]
+pub(crate) struct Names {
+    pub(crate) catalog: Arc<Catalog>,
+    pinned: Mutex<HashMap<String, Arc<EventTable>>>,
+}
+
+impl Names {
+    pub(crate) fn new(catalog: Arc<Catalog>) -> Self {
+        Self { catalog, pinned: Mutex::default() }
+    }
+
+    /// The table called exactly `name`, as this statement sees it.
+    pub(crate) fn pinned(&self, name: &str) -> Result<Arc<EventTable>> {
+        if let Some(table) = self.pinned.lock().get(name) {
+            return Ok(Arc::clone(table));
+        }
+        let table = Arc::new(EventTable::pin(self.catalog.engine.table(name)?));
+        Ok(Arc::clone(self.pinned.lock().entry(name.to_string()).or_insert(table)))
+    }
+}
+
+/// The tables for `information_schema`.
+#[derive(Debug)]
+pub(crate) struct LiveSchema(pub(crate) Arc<Catalog>);
+
+#[async_trait]
+impl SchemaProvider for LiveSchema {
+    fn table_names(&self) -> Vec<String> {
+        self.0.names()
+    }
+
+    async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>, DataFusionError> {
+        match self.0.engine.table(name) {
+            Ok(table) => Ok(Some(Arc::new(EventTable::pin(table)))),
+            Err(_) => Ok(None),
+        }
+    }
+
+    async fn table_type(&self, name: &str) -> Result<Option<TableType>, DataFusionError> {
+        let view = self.0.views.read().contains_key(name);
+        Ok(Some(if view { TableType::View } else { TableType::Base }))
+    }
+
+    fn table_exist(&self, name: &str) -> bool {
+        self.0.names().iter().any(|known| known == name)
+    }
+}

@@ -1,0 +1,135 @@
+//! Constant arguments: intervals, words, numbers.
+
+use crate::error::{Error, Result, closest};
+use crate::sql::duration::{format_us, no_fixed_length, parse_us};
+use chrono_tz::Tz;
+use datafusion::logical_expr::Expr;
+use datafusion::scalar::ScalarValue;
+
+/// The value of a literal.
+pub(crate) fn literal(expr: &Expr) -> Option<&ScalarValue> {
+    match expr {
+        Expr::Literal(value, _) => Some(value),
+        Expr::Alias(alias) => literal(&alias.expr),
+        _ => None,
+    }
+}
+
+/// A text.
+pub(crate) fn text(value: &ScalarValue) -> Option<&str> {
+    value.try_as_str().flatten()
+}
+
+/// A whole number.
+pub(crate) fn integer(value: &ScalarValue) -> Option<i64> {
+    match value {
+        ScalarValue::Int8(Some(v)) => Some(i64::from(*v)),
+        ScalarValue::Int16(Some(v)) => Some(i64::from(*v)),
+        ScalarValue::Int32(Some(v)) => Some(i64::from(*v)),
+        ScalarValue::Int64(Some(v)) => Some(*v),
+        ScalarValue::UInt8(Some(v)) => Some(i64::from(*v)),
+        ScalarValue::UInt16(Some(v)) => Some(i64::from(*v)),
+        ScalarValue::UInt32(Some(v)) => Some(i64::from(*v)),
+        ScalarValue::UInt64(Some(v)) => i64::try_from(*v).ok(),
+        _ => None,
+    }
+}
+
+/// A span of time in microseconds; `None` for NULL, which means no limit.
+///
+/// # Errors
+/// `InvalidInput` for what is no span of time, or has no fixed length.
+pub(crate) fn interval_us(value: &ScalarValue, argument: &str) -> Result<Option<i64>> {
+    if value.is_null() {
+        return Ok(None);
+    }
+    if let Some(text) = text(value) {
+        return parse_us(text).map(Some);
+    }
+    let too_long = || Error::invalid(format!("{argument} is longer than 292,000 years"));
+    let us = match value {
+        ScalarValue::IntervalMonthDayNano(Some(interval)) => {
+            if interval.months != 0 {
+                return Err(no_fixed_length(if interval.months % 12 == 0 { "year" } else { "month" }));
+            }
+            let days_us = i64::from(interval.days).checked_mul(86_400_000_000).ok_or_else(too_long)?;
+            days_us.checked_add(interval.nanoseconds.div_euclid(1_000)).ok_or_else(too_long)?
+        }
+        ScalarValue::IntervalDayTime(Some(interval)) => {
+            let days_us = i64::from(interval.days) * 86_400_000_000;
+            days_us + i64::from(interval.milliseconds) * 1_000
+        }
+        ScalarValue::IntervalYearMonth(Some(_)) => return Err(no_fixed_length("month")),
+        ScalarValue::DurationSecond(Some(v)) => v.checked_mul(1_000_000).ok_or_else(too_long)?,
+        ScalarValue::DurationMillisecond(Some(v)) => v.checked_mul(1_000).ok_or_else(too_long)?,
+        ScalarValue::DurationMicrosecond(Some(v)) => *v,
+        ScalarValue::DurationNanosecond(Some(v)) => v.div_euclid(1_000),
+        other => {
+            return Err(Error::invalid(format!("{argument} needs a span of time, not {other}"))
+                .with_hint(format!("for example {argument} => INTERVAL '7' DAY")));
+        }
+    };
+    Ok(Some(us))
+}
+
+/// One of a few words.
+///
+/// # Errors
+/// `InvalidInput` with the words that there are.
+pub(crate) fn word<T: Copy>(value: &ScalarValue, argument: &str, words: &[(&str, T)]) -> Result<T> {
+    let given = text(value).map_or_else(|| value.to_string(), String::from);
+    if let Some((_, meaning)) = words.iter().find(|(word, _)| word.eq_ignore_ascii_case(&given)) {
+        return Ok(*meaning);
+    }
+    let near = closest(&given, words.iter().map(|(word, _)| *word)).map(|near| format!("did you mean '{near}'? "));
+    let choices: Vec<String> = words.iter().map(|(word, _)| format!("'{word}'")).collect();
+    let hint = format!("{}{argument} is {}", near.unwrap_or_default(), choices.join(", "));
+    Err(Error::invalid(format!("{argument} cannot be '{given}'")).with_hint(hint))
+}
+
+/// A time zone by its IANA name.
+///
+/// # Errors
+/// `InvalidInput` for a name that is not in the IANA database.
+pub(crate) fn time_zone(value: &ScalarValue) -> Result<Tz> {
+    let name = text(value).map_or_else(|| value.to_string(), String::from);
+    name.parse().map_err(|_| {
+        Error::invalid(format!("'{name}' is no time zone")).with_hint("use an IANA name such as 'Europe/Berlin' or 'UTC'")
+    })
+}
+
+/// An expression for a person: intervals as `7 days`, texts without the marks of their type.
+pub(crate) fn display(expr: &Expr) -> String {
+    match literal(expr) {
+        Some(value) => match (text(value), interval_us(value, "")) {
+            (Some(text), _) => format!("'{text}'"),
+            (None, Ok(Some(us))) => format_us(us),
+            _ => value.to_string(),
+        },
+        None => expr.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use datafusion::arrow::datatypes::IntervalMonthDayNano;
+
+    #[test]
+    fn intervals_have_a_fixed_length() {
+        let of = |months, days, ns| ScalarValue::IntervalMonthDayNano(Some(IntervalMonthDayNano::new(months, days, ns)));
+        assert_eq!(interval_us(&of(0, 7, 5_000), "within").unwrap(), Some(604_800_000_005));
+        assert!(interval_us(&of(1, 0, 0), "within").unwrap_err().message().contains("no fixed length"));
+        assert_eq!(interval_us(&ScalarValue::from("2 hours"), "within").unwrap(), Some(7_200_000_000));
+        assert!(interval_us(&ScalarValue::from(5i64), "within").unwrap_err().hint().is_some());
+        assert_eq!(interval_us(&ScalarValue::Null, "within").unwrap(), None);
+    }
+
+    #[test]
+    fn words_are_suggested() {
+        let words = [("ordered", 1), ("strict", 2)];
+        assert_eq!(word(&ScalarValue::from("STRICT"), "order", &words).unwrap(), 2);
+        let error = word(&ScalarValue::from("strikt"), "order", &words).unwrap_err();
+        assert!(error.hint().unwrap().starts_with("did you mean 'strict'?"), "{error}");
+    }
+}

@@ -1,0 +1,312 @@
+//! The kernel at work: users in, partial results out, merged and turned into the rows of the answer. The same for
+//! events from a table and for rows of any relation.
+
+use super::funnel_node::{Emit, FunnelShape, time_type};
+use crate::behavior::funnel::{
+    Chain, FunnelKernel, FunnelPartial, FunnelSpec, GroupPartial, StepRow, UserInput,
+};
+use crate::error::{Error, Result};
+use datafusion::arrow::array::{
+    ArrayRef, Float64Array, Int64Array, ListArray, RecordBatch, StringArray, TimestampMicrosecondArray,
+};
+use datafusion::arrow::buffer::OffsetBuffer;
+use datafusion::arrow::compute::{SortColumn, cast, lexsort_to_indices, take_record_batch};
+use datafusion::arrow::datatypes::{DataType, Field, SchemaRef};
+use datafusion::scalar::ScalarValue;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// A group of the answer: the codes of its `by` values and the start of its bucket.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct GroupKey {
+    pub(crate) by: Vec<u32>,
+    pub(crate) bucket_us: i64,
+}
+
+/// One user's events, as a source delivers them.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct UserRows<'a> {
+    /// Which user, in the numbering of the source.
+    pub(crate) user: u64,
+    pub(crate) ts: &'a [i64],
+    /// Bit i: step i is satisfied; bit steps + e: exclusion e is.
+    pub(crate) masks: &'a [u64],
+    /// Exclusions, where they do not fit beside the steps.
+    pub(crate) excludes: Option<&'a [u64]>,
+    pub(crate) by: &'a [&'a [u32]],
+    pub(crate) hold: &'a [&'a [u32]],
+}
+
+/// A row of `emit => 'users'`, before names come back.
+#[derive(Debug)]
+struct UserRow {
+    user: u64,
+    by: Vec<u32>,
+    times: Vec<i64>,
+    reason: Option<&'static str>,
+}
+
+/// The kernel and the partial result of one thread.
+#[derive(Debug)]
+pub(crate) struct FunnelWorker {
+    kernel: FunnelKernel,
+    emit: Emit,
+    partial: FunnelPartial<GroupKey>,
+    users: Vec<UserRow>,
+    key: GroupKey,
+    steps: Vec<u64>,
+    excludes: Vec<u64>,
+    hold: Vec<u32>,
+    hold_codes: HashMap<Vec<u32>, u32>,
+}
+
+impl FunnelWorker {
+    /// A worker with nothing counted yet.
+    ///
+    /// # Errors
+    /// As [`FunnelSpec::validate`].
+    pub(crate) fn new(spec: &FunnelSpec, emit: Emit) -> Result<Self> {
+        let kernel = FunnelKernel::new(spec.clone())?;
+        let kernel = if emit == Emit::Users { kernel.with_reasons() } else { kernel };
+        Ok(Self {
+            kernel,
+            emit,
+            partial: FunnelPartial::default(),
+            users: Vec::new(),
+            key: GroupKey::default(),
+            steps: Vec::new(),
+            excludes: Vec::new(),
+            hold: Vec::new(),
+            hold_codes: HashMap::new(),
+        })
+    }
+
+    /// Count a user.
+    pub(crate) fn user(&mut self, rows: &UserRows<'_>) {
+        let spec = self.kernel.spec();
+        let split = !spec.excludes.is_empty() && rows.excludes.is_none();
+        if split {
+            let (steps, mask) = (spec.steps.len(), step_mask(spec.steps.len()));
+            self.steps.clear();
+            self.steps.extend(rows.masks.iter().map(|events| events & mask));
+            self.excludes.clear();
+            self.excludes.extend(rows.masks.iter().map(|events| events.checked_shr(steps as u32).unwrap_or(0)));
+        }
+        join_hold(rows.hold, &mut self.hold, &mut self.hold_codes);
+        let input = UserInput {
+            ts: rows.ts,
+            steps: if split { &self.steps } else { rows.masks },
+            excludes: if split { &self.excludes } else { rows.excludes.unwrap_or(&[]) },
+            hold: &self.hold,
+        };
+        let (attribution, bucket, zone) = (spec.attribution, spec.bucket, spec.time_zone);
+        for chain in self.kernel.run(&input).iter() {
+            let event = chain.attributed_event(attribution);
+            self.key.by.clear();
+            self.key.by.extend(rows.by.iter().map(|codes| event.map_or(0, |event| codes[event as usize])));
+            if self.emit == Emit::Users {
+                self.users.push(user_row(rows, &chain, &self.key.by));
+                continue;
+            }
+            let entered_at = rows.ts[chain.events[0] as usize];
+            self.key.bucket_us = bucket.map_or(0, |bucket| bucket.start_us(entered_at, zone));
+            self.partial.add(&self.key, &chain, rows.ts);
+        }
+    }
+
+    /// Add counts to the group without `by` values.
+    pub(crate) fn merge_default_group(&mut self, group: GroupPartial) {
+        self.partial.merge_group(GroupKey::default(), group);
+    }
+
+    /// Memory in use by the results, in bytes.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        let row = size_of::<UserRow>() + 8 * (self.key.by.len() + self.kernel.spec().steps.len());
+        self.partial.heap_bytes() + self.users.len() * row
+    }
+}
+
+fn step_mask(steps: usize) -> u64 {
+    if steps >= 64 { u64::MAX } else { (1 << steps) - 1 }
+}
+
+fn user_row(rows: &UserRows<'_>, chain: &Chain<'_>, by: &[u32]) -> UserRow {
+    let times = chain.events.iter().map(|&event| rows.ts[event as usize]).collect();
+    UserRow { user: rows.user, by: by.to_vec(), times, reason: chain.reason.map(|reason| reason.name()) }
+}
+
+/// One code for the values of several columns: 0 where one of them is NULL.
+fn join_hold(columns: &[&[u32]], joined: &mut Vec<u32>, codes: &mut HashMap<Vec<u32>, u32>) {
+    joined.clear();
+    match columns {
+        [] => {}
+        [one] => joined.extend_from_slice(one),
+        [first, ..] => {
+            let mut values = Vec::with_capacity(columns.len());
+            for row in 0..first.len() {
+                values.clear();
+                values.extend(columns.iter().map(|column| column[row]));
+                let next = codes.len() as u32 + 1;
+                let code = match (values.contains(&0), codes.get(&values)) {
+                    (true, _) => 0,
+                    (false, Some(&code)) => code,
+                    (false, None) => *codes.entry(values.clone()).or_insert(next),
+                };
+                joined.push(code);
+            }
+        }
+    }
+}
+
+/// What a worker's codes mean.
+pub(crate) trait Decoder {
+    /// The values of the `by` columns for each of `keys`: a column each.
+    ///
+    /// # Errors
+    /// What the evaluation of a `by` expression raises.
+    fn by_values(&self, keys: &[&[u32]]) -> Result<Vec<ArrayRef>>;
+}
+
+/// Merges workers and makes the answer.
+pub(crate) struct Finisher<'a> {
+    pub(crate) shape: &'a FunnelShape,
+    pub(crate) spec: &'a FunnelSpec,
+    /// Of the whole answer.
+    pub(crate) schema: SchemaRef,
+}
+
+impl Finisher<'_> {
+    /// The rows of `emit => 'steps'`, ordered by group.
+    pub(crate) fn steps(&self, workers: Vec<(FunnelWorker, &dyn Decoder)>) -> Result<RecordBatch> {
+        let mut groups: HashMap<(Vec<ScalarValue>, i64), GroupPartial> = HashMap::new();
+        for (worker, decoder) in workers {
+            let parts: Vec<(GroupKey, GroupPartial)> = worker.partial.into_groups().collect();
+            let keys: Vec<&[u32]> = parts.iter().map(|(key, _)| key.by.as_slice()).collect();
+            let columns = self.cast_by(decoder.by_values(&keys)?)?;
+            for (row, (key, part)) in parts.into_iter().enumerate() {
+                let values = columns.iter().map(|column| ScalarValue::try_from_array(column, row));
+                let values = values.collect::<datafusion::common::Result<Vec<_>>>()?;
+                groups.entry((values, key.bucket_us)).or_default().merge(part);
+            }
+        }
+        if groups.is_empty() && self.shape.by.is_empty() && !self.shape.bucketed {
+            groups.insert(Default::default(), GroupPartial::default());
+        }
+        let steps = self.spec.steps.len();
+        let groups: Vec<_> = groups.into_iter().map(|(key, part)| (key, part.finish(steps))).collect();
+        let batch = self.step_batch(&groups)?;
+        self.sorted(batch, self.shape.by.len() + usize::from(self.shape.bucketed) + 1)
+    }
+
+    fn cast_by(&self, columns: Vec<ArrayRef>) -> Result<Vec<ArrayRef>> {
+        let start = usize::from(self.shape.emit == Emit::Users);
+        let fields = &self.schema.fields()[start..start + columns.len()];
+        let cast = columns.iter().zip(fields).map(|(column, field)| cast(column, field.data_type()));
+        Ok(cast.collect::<Result<_, _>>().map_err(datafusion::common::DataFusionError::from)?)
+    }
+
+    fn step_batch(&self, groups: &[((Vec<ScalarValue>, i64), Vec<StepRow>)]) -> Result<RecordBatch> {
+        let rows = || groups.iter().flat_map(|(_, rows)| rows);
+        let steps = self.spec.steps.len();
+        let repeated = |value: &dyn Fn(&(Vec<ScalarValue>, i64)) -> ScalarValue, data_type: &DataType| {
+            let values = groups.iter().flat_map(|(key, _)| std::iter::repeat_n(value(key), steps));
+            column_of(values, data_type)
+        };
+        let mut columns = Vec::new();
+        for (i, field) in self.schema.fields()[..self.shape.by.len()].iter().enumerate() {
+            columns.push(repeated(&|key| key.0[i].clone(), field.data_type())?);
+        }
+        if self.shape.bucketed {
+            let at = |us| ScalarValue::TimestampMicrosecond(Some(us), Some("UTC".into()));
+            columns.push(repeated(&|key| at(key.1), &time_type())?);
+        }
+        let integer = |value: &dyn Fn(&StepRow) -> u64| -> ArrayRef {
+            Arc::new(rows().map(|row| i64::try_from(value(row)).ok()).collect::<Int64Array>())
+        };
+        let double = |value: &dyn Fn(&StepRow) -> Option<f64>| -> ArrayRef {
+            Arc::new(rows().map(value).collect::<Float64Array>())
+        };
+        let names = rows().map(|row| Some(self.spec.steps[row.step as usize - 1].as_str()));
+        columns.push(integer(&|row| u64::from(row.step)));
+        columns.push(Arc::new(names.collect::<StringArray>()));
+        columns.push(integer(&|row| row.users));
+        columns.push(double(&|row| row.conversion));
+        columns.push(double(&|row| row.step_conversion));
+        columns.push(integer(&|row| row.dropped));
+        columns.push(double(&|row| row.median_seconds));
+        columns.push(double(&|row| row.p90_seconds));
+        columns.push(double(&|row| row.median_seconds_total));
+        batch(&self.schema, columns)
+    }
+
+    /// The rows of `emit => 'users'`, ordered by user and entry. `user_ids` gives the ids behind numbers of users.
+    pub(crate) fn users(
+        &self,
+        workers: Vec<(FunnelWorker, &dyn Decoder)>,
+        user_ids: impl Fn(&[u64]) -> Result<ArrayRef>,
+    ) -> Result<RecordBatch> {
+        let mut batches = Vec::new();
+        for (worker, decoder) in workers {
+            let rows = worker.users;
+            let users: Vec<u64> = rows.iter().map(|row| row.user).collect();
+            let keys: Vec<&[u32]> = rows.iter().map(|row| row.by.as_slice()).collect();
+            let ids = cast(&user_ids(&users)?, self.schema.field(0).data_type());
+            let mut columns = vec![ids.map_err(datafusion::common::DataFusionError::from)?];
+            columns.extend(self.cast_by(decoder.by_values(&keys)?)?);
+            let entered = rows.iter().map(|row| row.times[0]).collect::<Vec<_>>();
+            columns.push(times(entered));
+            columns.push(Arc::new(rows.iter().map(|row| i64::try_from(row.times.len()).ok()).collect::<Int64Array>()));
+            columns.push(time_lists(&rows)?);
+            columns.push(Arc::new(rows.iter().map(|row| row.reason).collect::<StringArray>()));
+            batches.push(batch(&self.schema, columns)?);
+        }
+        let all = datafusion::arrow::compute::concat_batches(&self.schema, &batches);
+        let all = all.map_err(datafusion::common::DataFusionError::from)?;
+        let entered = 1 + self.shape.by.len();
+        let order = [0, entered].map(|column| SortColumn { values: all.column(column).clone(), options: None });
+        sort_by(&all, &order)
+    }
+
+    fn sorted(&self, batch: RecordBatch, columns: usize) -> Result<RecordBatch> {
+        let order: Vec<_> =
+            (0..columns).map(|at| SortColumn { values: batch.column(at).clone(), options: None }).collect();
+        sort_by(&batch, &order)
+    }
+}
+
+fn sort_by(batch: &RecordBatch, order: &[SortColumn]) -> Result<RecordBatch> {
+    let sorted = lexsort_to_indices(order, None).and_then(|order| take_record_batch(batch, &order));
+    Ok(sorted.map_err(datafusion::common::DataFusionError::from)?)
+}
+
+fn times(us: Vec<i64>) -> ArrayRef {
+    Arc::new(TimestampMicrosecondArray::from(us).with_timezone("UTC"))
+}
+
+fn time_lists(rows: &[UserRow]) -> Result<ArrayRef> {
+    let offsets = OffsetBuffer::from_lengths(rows.iter().map(|row| row.times.len()));
+    let values = times(rows.iter().flat_map(|row| row.times.iter().copied()).collect());
+    let field = Arc::new(Field::new_list_field(time_type(), true));
+    let list = ListArray::try_new(field, offsets, values, None);
+    Ok(Arc::new(list.map_err(datafusion::common::DataFusionError::from)?))
+}
+
+/// Values of one type as a column.
+pub(crate) fn column_of(values: impl IntoIterator<Item = ScalarValue>, data_type: &DataType) -> Result<ArrayRef> {
+    let mut values = values.into_iter().peekable();
+    if values.peek().is_none() {
+        return Ok(datafusion::arrow::array::new_empty_array(data_type));
+    }
+    let column = ScalarValue::iter_to_array(values)?;
+    Ok(cast(&column, data_type).map_err(datafusion::common::DataFusionError::from)?)
+}
+
+fn batch(schema: &SchemaRef, columns: Vec<ArrayRef>) -> Result<RecordBatch> {
+    let batch = RecordBatch::try_new(Arc::clone(schema), columns);
+    batch.map_err(|error| Error::internal(format!("the answer of the funnel: {error}")))
+}
+
+/// Whether the kernel wants the events that satisfy nothing, too.
+pub(crate) fn needs_every_event(spec: &FunnelSpec) -> Result<bool> {
+    Ok(FunnelKernel::new(spec.clone())?.needs_every_event())
+}

@@ -1,0 +1,92 @@
+//! Codes for combinations of values of any type.
+
+use crate::error::Result;
+use datafusion::arrow::array::{Array, ArrayRef, new_null_array};
+use datafusion::arrow::datatypes::DataType;
+use datafusion::arrow::error::ArrowError;
+use datafusion::arrow::row::{OwnedRow, RowConverter, SortField};
+use datafusion::common::DataFusionError;
+use std::collections::HashMap;
+
+/// Distinct combinations of the values of some columns. Code 0 is the one of NULLs only.
+#[derive(Debug)]
+pub(crate) struct Interner {
+    types: Vec<DataType>,
+    converter: RowConverter,
+    codes: HashMap<OwnedRow, u32>,
+    values: Vec<OwnedRow>,
+    bytes: usize,
+}
+
+fn arrow(error: ArrowError) -> DataFusionError {
+    DataFusionError::from(error)
+}
+
+impl Interner {
+    pub(crate) fn new(types: Vec<DataType>) -> Result<Self> {
+        let fields = types.iter().cloned().map(SortField::new).collect();
+        let converter = RowConverter::new(fields).map_err(arrow)?;
+        let mut interner = Self { types, converter, codes: HashMap::new(), values: Vec::new(), bytes: 0 };
+        let nulls: Vec<ArrayRef> = interner.types.iter().map(|data_type| new_null_array(data_type, 1)).collect();
+        interner.add(&nulls, 1, &mut Vec::new())?;
+        Ok(interner)
+    }
+
+    /// Append the codes of the rows of `columns` to `codes`.
+    pub(crate) fn add(&mut self, columns: &[ArrayRef], rows: usize, codes: &mut Vec<u32>) -> Result<()> {
+        if self.types.is_empty() {
+            codes.extend(std::iter::repeat_n(0, rows));
+            return Ok(());
+        }
+        let converted = self.converter.convert_columns(columns).map_err(arrow)?;
+        for row in &converted {
+            let row = row.owned();
+            let next = self.values.len() as u32;
+            let code = match self.codes.get(&row) {
+                Some(&code) => code,
+                None => {
+                    self.bytes += 2 * (row.as_ref().len() + 64);
+                    self.values.push(row.clone());
+                    self.codes.insert(row, next);
+                    next
+                }
+            };
+            codes.push(code);
+        }
+        Ok(())
+    }
+
+    /// The values behind codes, column by column.
+    pub(crate) fn decode(&self, codes: impl Iterator<Item = u32>) -> Result<Vec<ArrayRef>> {
+        if self.types.is_empty() {
+            return Ok(Vec::new());
+        }
+        let rows = codes.map(|code| self.values[code as usize].row());
+        Ok(self.converter.convert_rows(rows).map_err(arrow)?)
+    }
+
+    /// For each code its place among all codes in the order of their values: the same however the rows came in.
+    pub(crate) fn ranks(&self) -> Vec<u32> {
+        let mut order: Vec<u32> = (0..self.values.len() as u32).collect();
+        order.sort_unstable_by(|&a, &b| self.values[a as usize].cmp(&self.values[b as usize]));
+        let mut ranks = vec![0; order.len()];
+        for (rank, code) in order.into_iter().enumerate() {
+            ranks[code as usize] = rank as u32;
+        }
+        ranks
+    }
+
+    /// Memory in use, about, in bytes.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+/// Set the codes of rows where one of `columns` is NULL to 0.
+pub(crate) fn clear_nulls(columns: &[ArrayRef], codes: &mut [u32]) {
+    for column in columns {
+        if let Some(nulls) = column.logical_nulls() {
+            codes.iter_mut().enumerate().filter(|(row, _)| nulls.is_null(*row)).for_each(|(_, code)| *code = 0);
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! Operators in plans: read from the text, carried through the optimizer, lowered onto tables or rows.
+//!
+//! [`relation`] sees `FUNNEL(…)` where a table may stand; [`arguments`] and [`funnel_args`] read the call;
+//! [`funnel_node`] is the logical node; [`lower`] picks between [`funnel_leaf`] (an event table itself, [`peel`]) and
+//! [`funnel_general`] (any rows); both run the kernel by [`funnel_run`].
+
+pub(crate) mod arguments;
+pub(crate) mod catalog;
+pub(crate) mod constants;
+pub(crate) mod context;
+pub(crate) mod exec;
+pub(crate) mod funnel_args;
+pub(crate) mod funnel_general;
+pub(crate) mod funnel_leaf;
+pub(crate) mod funnel_node;
+pub(crate) mod funnel_run;
+pub(crate) mod intern;
+pub(crate) mod lower;
+pub(crate) mod peel;
+pub(crate) mod relation;

@@ -1,0 +1,99 @@
+//! Does a relation read one event table, with nothing but filters and columns on the way? Then an operator over it can
+//! read the table itself, through its indexes.
+
+use crate::table::provider::EventTable;
+use crate::table::translate::{is_row_condition, unqualified};
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{Column, DFSchema, Result};
+use datafusion::datasource::source_as_provider;
+use datafusion::logical_expr::{Expr, LogicalPlan, TableScan};
+use std::sync::Arc;
+
+/// A relation that is an event table, some rows of it, with some columns computed of its own.
+#[derive(Debug)]
+pub(crate) struct Peeled {
+    pub(crate) table: TableHandle,
+    /// Rows for which all of these are true, over the table's columns.
+    pub(crate) filters: Vec<Expr>,
+    /// What each column of the relation is, over the table's columns.
+    columns: Vec<Expr>,
+}
+
+/// An event table behind its provider.
+#[derive(Debug, Clone)]
+pub(crate) struct TableHandle(Arc<dyn datafusion::catalog::TableProvider>);
+
+impl TableHandle {
+    pub(crate) fn get(&self) -> &EventTable {
+        self.0.downcast_ref::<EventTable>().expect("checked when the handle was made")
+    }
+
+    fn of(scan: &TableScan) -> Option<Self> {
+        let provider = source_as_provider(&scan.source).ok()?;
+        provider.is::<EventTable>().then_some(Self(provider))
+    }
+}
+
+impl Peeled {
+    /// Take `plan` apart; `None` where it does more than filter and compute.
+    pub(crate) fn of(plan: &LogicalPlan) -> Result<Option<Self>> {
+        match plan {
+            LogicalPlan::SubqueryAlias(alias) => Self::of(&alias.input),
+            LogicalPlan::Filter(filter) => {
+                let Some(mut inner) = Self::of(&filter.input)? else { return Ok(None) };
+                let Some(predicate) = inner.rebase(&filter.predicate, filter.input.schema())? else { return Ok(None) };
+                inner.filters.push(predicate);
+                Ok(Some(inner))
+            }
+            LogicalPlan::Projection(projection) => {
+                let Some(mut inner) = Self::of(&projection.input)? else { return Ok(None) };
+                let mut columns = Vec::with_capacity(projection.expr.len());
+                for expr in &projection.expr {
+                    let Some(expr) = inner.rebase(expr, projection.input.schema())? else { return Ok(None) };
+                    columns.push(expr);
+                }
+                inner.columns = columns;
+                Ok(Some(inner))
+            }
+            LogicalPlan::TableScan(scan) => Self::of_scan(scan),
+            _ => Ok(None),
+        }
+    }
+
+    fn of_scan(scan: &TableScan) -> Result<Option<Self>> {
+        let Some(table) = TableHandle::of(scan).filter(|_| scan.fetch.is_none()) else { return Ok(None) };
+        let filters = scan.filters.iter().cloned().map(unqualified).collect::<Result<Vec<_>>>()?;
+        if !filters.iter().all(is_row_condition) {
+            return Ok(None);
+        }
+        let fields = scan.projected_schema.fields().iter();
+        let columns = fields.map(|field| Expr::Column(Column::new_unqualified(field.name()))).collect();
+        Ok(Some(Self { table, filters, columns }))
+    }
+
+    /// `expr` over a relation with these columns (`schema`), as an expression over the table's columns.
+    pub(crate) fn rebase(&self, expr: &Expr, schema: &DFSchema) -> Result<Option<Expr>> {
+        let rebased = expr.clone().transform_up(|expr| match &expr {
+            Expr::Column(column) => {
+                let index = schema.index_of_column(column)?;
+                Ok(Transformed::yes(self.columns[index].clone()))
+            }
+            _ => Ok(Transformed::no(expr)),
+        })?;
+        let rebased = rebased.data.unalias_nested().data;
+        Ok(is_row_condition(&rebased).then_some(rebased))
+    }
+}
+
+/// All event tables that a plan reads.
+pub(crate) fn event_tables(plan: &LogicalPlan) -> Vec<TableHandle> {
+    let mut tables = Vec::new();
+    let visited = plan.apply_with_subqueries(|plan| {
+        if let LogicalPlan::TableScan(scan) = plan {
+            tables.extend(TableHandle::of(scan));
+        }
+        Ok(datafusion::common::tree_node::TreeNodeRecursion::Continue)
+    });
+    debug_assert!(visited.is_ok());
+    tables
+}

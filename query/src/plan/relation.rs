@@ -1,0 +1,62 @@
+//! The operators in the place of a table: `FROM FUNNEL(events, …)`.
+
+use super::arguments::Call;
+use super::funnel_args;
+use crate::error::{Error, ErrorKind, closest};
+use datafusion::common::Result;
+use datafusion::logical_expr::planner::{
+    PlannedRelation, RelationPlanner, RelationPlannerContext, RelationPlanning,
+};
+use datafusion::logical_expr::{Extension, LogicalPlan};
+use datafusion::sql::sqlparser::ast::{FunctionArg, Spanned, TableFactor};
+use std::sync::Arc;
+
+/// Plans calls of the operators; every other relation is left to DataFusion.
+#[derive(Debug)]
+pub(crate) struct OperatorPlanner;
+
+/// Operators of the design that this version does not have.
+const LATER: [&str; 4] = ["retention", "path", "recommend", "recommend_eval"];
+
+impl RelationPlanner for OperatorPlanner {
+    fn plan_relation(
+        &self,
+        relation: TableFactor,
+        context: &mut dyn RelationPlannerContext,
+    ) -> Result<RelationPlanning> {
+        let TableFactor::Table { name, alias, args: Some(args), .. } = relation else {
+            return Ok(RelationPlanning::Original(Box::new(relation)));
+        };
+        let operator = name.to_string().to_lowercase();
+        if LATER.contains(&operator.as_str()) {
+            let message = format!("{} is not in this version", operator.to_uppercase());
+            return Err(Error::unsupported(message).with_hint("the operator of this version is FUNNEL").at(name.span()).into());
+        }
+        if operator != "funnel" {
+            let table = TableFactor::Table {
+                name, alias, args: Some(args), with_hints: Vec::new(), version: None, with_ordinality: false,
+                partitions: Vec::new(), json_path: None, sample: None, index_hints: Vec::new(),
+            };
+            return self.other(table, &operator);
+        }
+        let call = Call::read(&name, args.args, &funnel_args::SIGNATURE)?;
+        let input = context.plan(call.input.clone())?;
+        let node = funnel_args::plan(call, input, context)?;
+        let plan = LogicalPlan::Extension(Extension { node: Arc::new(node) });
+        Ok(RelationPlanning::Planned(Box::new(PlannedRelation::new(plan, alias))))
+    }
+}
+
+impl OperatorPlanner {
+    /// A table function of DataFusion, or a misspelt operator: only operators take arguments by name.
+    fn other(&self, table: TableFactor, operator: &str) -> Result<RelationPlanning> {
+        if let TableFactor::Table { name, args: Some(args), .. } = &table
+            && args.args.iter().any(|arg| matches!(arg, FunctionArg::Named { .. }))
+        {
+            let near = closest(operator, ["funnel"]).map(|_| "did you mean FUNNEL?").unwrap_or("there is FUNNEL");
+            let message = format!("no operator is called '{operator}'");
+            return Err(Error::new(ErrorKind::NotFound, message).with_hint(near).at(name.span()).into());
+        }
+        Ok(RelationPlanning::Original(Box::new(table)))
+    }
+}

@@ -1,0 +1,177 @@
+//! Running one statement.
+
+use crate::commands;
+use crate::database::{QueryOptions, Shared, Statement};
+use crate::error::{Error, ErrorKind, Result};
+use crate::plan::catalog::{Names, normalised, plain_name};
+use crate::plan::context::StatementContext;
+use crate::result::QueryResult;
+use crate::session::runtime_of;
+use crate::sql::identifiers::quote_columns;
+use crate::sql::statement::Command;
+use crate::warnings::StatementState;
+use datafusion::common::ParamValues;
+use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
+use datafusion::logical_expr::{Expr, LogicalPlan};
+use datafusion::physical_plan::{ExecutionPlan, execute_stream};
+use datafusion::scalar::ScalarValue;
+use datafusion::sql::parser::Statement as DfStatement;
+use datafusion::sql::sqlparser::ast::{self, Statement as Ast};
+use std::sync::Arc;
+
+/// One run of one statement: its session, its view of the tables, its options.
+pub(crate) struct Runner<'a> {
+    pub(crate) shared: &'a Shared,
+    pub(crate) state: SessionState,
+    pub(crate) names: Names,
+    pub(crate) statement: Arc<StatementState>,
+    parameters: Vec<ScalarValue>,
+}
+
+impl<'a> Runner<'a> {
+    pub(crate) fn new(shared: &'a Shared, options: QueryOptions) -> Self {
+        let statement = Arc::new(StatementState::new(&options.cancel));
+        let limit = options.memory_limit_bytes.or(shared.options.memory_limit_bytes);
+        let mut state = SessionStateBuilder::new_from_existing(shared.state.clone())
+            .with_runtime_env(runtime_of(&shared.state, limit))
+            .build();
+        state.mark_start_execution();
+        state.config_mut().set_extension(Arc::clone(&statement));
+        let names = Names::new(Arc::clone(&shared.catalog));
+        Self { shared, state, names, statement, parameters: options.parameters }
+    }
+
+    /// Check a statement without running it.
+    pub(crate) fn check(&self, statement: &Statement) -> Result<()> {
+        match &statement.command {
+            Command::Relational(parsed) => self.logical(parsed, statement).map(drop),
+            _ => Ok(()),
+        }
+    }
+
+    pub(crate) async fn run(self, statement: &Statement) -> Result<QueryResult> {
+        self.statement.check_cancelled()?;
+        match &statement.command {
+            Command::Relational(parsed) => self.relational(parsed, statement).await,
+            Command::Prepare { name, statement: inner } => self.prepare(name, inner, statement),
+            Command::Execute { name, parameters } => self.execute(name, parameters).await,
+            Command::Deallocate(name) => {
+                let found = self.shared.prepared.lock().remove(&normalised(name));
+                found.map(drop).ok_or_else(|| self.no_such_statement(&normalised(name)))?;
+                Ok(QueryResult::done(self.statement, "DEALLOCATE"))
+            }
+            _ => commands::run(self, statement).await,
+        }
+    }
+
+    /// The plan of a statement of DataFusion's.
+    pub(crate) fn logical(&self, parsed: &DfStatement, statement: &Statement) -> Result<LogicalPlan> {
+        let mut parsed = parsed.clone();
+        quote_columns(&mut parsed, &statement.raw.tokens, &self.shared.catalog);
+        StatementContext::new(&self.state, &self.names).plan(parsed)
+    }
+
+    async fn relational(self, parsed: &DfStatement, statement: &Statement) -> Result<QueryResult> {
+        if let DfStatement::Statement(ast) = parsed
+            && let Ast::Insert(insert) = &**ast
+        {
+            return commands::insert::run(self, insert, statement).await;
+        }
+        let plan = self.logical(parsed, statement)?;
+        let tag = tag(&plan);
+        let stream = self.execute_plan(plan).await?;
+        Ok(QueryResult::stream(stream, self.statement, tag))
+    }
+
+    /// Put the parameters in, refuse what this session does not do, and start.
+    pub(crate) async fn execute_plan(
+        &self,
+        plan: LogicalPlan,
+    ) -> Result<datafusion::execution::SendableRecordBatchStream> {
+        let physical = self.physical(plan).await?;
+        Ok(execute_stream(physical, self.state.task_ctx())?)
+    }
+
+    pub(crate) async fn physical(&self, plan: LogicalPlan) -> Result<Arc<dyn ExecutionPlan>> {
+        let plan = match plan {
+            LogicalPlan::Ddl(_) | LogicalPlan::Statement(_) => {
+                let what = plan.display().to_string();
+                return Err(Error::unsupported(format!("this statement is not offered: {what}")));
+            }
+            plan if self.parameters.is_empty() => plan,
+            plan => plan.with_param_values(ParamValues::from(self.parameters.clone()))?,
+        };
+        if let Some(missing) = plan.get_parameter_names()?.into_iter().min() {
+            return Err(Error::invalid(format!("parameter {missing} has no value")).with_hint("give a value for each $n"));
+        }
+        Ok(self.state.create_physical_plan(&plan).await?)
+    }
+
+    fn no_such_statement(&self, name: &str) -> Error {
+        Error::new(ErrorKind::NotFound, format!("no statement is prepared as '{name}'"))
+            .with_hint("PREPARE name AS SELECT …")
+    }
+
+    fn prepare(self, name: &ast::Ident, inner: &Ast, statement: &Statement) -> Result<QueryResult> {
+        let command = Command::Relational(Box::new(DfStatement::Statement(Box::new(inner.clone()))));
+        let prepared = Statement { command, raw: statement.raw.clone() };
+        self.check(&prepared)?;
+        let name = normalised(name);
+        let mut all = self.shared.prepared.lock();
+        if all.contains_key(&name) {
+            return Err(Error::new(ErrorKind::AlreadyExists, format!("a statement is prepared as '{name}' already"))
+                .with_hint(format!("DEALLOCATE {name} first")));
+        }
+        all.insert(name, prepared);
+        drop(all);
+        Ok(QueryResult::done(self.statement, "PREPARE"))
+    }
+
+    async fn execute(mut self, name: &ast::ObjectName, parameters: &[ast::Expr]) -> Result<QueryResult> {
+        let name = plain_name(name)?;
+        let found = self.shared.prepared.lock().get(&name).cloned();
+        let prepared = found.ok_or_else(|| self.no_such_statement(&name))?;
+        self.parameters = parameters.iter().map(|value| self.constant(value)).collect::<Result<_>>()?;
+        let Command::Relational(parsed) = &prepared.command else {
+            return Err(Error::internal("only relational statements are prepared"));
+        };
+        let parsed = parsed.clone();
+        self.relational(&parsed, &prepared).await
+    }
+
+    /// The value of an expression without columns.
+    pub(crate) fn constant(&self, expr: &ast::Expr) -> Result<ScalarValue> {
+        if let ast::Expr::Value(value) = expr
+            && let ast::Value::Placeholder(name) = &value.value
+        {
+            let index = name.trim_start_matches('$').parse::<usize>().ok().and_then(|n| n.checked_sub(1));
+            let given = index.and_then(|index| self.parameters.get(index)).cloned();
+            return given.ok_or_else(|| Error::invalid(format!("parameter {name} has no value")).at(value.span));
+        }
+        let schema = datafusion::common::DFSchema::empty();
+        let planned = self.state.create_logical_expr(&expr.to_string(), &schema)?;
+        let value = match planned {
+            Expr::Literal(value, _) => value,
+            other => {
+                let physical = self.state.create_physical_expr(other, &schema)?;
+                let empty = datafusion::arrow::array::RecordBatch::try_new_with_options(
+                    Arc::new(datafusion::arrow::datatypes::Schema::empty()),
+                    vec![],
+                    &datafusion::arrow::array::RecordBatchOptions::new().with_row_count(Some(1)),
+                );
+                let array = physical.evaluate(&empty.map_err(datafusion::common::DataFusionError::from)?)?.into_array(1)?;
+                ScalarValue::try_from_array(&array, 0)?
+            }
+        };
+        Ok(value)
+    }
+}
+
+fn tag(plan: &LogicalPlan) -> &'static str {
+    match plan {
+        LogicalPlan::Explain(_) | LogicalPlan::Analyze(_) => "EXPLAIN",
+        LogicalPlan::Copy(_) => "COPY",
+        LogicalPlan::Dml(_) => "INSERT",
+        _ => "SELECT",
+    }
+}

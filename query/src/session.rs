@@ -1,0 +1,68 @@
+//! The session of DataFusion that statements start from.
+
+use crate::plan::catalog::{CATALOG, Catalog, LiveSchema, SCHEMA};
+use crate::plan::lower::OperatorLowering;
+use crate::plan::relation::OperatorPlanner;
+use async_trait::async_trait;
+use datafusion::catalog::{
+    CatalogProvider, CatalogProviderList, MemoryCatalogProvider, MemoryCatalogProviderList, Session,
+};
+use datafusion::common::Result;
+use datafusion::execution::config::SessionConfig;
+use datafusion::execution::context::QueryPlanner;
+use datafusion::execution::memory_pool::{GreedyMemoryPool, MemoryPool, TrackConsumersPool, UnboundedMemoryPool};
+use datafusion::execution::runtime_env::RuntimeEnv;
+use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+/// DataFusion's planner, which knows the operators.
+#[derive(Debug)]
+struct Planner;
+
+#[async_trait]
+impl QueryPlanner for Planner {
+    async fn create_physical_plan(&self, plan: &LogicalPlan, session: &dyn Session) -> Result<Arc<dyn ExecutionPlan>> {
+        let planner = DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(OperatorLowering)]);
+        planner.create_physical_plan(plan, session).await
+    }
+}
+
+/// The state that every statement copies.
+pub(crate) fn base_state(catalog: &Arc<Catalog>, threads: usize) -> SessionState {
+    let mut config = SessionConfig::new()
+        .with_target_partitions(threads)
+        .with_information_schema(true)
+        .with_create_default_catalog_and_schema(false)
+        .with_default_catalog_and_schema(CATALOG, SCHEMA);
+    config.options_mut().sql_parser.collect_spans = true;
+    let schemas = MemoryCatalogProvider::new();
+    let lists = MemoryCatalogProviderList::new();
+    // Registering in a new list cannot fail.
+    let registered = schemas.register_schema(SCHEMA, Arc::new(LiveSchema(Arc::clone(catalog))));
+    debug_assert!(registered.is_ok());
+    lists.register_catalog(CATALOG.into(), Arc::new(schemas));
+    SessionStateBuilder::new()
+        .with_config(config)
+        .with_default_features()
+        .with_catalog_list(Arc::new(lists))
+        .with_relation_planners(vec![Arc::new(OperatorPlanner)])
+        .with_query_planner(Arc::new(Planner))
+        .build()
+}
+
+/// The environment of one statement: that of the session, with memory of its own.
+pub(crate) fn runtime_of(state: &SessionState, limit_bytes: Option<usize>) -> Arc<RuntimeEnv> {
+    let pool: Arc<dyn MemoryPool> = match limit_bytes {
+        Some(limit) => {
+            Arc::new(TrackConsumersPool::new(GreedyMemoryPool::new(limit), NonZeroUsize::MIN.saturating_add(2)))
+        }
+        None => Arc::new(UnboundedMemoryPool::default()),
+    };
+    let mut runtime = state.runtime_env().as_ref().clone();
+    runtime.memory_pool = pool;
+    Arc::new(runtime)
+}

@@ -1,0 +1,13 @@
+//! The text of a script, taken apart: statements, and what each of them asks for.
+//!
+//! - [`script`] cuts a script into statements, each with its place in the text.
+//! - [`short_form`] rewrites the short `FUNNEL a -> b …` into the operator, token by token.
+//! - [`statement`] parses a statement: trodden's own kinds here, all others by DataFusion's parser.
+//! - [`duration`] reads spans of time such as `'7 days'`.
+//! - [`identifiers`] lets an unquoted `CustomerID` find the column of that spelling.
+
+pub(crate) mod duration;
+pub(crate) mod identifiers;
+pub(crate) mod script;
+pub(crate) mod short_form;
+pub(crate) mod statement;

@@ -1,0 +1,113 @@
+//! Errors name the thing, the place and the way out.
+
+use crate::support::TestDatabase;
+use trodden_query::ErrorKind;
+
+fn shop() -> TestDatabase {
+    let test = TestDatabase::in_memory();
+    test.run(
+        "CREATE TABLE events (country TEXT, price DOUBLE);
+         INSERT INTO events (user_id, ts, event, price) VALUES ('u', '2026-01-01', 'purchase', 1)",
+    )
+    .expect("a table");
+    test
+}
+
+/// (statement, kind, part of the message, part of the hint, column of the first line or 0)
+type Case = (&'static str, ErrorKind, &'static str, &'static str, u64);
+
+#[test]
+fn each_mistake_is_told_at_its_place() {
+    use ErrorKind::{AlreadyExists, InvalidInput, NotFound, Syntax, Unsupported};
+    let cases: &[Case] = &[
+        ("SELEC 1", Syntax, "SELEC", "", 1),
+        ("SELECT 1 FRM x y z", Syntax, "", "", 0),
+        ("SELECT * FROM evnts", NotFound, "no table is called 'evnts'", "did you mean 'events'?", 15),
+        ("SELECT prise FROM events", NotFound, "no column is called 'prise'", "did you mean 'price'?", 8),
+        ("SELECT uper(event) FROM events", NotFound, "uper", "upper", 0),
+        ("SELECT * FROM funel(events, steps => ['a'])", NotFound, "'funel'", "FUNNEL", 15),
+        ("SELECT * FROM RETENTION(events, start => 'a')", Unsupported, "RETENTION", "FUNNEL", 15),
+        ("SELECT * FROM FUNNEL()", InvalidInput, "needs a table", "FUNNEL(events", 15),
+        ("SELECT * FROM FUNNEL(evnts, steps => ['a'])", NotFound, "no table is called 'evnts'", "'events'", 0),
+        ("SELECT * FROM FUNNEL(events)", InvalidInput, "needs its steps", "STEPS(", 15),
+        ("SELECT * FROM FUNNEL(events, STEPS())", InvalidInput, "at least one step", "STEPS(", 0),
+        ("SELECT * FROM FUNNEL(events, 'a')", InvalidInput, "by name", "steps, within", 30),
+        ("SELECT * FROM FUNNEL(events, step => ['a'])", InvalidInput, "no argument 'step'", "did you mean 'steps'?", 30),
+        ("SELECT * FROM FUNNEL(events, steps => ['a'], steps => ['b'])", InvalidInput, "given twice", "", 46),
+        ("SELECT * FROM FUNNEL(events, STEPS(a => 'x', a => 'y'))", InvalidInput, "two steps are called 'a'", "a_2", 46),
+        ("SELECT * FROM FUNNEL(events, STEPS(a => price))", InvalidInput, "true or false", "", 41),
+        ("SELECT * FROM FUNNEL(events, STEPS(a => prise > 1))", NotFound, "'prise'", "'price'", 41),
+        ("SELECT * FROM FUNNEL(events, steps => ['a','b'], within => INTERVAL '-1' DAY)", InvalidInput, "within", "", 50),
+        ("SELECT * FROM FUNNEL(events, steps => ['a','b'], within => INTERVAL '1' MONTH)", InvalidInput, "fixed", "days", 50),
+        ("SELECT * FROM FUNNEL(events, steps => ['a','b'], within => 7)", InvalidInput, "span of time", "INTERVAL", 50),
+        ("SELECT * FROM FUNNEL(events, steps => ['a'], order => 'strikt')", InvalidInput, "order", "'strict'", 46),
+        ("SELECT * FROM FUNNEL(events, steps => ['a'], emit => 'user')", InvalidInput, "emit", "'users'", 46),
+        ("SELECT * FROM FUNNEL(events, steps => ['a'], time_zone => 'Mars')", InvalidInput, "Mars", "IANA", 46),
+        ("SELECT * FROM FUNNEL(events, steps => ['a'], exclude => 'b')", InvalidInput, "EXCLUDE", "EXCLUDE", 57),
+        ("SELECT * FROM FUNNEL(events, steps => ['a'], exclude => EXCLUDE('b'))", InvalidInput, "exclude", "steps", 65),
+        ("SELECT * FROM FUNNEL((SELECT event FROM events), steps => ['a'])", InvalidInput, "no column 'user_id'", "user =>", 15),
+        ("SELECT * FROM FUNNEL(events, steps => ['a'], time => country)", InvalidInput, "TIMESTAMP", "", 46),
+        ("CREATE TABLE events (a TEXT)", AlreadyExists, "'events'", "IF NOT EXISTS", 14),
+        ("CREATE TABLE x (a JSONB)", Unsupported, "JSONB", "TEXT", 17),
+        ("CREATE TABLE x (a TEXT, a TEXT)", InvalidInput, "twice", "", 25),
+        ("CREATE TABLE x (ts BIGINT)", InvalidInput, "TIMESTAMP", "", 17),
+        ("CREATE TABLE x WITH (shard = 3)", InvalidInput, "'shard'", "'shards'", 22),
+        ("CREATE TABLE x WITH (shards = 0)", InvalidInput, "0 shards", "1024", 22),
+        ("CREATE TABLE x WITH (time_zone = 'Mars')", InvalidInput, "Mars", "", 22),
+        ("ALTER TABLE events SET (shards = 3)", Unsupported, "for ever", "", 25),
+        ("ALTER TABLE events ADD COLUMN ts TIMESTAMP", AlreadyExists, "ts", "", 31),
+        ("DROP TABLE evnts", NotFound, "'evnts'", "'events'", 12),
+        ("INSERT INTO events (user_id, ts, event, prise) VALUES ('u', '2026-01-01', 'e', 1)", NotFound, "'prise'", "'price'", 41),
+        ("INSERT INTO events (user_id, ts, event) VALUES ('u', '2026-01-01')", InvalidInput, "3 columns", "", 0),
+        ("INSERT INTO events (user_id, ts, event) VALUES (NULL, '2026-01-01', 'e')", InvalidInput, "no user_id", "NULL", 0),
+        ("DELETE FROM events", Unsupported, "whole users", "user_id =", 13),
+        ("DELETE FROM events WHERE event = 'a'", Unsupported, "whole users", "user_id =", 0),
+        ("COPY events FROM '/data/none.csv'", NotFound, "none.csv", "path", 0),
+        ("COPY events FROM '/data/none.csv' (FORMT csv)", InvalidInput, "'formt'", "'format'", 0),
+        ("EXECUTE nothing(1)", NotFound, "'nothing'", "PREPARE", 0),
+        ("SELECT $1", InvalidInput, "$1", "", 0),
+    ];
+    let test = shop();
+    let mut wrong = Vec::new();
+    for (sql, kind, message, hint, column) in cases {
+        let error = test.error(sql);
+        let place = error.span().map_or(0, |span| span.column);
+        let fits = error.kind() == *kind
+            && error.message().contains(message)
+            && (hint.is_empty() || error.hint().is_some_and(|text| text.contains(hint)))
+            && (*column == 0 || place == *column);
+        if !fits {
+            wrong.push(format!("{sql}\n  {:?} column {place}: {error}", error.kind()));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn sixty_five_steps_are_too_many() {
+    let steps: Vec<String> = (0..65).map(|step| format!("'s{step}'")).collect();
+    let error = shop().error(&format!("SELECT * FROM FUNNEL(events, steps => [{}])", steps.join(", ")));
+    assert!(error.message().contains("at most 64 steps, not 65"), "{error}");
+    assert!(error.span().is_some());
+}
+
+#[test]
+fn places_are_those_of_the_whole_script() {
+    let error = shop().error("SELECT 1;\n\n  SELECT nothing\n  FROM events");
+    assert_eq!(error.span().map(|span| (span.line, span.column)), Some((3, 10)), "{error}");
+}
+
+#[test]
+fn an_event_that_never_happened_is_a_warning() {
+    let test = shop();
+    for sql in [
+        "SELECT * FROM FUNNEL(events, steps => ['purchse'])",
+        "SELECT * FROM FUNNEL((SELECT * FROM events LIMIT 5), steps => ['purchse'])",
+        "SELECT count(*) FROM events WHERE event = 'purchse'",
+    ] {
+        let answer = test.run(sql).expect("no error");
+        let warnings: Vec<String> = answer.warnings.iter().map(ToString::to_string).collect();
+        assert_eq!(warnings, ["no event is called 'purchse' in events; did you mean 'purchase'?"], "{sql}");
+    }
+    assert!(test.run("SELECT * FROM FUNNEL(events, steps => ['purchase'])").expect("no error").warnings.is_empty());
+}

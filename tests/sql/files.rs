@@ -1,0 +1,72 @@
+//! Every `.slt` file under `files/`, on a database in a directory and on one in memory.
+
+use crate::support::{TestDatabase, rows};
+use async_trait::async_trait;
+use sqllogictest::{AsyncDB, DBOutput, DefaultColumnType, Runner};
+use std::path::{Path, PathBuf};
+use trodden_query::arrow::datatypes::DataType;
+use trodden_query::{Database, Error};
+
+struct Connection(Database);
+
+#[async_trait]
+impl AsyncDB for Connection {
+    type Error = Error;
+    type ColumnType = DefaultColumnType;
+
+    async fn run(&mut self, sql: &str) -> Result<DBOutput<DefaultColumnType>, Error> {
+        let result = self.0.sql(sql).await?;
+        let schema = result.schema();
+        let batches = result.collect().await?;
+        if schema.fields().is_empty() {
+            return Ok(DBOutput::StatementComplete(0));
+        }
+        let types = schema.fields().iter().map(|field| match field.data_type() {
+            data_type if data_type.is_integer() => DefaultColumnType::Integer,
+            data_type if data_type.is_floating() => DefaultColumnType::FloatingPoint,
+            DataType::Utf8 | DataType::Utf8View => DefaultColumnType::Text,
+            _ => DefaultColumnType::Any,
+        });
+        Ok(DBOutput::Rows { types: types.collect(), rows: rows(&batches) })
+    }
+
+    async fn shutdown(&mut self) {}
+}
+
+fn files() -> Vec<PathBuf> {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("sql/files");
+    let listed = std::fs::read_dir(directory).expect("the directory of the files");
+    let mut files: Vec<PathBuf> = listed.map(|entry| entry.expect("a file").path()).collect();
+    files.retain(|file| file.extension().is_some_and(|extension| extension == "slt"));
+    files.sort();
+    files
+}
+
+fn run_all(make: fn() -> TestDatabase) {
+    let files = files();
+    assert!(files.len() >= 4, "only {} files", files.len());
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("threads");
+    let mut failures = Vec::new();
+    for file in files {
+        let test = make();
+        let database = test.database.clone();
+        let mut runner = Runner::new(|| {
+            let database = database.clone();
+            async move { Ok(Connection(database)) }
+        });
+        if let Err(error) = runtime.block_on(runner.run_file_async(&file)) {
+            failures.push(format!("{}: {error}", file.display()));
+        }
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n\n"));
+}
+
+#[test]
+fn files_give_their_answers_in_memory() {
+    run_all(TestDatabase::in_memory);
+}
+
+#[test]
+fn files_give_their_answers_on_disk() {
+    run_all(TestDatabase::local);
+}

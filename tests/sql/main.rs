@@ -1,0 +1,10 @@
+//! Everything that goes through SQL: scripts with their answers, the reference page, plans, errors, and the two ways of
+//! the funnel against each other.
+
+mod docs;
+mod errors;
+mod files;
+mod paths;
+mod plans;
+mod sessions;
+mod support;
