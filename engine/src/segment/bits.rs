@@ -51,7 +51,7 @@ impl Bits {
                 u64::from_le_bytes(word)
             })
             .collect();
-        if len % 64 != 0 && words.last().is_some_and(|last| last >> (len % 64) != 0) {
+        if !len.is_multiple_of(64) && words.last().is_some_and(|last| last >> (len % 64) != 0) {
             return Err(Error::corrupt("bits behind the last row"));
         }
         Ok(Self::new(words, len))
@@ -68,6 +68,16 @@ impl Bits {
     #[inline(always)]
     pub(crate) fn get(&self, index: usize) -> bool {
         self.words[index / 64] >> (index % 64) & 1 == 1
+    }
+
+    /// The 64 bits from `index` on; zeros behind the end.
+    #[inline(always)]
+    pub(crate) fn word_from(&self, index: usize) -> u64 {
+        let (word, shift) = (index / 64, index % 64);
+        let low = self.words.get(word).copied().unwrap_or(0) >> shift;
+        let high = self.words.get(word + 1).copied().unwrap_or(0);
+        // Shifted in two steps, because a shift by 64 is none.
+        low | (high << 1) << (63 - shift)
     }
 
     /// Ones before `index`, which may be the length.
@@ -98,6 +108,10 @@ mod tests {
             }
             assert!((0..len).all(|i| read.get(i) == bits[i]));
             assert_eq!(read.ones(), read.rank(len));
+            for i in 0..=len {
+                let word = (i..len.min(i + 64)).fold(0, |word, at| word | u64::from(bits[at]) << (at - i));
+                assert_eq!(read.word_from(i), word);
+            }
         }
         assert!(Bits::read(&mut Reader::new(&[0xff; 8]), 60).is_err());
     }

@@ -131,17 +131,15 @@ impl DoubleColumn<'_> {
 
     /// Replace `out` by the values of `range`, 0 for NULL. Panics past the end, as a slice does.
     pub fn decode(&self, range: Range<usize>, out: &mut Vec<f64>) {
-        let mut ints = Vec::new();
-        self.values.decode(self.validity.stored(&range), &mut ints);
-        out.clear();
-        match self.scale {
-            Scale::Bits => out.extend(ints.into_iter().map(|int| f64::from_bits(int as u64))),
-            Scale::Decimal(exponent) => {
-                let power = POWERS_OF_TEN[exponent as usize];
-                out.extend(ints.into_iter().map(|int| int as f64 / power));
-            }
+        let mut bits = Vec::new();
+        self.values.decode(self.validity.stored(&range), &mut bits);
+        if let Scale::Decimal(exponent) = self.scale {
+            let power = POWERS_OF_TEN[exponent as usize];
+            bits.iter_mut().for_each(|int| *int = (*int as f64 / power).to_bits() as i64);
         }
-        self.validity.spread(range, out, 0.0);
+        self.validity.spread(range, &mut bits, 0);
+        out.clear();
+        out.extend(bits.into_iter().map(|bits| f64::from_bits(bits as u64)));
     }
 }
 

@@ -277,11 +277,11 @@ impl Footer {
         let mut offset = HEADER_BYTES;
         offsets.push(offset);
         for block in chunks.chunks_exact(per_block * CHUNK_BYTES).take(count) {
-            let ends = block.chunks_exact(CHUNK_BYTES).map(|chunk| u32_at(chunk, 0));
+            let mut ends = block.chunks_exact(CHUNK_BYTES).map(|chunk| u32_at(chunk, 0));
             if !ends.clone().is_sorted() {
                 return Err(Error::corrupt("column chunks that overlap"));
             }
-            offset += ends.last().unwrap_or_default() as usize;
+            offset += ends.next_back().unwrap_or_default() as usize;
             offsets.push(offset);
         }
         match offset <= end {

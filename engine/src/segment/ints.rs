@@ -4,6 +4,7 @@ use super::bits::Bits;
 use super::packing::{Packed, Unpacked, packed_bytes};
 use super::wire::Reader;
 use crate::error::{Error, Result};
+use std::hint::select_unpredictable;
 use std::ops::Range;
 
 const FRAME: u8 = 0;
@@ -162,15 +163,18 @@ fn decode_runs<T: Unpacked>(
     // the offset that lies there has been read, because at most as many bases as offsets' free places come first.
     let hole = to - from;
     offsets.decode_into(range.start - from..range.end - to, &mut out[hole..]);
-    let mut next_base = from - first;
-    let mut next_offset = hole;
-    let last = out.len() - 1;
-    for row in 0..out.len() {
-        let is_start = starts.get(range.start + row);
-        next_base += usize::from(is_start);
-        let offset = out[next_offset.min(last)];
-        out[row] = run_bases[next_base - 1].plus(if is_start { T::default() } else { offset });
-        next_offset += usize::from(!is_start);
+    let (mut next_base, mut next_offset) = (from - first, hole);
+    let count = out.len();
+    for start in (0..count).step_by(64) {
+        let word = starts.word_from(range.start + start);
+        // No branch on the bits: whether a row begins a run is hard to predict.
+        for row in start..count.min(start + 64) {
+            let is_start = (word >> (row - start)) as usize & 1;
+            next_base += is_start;
+            let offset = out[next_offset.min(count - 1)];
+            out[row] = run_bases[next_base - 1].plus(select_unpredictable(is_start == 1, T::default(), offset));
+            next_offset += 1 - is_start;
+        }
     }
 }
 

@@ -40,6 +40,7 @@ pub struct Segment {
     /// A bit a chunk: its checksum was right.
     checked_chunks: Vec<AtomicU64>,
     checked_directory: OnceLock<()>,
+    checked_page_directory: OnceLock<()>,
     bitmaps: Mutex<BitmapCache>,
     pages: [Mutex<Option<(usize, Page)>>; CACHED_PAGES],
 }
@@ -80,6 +81,7 @@ impl Segment {
             dictionaries: footer.columns.iter().map(|_| OnceLock::new()).collect(),
             checked_chunks: (0..chunks.div_ceil(64)).map(|_| AtomicU64::new(0)).collect(),
             checked_directory: OnceLock::new(),
+            checked_page_directory: OnceLock::new(),
             bitmaps: Mutex::default(),
             pages: std::array::from_fn(|_| Mutex::new(None)),
             footer,
@@ -236,13 +238,18 @@ impl Segment {
         (0..self.blocks().len()).map(of_block).sum()
     }
 
-    pub(super) fn directory(&self) -> Result<Directory<'_>> {
-        let extent = &self.footer.bitmap_directory;
-        if self.checked_directory.get().is_none() {
-            self.extent(extent).map_err(|error| error.at("directory of bitmaps"))?;
-            let _ = self.checked_directory.set(());
+    /// The bytes of an extent, whose checksum is checked at first use.
+    fn checked_once(&self, extent: &Extent, checked: &OnceLock<()>) -> Result<&[u8]> {
+        if checked.get().is_none() {
+            self.extent(extent)?;
+            let _ = checked.set(());
         }
-        Directory::new(&self.blob.as_slice()[extent.range()])
+        Ok(&self.blob.as_slice()[extent.range()])
+    }
+
+    pub(super) fn directory(&self) -> Result<Directory<'_>> {
+        let bytes = self.checked_once(&self.footer.bitmap_directory, &self.checked_directory);
+        bytes.and_then(Directory::new).map_err(|error| error.at("directory of bitmaps"))
     }
 
     /// The stored bytes of the `index`-th bitmap, after checking its checksum.
@@ -387,7 +394,9 @@ impl Segment {
         let place = || format!("page {page} of the user ids");
         let users = self.introduced().len();
         let count = (users - page * format::PAGE_USERS).min(format::PAGE_USERS);
-        let directory = self.extent(&self.footer.page_directory).map_err(|error| error.at("directory of user ids"))?;
+        let directory = self
+            .checked_once(&self.footer.page_directory, &self.checked_page_directory)
+            .map_err(|error| error.at("directory of user ids"))?;
         let read = || {
             let (range, crc) = page_place(directory, page)?;
             let pages = self.footer.pages;

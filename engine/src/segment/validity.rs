@@ -3,6 +3,7 @@
 use super::bits::Bits;
 use super::wire::Reader;
 use crate::error::{Error, Result};
+use std::hint::select_unpredictable;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -144,11 +145,15 @@ impl Validity {
         // From behind, in place: the place that is read is never behind the row that is written.
         let mut next = values.len();
         values.resize(range.len(), null);
-        for row in (0..range.len()).rev() {
-            let is_valid = valid.0.get(range.start + row);
-            next -= usize::from(is_valid);
-            let value = values[next];
-            values[row] = if is_valid { value } else { null };
+        let count = range.len();
+        for start in (0..count).step_by(64).rev() {
+            let word = valid.0.word_from(range.start + start);
+            for row in (start..count.min(start + 64)).rev() {
+                let is_valid = (word >> (row - start)) as usize & 1;
+                next -= is_valid;
+                let value = values[next];
+                values[row] = select_unpredictable(is_valid == 1, value, null);
+            }
         }
     }
 }

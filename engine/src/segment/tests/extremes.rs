@@ -127,9 +127,9 @@ fn both_ends_of_time_and_of_numbers() {
     let segment = push_all(&rows, &stored, 0);
     let read = &read_all(&segment)[0];
     assert_eq!(read.ts, rows.ts);
-    for row in 0..4 {
-        assert_eq!(read.properties[0].1.get(row), Value::BigInt(values[row]));
-        assert_eq!(read.properties[1].1.get(row), Value::Timestamp(values[row]));
+    for (row, &value) in values.iter().enumerate() {
+        assert_eq!(read.properties[0].1.get(row), Value::BigInt(value));
+        assert_eq!(read.properties[1].1.get(row), Value::Timestamp(value));
     }
     assert_eq!(segment.event_days(0).unwrap(), [-719_162, -1, 0, 2_932_896]);
     assert!(segment.verify().is_empty());

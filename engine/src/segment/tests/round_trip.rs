@@ -203,3 +203,23 @@ fn a_segment_without_rows_keeps_its_user_ids() {
     assert_eq!(segment.time_zone(), Tz::Asia__Kolkata);
     assert!(segment.verify().is_empty() && segment.event_names().is_empty());
 }
+
+#[test]
+fn many_threads_read_one_segment() {
+    let mut random = Random(77);
+    let (schema, rows) = random_rows(&mut random, 400, 0);
+    let (_, bytes) = build(&rows, spec(&schema, 0..300, Tz::UTC), TINY);
+    let segment = open(bytes);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                check_rows(&rows, &segment);
+                check_access(&rows, &segment);
+                for ordinal in (0..300).rev() {
+                    assert_eq!(segment.user_id(ordinal).unwrap(), user_name(ordinal));
+                }
+                assert!(segment.verify().is_empty());
+            });
+        }
+    });
+}
