@@ -1,1 +1,55 @@
-//! trodden-server
+//! The binary `trodden`: import, shell, checks, demonstration.
+//!
+//! A command reads its arguments, asks the database, and shows the answer; everything about data is the database's.
+//! Modules are listed in the order in which a call passes through them.
+
+pub mod cli;
+pub mod commands;
+pub mod session;
+pub mod shell;
+pub mod backend;
+pub mod inspect;
+pub mod output;
+pub mod chart;
+pub mod progress;
+pub mod generator;
+pub mod report;
+pub mod failure;
+pub mod terminal;
+pub mod words;
+mod panic;
+
+use clap::Parser;
+use failure::Failure;
+use report::Report;
+use std::io::{self, Write};
+use std::process::ExitCode;
+use terminal::Terminal;
+
+/// Runs the command line of this process. The exit code is 0 for success, 1 for failure, 2 for wrong usage.
+pub fn run() -> ExitCode {
+    panic::install_hook();
+    let arguments = match cli::Cli::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Help and version are "errors" here too. When nobody reads them, there is nobody to tell.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
+        }
+    };
+    let terminal = Terminal::detect();
+    match commands::run(arguments.command, &terminal) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            if let Failure::Usage(report) | Failure::Failed(report) = &failure {
+                tell(report, &terminal);
+            }
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}
+
+/// Shows a report on standard error. A standard error that is closed is no reason to fail.
+pub fn tell(report: &Report, terminal: &Terminal) {
+    let _ = io::stderr().write_all(report.render(terminal).as_bytes());
+}

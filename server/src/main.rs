@@ -1,1 +1,7 @@
-fn main() {}
+//! The binary `trodden`: see [`trodden_server`].
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    trodden_server::run()
+}

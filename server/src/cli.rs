@@ -1,0 +1,268 @@
+//! The command line.
+
+use crate::output::Format;
+use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
+use std::path::PathBuf;
+
+/// A database for what people did: events of users in time, and funnels over them.
+#[derive(Debug, Parser)]
+#[command(name = "trodden", version, propagate_version = true, arg_required_else_help = true, max_term_width = 110)]
+#[command(after_help = "Exit codes: 0 success, 1 failure, 2 wrong usage.
+
+Examples:
+  trodden import --db shop --table events events.parquet
+  trodden sql --db shop
+  trodden sql --db shop -c \"SELECT * FROM FUNNEL(events, steps => ['product_view', 'purchase'])\"")]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Load files of events into a table
+    Import(Box<ImportArgs>),
+    /// Ask questions: a shell, or statements given on the command line, in a file, or on standard input
+    Sql(SqlArgs),
+    /// Verify every checksum and invariant of a database
+    Check(CheckArgs),
+    /// Print a segment, manifest or log file in words
+    Inspect(InspectArgs),
+    /// Merge small segments and remove deleted events for good
+    Compact(CompactArgs),
+    /// Make up a shop's clickstream, the same for the same seed
+    Generate(GenerateArgs),
+    /// Show questions and answers over the example data sets
+    Demo(DemoArgs),
+    /// Print a completion script for a shell
+    #[command(after_help = "Example:\n  trodden completions bash > ~/.local/share/bash-completion/completions/trodden")]
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+}
+
+/// Where the database is.
+#[derive(Debug, Args)]
+pub struct DbArgs {
+    /// Directory of the database
+    #[arg(long, value_name = "DIR")]
+    pub db: PathBuf,
+}
+
+/// `trodden import`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Either all of the files is stored, or nothing. A file that was imported before adds nothing twice.
+
+Examples:
+  trodden import --db shop --table events 'events-*.parquet'
+  trodden import --db shop --table orders orders.csv.gz --user customer --time ordered_at --event-value order
+  trodden import --db shop --table events log.jsonl.zst --time-format ms --rejects bad.jsonl --max-rejects 100
+  trodden import --db shop --table events events.csv --dry-run"
+)]
+pub struct ImportArgs {
+    /// Where the database is.
+    #[command(flatten)]
+    pub db: DbArgs,
+    /// Table to import into; created when it is absent
+    #[arg(long, value_name = "NAME")]
+    pub table: String,
+    /// Files, globs or directories: Parquet, CSV, TSV, JSON lines, each plain, gzip or zstd; `-` for standard input
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<String>,
+    /// Column with the user [default: user_id or a well-known name]
+    #[arg(long, value_name = "COLUMN", help_heading = "Columns")]
+    pub user: Option<String>,
+    /// Column with the time [default: ts or a well-known name]
+    #[arg(long, value_name = "COLUMN", help_heading = "Columns")]
+    pub time: Option<String>,
+    /// Column with the name of the event [default: event or a well-known name]
+    #[arg(long, value_name = "COLUMN", help_heading = "Columns", conflicts_with = "event_value")]
+    pub event: Option<String>,
+    /// Column with the id of the event, by which duplicates are known [default: event_id, if there is one]
+    #[arg(long, value_name = "COLUMN", help_heading = "Columns")]
+    pub id: Option<String>,
+    /// Name of all events, for files without an event column
+    #[arg(long, value_name = "NAME", help_heading = "Columns")]
+    pub event_value: Option<String>,
+    /// Import only these columns as properties; a name may end in `*`
+    #[arg(long, value_name = "COLUMN,…", value_delimiter = ',', help_heading = "Columns")]
+    pub columns: Vec<String>,
+    /// Leave these columns out; a name may end in `*`
+    #[arg(long, value_name = "COLUMN,…", value_delimiter = ',', help_heading = "Columns")]
+    pub exclude: Vec<String>,
+    /// Give a column another name in the table
+    #[arg(long, value_name = "COLUMN=NAME", value_parser = pair, help_heading = "Columns")]
+    pub rename: Vec<(String, String)>,
+    /// Type of a column, instead of finding it out: BOOLEAN, BIGINT, DOUBLE, TEXT or TIMESTAMP
+    #[arg(long = "type", value_name = "COLUMN=TYPE", value_parser = pair, help_heading = "Columns")]
+    pub types: Vec<(String, String)>,
+    /// How times are written: auto, rfc3339, s, ms, us, ns, or a pattern such as '%d/%m/%Y %H:%M'
+    #[arg(long, value_name = "FORMAT", default_value = "auto", help_heading = "Times")]
+    pub time_format: String,
+    /// Time zone of times without an offset
+    #[arg(long, value_name = "ZONE", default_value = "UTC", help_heading = "Times")]
+    pub time_zone: String,
+    /// Format of the files: parquet, csv, tsv or jsonl [default: by name and content]
+    #[arg(long, value_name = "FORMAT", help_heading = "Files")]
+    pub format: Option<String>,
+    /// Compression of the files: none, gzip or zstd [default: by name and content]
+    #[arg(long, value_name = "KIND", help_heading = "Files")]
+    pub compression: Option<String>,
+    /// Character between the fields of CSV [default: found out]
+    #[arg(long, value_name = "CHARACTER", help_heading = "Files")]
+    pub delimiter: Option<char>,
+    /// The first line of CSV is data; columns are called column_1, column_2, …
+    #[arg(long, help_heading = "Files")]
+    pub no_header: bool,
+    /// Text that means NULL in CSV, beside the empty one
+    #[arg(long = "null", value_name = "TEXT", help_heading = "Files")]
+    pub null_values: Vec<String>,
+    /// File to write rejected rows to, with line number and reason
+    #[arg(long, value_name = "FILE", help_heading = "Rejected rows")]
+    pub rejects: Option<PathBuf>,
+    /// More rejected rows than this stop the import, with nothing stored
+    #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Rejected rows")]
+    pub max_rejects: u64,
+    /// Number of shards of a new table, for ever [default: 8]
+    #[arg(long, value_name = "N", help_heading = "New table")]
+    pub shards: Option<u16>,
+    /// Time zone of a new table's calendar days [default: UTC]
+    #[arg(long, value_name = "ZONE", help_heading = "New table")]
+    pub table_time_zone: Option<String>,
+    /// How long the id of an event is remembered, such as '7 days' [default: 7 days]
+    #[arg(long, value_name = "TIME", help_heading = "New table")]
+    pub dedup_window: Option<String>,
+    /// Drop events older than this, such as '365 days' [default: never]
+    #[arg(long, value_name = "TIME", help_heading = "New table")]
+    pub retention: Option<String>,
+    /// A new table takes no columns or types beyond those of this import
+    #[arg(long, help_heading = "New table")]
+    pub strict: bool,
+    /// Threads that read and store [default: all cores]
+    #[arg(long, value_name = "N")]
+    pub threads: Option<usize>,
+    /// Read and check everything, store nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// `trodden sql`.
+#[derive(Debug, Args)]
+#[command(after_help = "Without -c and -f: a shell on a terminal, else the statements on standard input.
+
+Examples:
+  trodden sql --db shop
+  trodden sql --db shop -c \"SELECT event, count(*) FROM events GROUP BY event\" --format csv
+  trodden sql --db shop -f report.sql --format parquet --output report.parquet
+  trodden sql --db shop -c \"FUNNEL product_view -> purchase WITHIN 7 DAYS FROM events\"")]
+pub struct SqlArgs {
+    /// Where the database is.
+    #[command(flatten)]
+    pub db: DbArgs,
+    /// Statement to run; may be given several times, and hold several statements
+    #[arg(short = 'c', long = "command", value_name = "SQL")]
+    pub commands: Vec<String>,
+    /// File of statements to run, after those of -c; `-` for standard input
+    #[arg(short = 'f', long = "file", value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// How answers are written
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    pub format: Format,
+    /// File to write answers to [default: standard output]
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Run each statement this many times; its answer is written once
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    pub repeat: u32,
+    /// Print `time_ms=…` for each run to standard error; opening the database is not counted
+    #[arg(long)]
+    pub timing: bool,
+    /// Threads of a query [default: all cores]
+    #[arg(long, visible_alias = "read-threads", value_name = "N")]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub threads: Option<u32>,
+    /// Memory that a query may use, such as 512MB or 2GiB
+    #[arg(long, value_name = "SIZE", value_parser = crate::words::parse_bytes)]
+    pub memory_limit: Option<u64>,
+}
+
+/// `trodden check`.
+#[derive(Debug, Args)]
+#[command(after_help = "Exit code 1 when anything is broken; what is broken is named.
+
+Example:
+  trodden check --db shop")]
+pub struct CheckArgs {
+    /// Where the database is.
+    #[command(flatten)]
+    pub db: DbArgs,
+}
+
+/// `trodden inspect`.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  trodden inspect shop/tables/1/segment-00000000000000000001")]
+pub struct InspectArgs {
+    /// The file
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+}
+
+/// `trodden compact`.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  trodden compact --db shop --table events")]
+pub struct CompactArgs {
+    /// Where the database is.
+    #[command(flatten)]
+    pub db: DbArgs,
+    /// The table [default: every table]
+    #[arg(long, value_name = "NAME")]
+    pub table: Option<String>,
+}
+
+/// `trodden generate`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  trodden generate --db shop --table events --events 1000000
+  trodden generate --output events.parquet --events 10000000 --seed 3")]
+pub struct GenerateArgs {
+    /// Directory of the database to load the events into
+    #[arg(long, value_name = "DIR", requires = "table", conflicts_with = "output", required_unless_present = "output")]
+    pub db: Option<PathBuf>,
+    /// Table to load them into; created when it is absent
+    #[arg(long, value_name = "NAME", requires = "db")]
+    pub table: Option<String>,
+    /// File to write them to instead: .parquet, .csv or .jsonl
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// How many events
+    #[arg(long, value_name = "N", default_value_t = 1_000_000)]
+    pub events: u64,
+    /// Where chance begins: the same number gives the same events
+    #[arg(long, value_name = "N", default_value_t = 7)]
+    pub seed: u64,
+}
+
+/// `trodden demo`.
+#[derive(Debug, Args)]
+#[command(after_help = "`make demo` loads the example data first.
+
+Example:
+  trodden demo --db demo")]
+pub struct DemoArgs {
+    /// Where the database is.
+    #[command(flatten)]
+    pub db: DbArgs,
+}
+
+/// `name=value`, as --rename and --type take it.
+fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() && !value.is_empty() => Ok((name.into(), value.into())),
+        _ => Err("write it as NAME=VALUE".into()),
+    }
+}

@@ -1,0 +1,116 @@
+//! `trodden import`: files into a table.
+
+use super::print_line;
+use crate::backend::{Backend, BackendOptions, import_trial};
+use crate::cli::ImportArgs;
+use crate::failure::{Failure, Outcome};
+use crate::progress::ImportBar;
+use crate::terminal::Terminal;
+use crate::words::{bytes, parse_duration_us};
+use trodden_query::engine::types::{ColumnType, TableOptions};
+use trodden_query::import::{ColumnOptions, ImportOptions};
+
+pub(super) fn run(arguments: ImportArgs, terminal: &Terminal) -> Outcome {
+    let table_options = table_options(&arguments)?;
+    let options = import_options(&arguments)?;
+    let bar = ImportBar::new(terminal);
+    if arguments.dry_run && !arguments.db.db.exists() {
+        let summary = import_trial(&table_options, &options, &bar);
+        bar.finish();
+        return print_line(summary?.to_string());
+    }
+    let backend_options = BackendOptions { create: !arguments.dry_run, ..BackendOptions::default() };
+    let backend = Backend::open(&arguments.db.db, &backend_options)?;
+    let summary = backend.import(&arguments.table, &table_options, &options, &bar);
+    bar.finish();
+    let summary = summary?;
+    print_line(summary.to_string())?;
+    if let Some(path) = arguments.rejects.filter(|_| summary.rejected > 0) {
+        print_line(format!("rejected rows are in {}", path.display()))?;
+    }
+    if !arguments.dry_run && summary.accepted > 0 {
+        let size = backend.size_on_disk(&arguments.table)?;
+        print_line(format!("table {} takes {} on disk", arguments.table, bytes(size)))?;
+    }
+    Ok(())
+}
+
+/// What a new table is told.
+fn table_options(arguments: &ImportArgs) -> Outcome<TableOptions> {
+    let mut options = TableOptions { strict: arguments.strict, ..TableOptions::default() };
+    if let Some(shards) = arguments.shards {
+        options.shards = shards;
+    }
+    if let Some(zone) = &arguments.table_time_zone {
+        options.time_zone.clone_from(zone);
+    }
+    let time = |flag: &str, text: &str| parse_duration_us(text).map_err(|error| usage(flag, &error));
+    if let Some(window) = &arguments.dedup_window {
+        options.dedup_window_us = time("--dedup-window", window)?;
+    }
+    if let Some(retention) = &arguments.retention {
+        options.retention_us = Some(time("--retention", retention)?);
+    }
+    options.tz().map_err(|error| usage("--table-time-zone", error.message()))?;
+    Ok(options)
+}
+
+fn import_options(arguments: &ImportArgs) -> Outcome<ImportOptions> {
+    let parsed = |flag: &'static str| move |error: String| usage(flag, &error);
+    let zone = arguments.time_zone.parse().map_err(|_| {
+        let message = format!("--time-zone: '{}' is no time zone", arguments.time_zone);
+        Failure::usage(message, "use an IANA name such as 'Europe/Berlin' or 'UTC'")
+    })?;
+    let delimiter = arguments.delimiter.map(|letter| {
+        u8::try_from(letter).ok().filter(u8::is_ascii).ok_or_else(|| {
+            Failure::usage(format!("--delimiter: '{letter}' is no single byte"), "use one such as ';' or '|'")
+        })
+    });
+    let types = arguments.types.iter().map(|(name, text)| Ok((name.clone(), column_type(text)?)));
+    Ok(ImportOptions {
+        files: arguments.files.clone(),
+        format: arguments.format.as_deref().map(str::parse).transpose().map_err(parsed("--format"))?,
+        compression: arguments.compression.as_deref().map(str::parse).transpose().map_err(parsed("--compression"))?,
+        user: arguments.user.clone(),
+        time: arguments.time.clone(),
+        event: arguments.event.clone(),
+        id: arguments.id.clone(),
+        event_value: arguments.event_value.clone(),
+        time_format: arguments.time_format.parse().map_err(parsed("--time-format"))?,
+        time_zone: zone,
+        columns: ColumnOptions {
+            include: arguments.columns.clone(),
+            exclude: arguments.exclude.clone(),
+            rename: arguments.rename.clone(),
+            types: types.collect::<Outcome<_>>()?,
+        },
+        delimiter: delimiter.transpose()?,
+        header: !arguments.no_header,
+        null_values: arguments.null_values.clone(),
+        rejects: arguments.rejects.clone(),
+        max_rejects: arguments.max_rejects,
+        threads: arguments.threads,
+        dry_run: arguments.dry_run,
+        ..ImportOptions::default()
+    })
+}
+
+fn column_type(text: &str) -> Outcome<ColumnType> {
+    match text.to_ascii_uppercase().as_str() {
+        "BOOLEAN" | "BOOL" => Ok(ColumnType::Boolean),
+        "BIGINT" | "INT" | "INTEGER" => Ok(ColumnType::BigInt),
+        "DOUBLE" | "FLOAT" => Ok(ColumnType::Double),
+        "TEXT" | "VARCHAR" | "STRING" => Ok(ColumnType::Text),
+        "TIMESTAMP" => Ok(ColumnType::Timestamp),
+        _ => Err(Failure::usage(
+            format!("--type: '{text}' is no column type"),
+            "the types are BOOLEAN, BIGINT, DOUBLE, TEXT and TIMESTAMP",
+        )),
+    }
+}
+
+/// Wrong usage of `flag`; words after a semicolon are the way out.
+fn usage(flag: &str, error: &str) -> Failure {
+    let (message, hint) = error.split_once("; ").unwrap_or((error, "trodden import --help shows examples"));
+    Failure::usage(format!("{flag}: {message}"), hint)
+}

@@ -1,0 +1,47 @@
+//! The commands, one file each.
+
+mod check;
+mod compact;
+mod demo;
+mod generate;
+mod import;
+mod inspect;
+mod sql;
+
+use crate::cli::{Cli, Command};
+use crate::failure::{Failure, Outcome};
+use crate::terminal::Terminal;
+use clap::CommandFactory;
+use std::io::{self, Write};
+
+/// Runs one command.
+///
+/// # Errors
+/// How it ended when it did not succeed.
+pub fn run(command: Command, terminal: &Terminal) -> Outcome {
+    match command {
+        Command::Import(arguments) => import::run(*arguments, terminal),
+        Command::Sql(arguments) => sql::run(&arguments, terminal),
+        Command::Check(arguments) => check::run(&arguments, terminal),
+        Command::Inspect(arguments) => inspect::run(&arguments),
+        Command::Compact(arguments) => compact::run(&arguments),
+        Command::Generate(arguments) => generate::run(&arguments, terminal),
+        Command::Demo(arguments) => demo::run(&arguments, terminal),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "trodden", &mut script);
+            print_bytes(&script)
+        }
+    }
+}
+
+/// Writes a line to standard output.
+fn print_line(text: impl AsRef<str>) -> Outcome {
+    print_bytes(format!("{}\n", text.as_ref()).as_bytes())
+}
+
+/// Writes to standard output.
+fn print_bytes(bytes: &[u8]) -> Outcome {
+    let mut out = io::stdout().lock();
+    out.write_all(bytes).and_then(|()| out.flush()).map_err(|error| Failure::io("standard output", &error))
+}

@@ -1,0 +1,83 @@
+//! `trodden sql`: statements from the command line, from files, from standard input, or from a person.
+
+use crate::backend::{Backend, BackendOptions};
+use crate::cli::SqlArgs;
+use crate::failure::{Failure, Outcome};
+use crate::output::Format;
+use crate::session::{Flow, Session, Settings};
+use crate::shell;
+use crate::terminal::Terminal;
+use std::fs;
+use std::io::{self, IsTerminal, Read};
+use std::path::Path;
+
+pub(super) fn run(arguments: &SqlArgs, terminal: &Terminal) -> Outcome {
+    if arguments.format == Format::Parquet && arguments.output.is_none() && terminal.stdout {
+        return Err(Failure::usage(
+            "Parquet is not for terminals",
+            "write it to a file with --output FILE, or to a pipe",
+        ));
+    }
+    let from_input = arguments.commands.is_empty() && arguments.files.is_empty();
+    let interactive = from_input && io::stdin().is_terminal() && terminal.stdout && arguments.output.is_none();
+    // Read before the database is opened: a file that is not there should not wait for that.
+    let scripts = if interactive { Vec::new() } else { scripts(arguments, from_input)? };
+    let mut settings =
+        if interactive { Settings::interactive(arguments.format) } else { Settings::script(arguments.format) };
+    settings.repeat = arguments.repeat;
+    settings.timing = arguments.timing;
+    let options = BackendOptions {
+        threads: arguments.threads.map(|threads| threads as usize),
+        memory_limit_bytes: arguments.memory_limit,
+        create: false,
+    };
+    let backend = Backend::open(&arguments.db.db, &options)?;
+    let mut session = Session::new(backend, settings, *terminal, arguments.output.as_deref())?;
+    if interactive {
+        shell::run(&mut session)?;
+        return session.finish();
+    }
+    let done = run_scripts(&mut session, &scripts).and_then(|()| session.finish());
+    if let (Err(_), Some(path)) = (&done, &arguments.output) {
+        remove_half(path);
+    }
+    done
+}
+
+fn run_scripts(session: &mut Session, scripts: &[String]) -> Outcome {
+    for script in scripts {
+        if session.run_script(script)? == Flow::Quit {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn scripts(arguments: &SqlArgs, from_input: bool) -> Outcome<Vec<String>> {
+    let mut scripts = arguments.commands.clone();
+    for file in &arguments.files {
+        scripts.push(if file == Path::new("-") {
+            standard_input()?
+        } else {
+            fs::read_to_string(file).map_err(|error| Failure::io(file.display(), &error))?
+        });
+    }
+    if from_input {
+        scripts.push(standard_input()?);
+    }
+    Ok(scripts)
+}
+
+fn standard_input() -> Outcome<String> {
+    let mut script = String::new();
+    io::stdin().read_to_string(&mut script).map_err(|error| Failure::io("standard input", &error))?;
+    Ok(script)
+}
+
+/// An answer that broke off must not look like a whole one.
+fn remove_half(path: &Path) {
+    if fs::metadata(path).is_ok_and(|found| found.is_file()) {
+        // The failure is told; that the rest could not be removed as well would only hide it.
+        let _ = fs::remove_file(path);
+    }
+}

@@ -1,0 +1,92 @@
+//! The other commands: check, inspect, compact, generate, demo, completions, help.
+
+mod common;
+
+use common::Place;
+
+#[test]
+fn help_and_version_are_answers() {
+    let place = Place::new();
+    let version = place.trodden(&["--version"]).succeeds().out;
+    assert_eq!(version, format!("trodden {}\n", env!("CARGO_PKG_VERSION")));
+    let help = place.trodden(&["--help"]).succeeds().out;
+    for command in ["import", "sql", "check", "inspect", "compact", "generate", "demo", "completions"] {
+        assert!(help.contains(command), "{command} is missing in:\n{help}");
+        assert!(place.trodden(&[command, "--help"]).succeeds().out.contains("Example"), "{command} has no example");
+    }
+}
+
+#[test]
+fn completions_for_every_shell() {
+    let place = Place::new();
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let script = place.trodden(&["completions", shell]).succeeds().out;
+        assert!(script.contains("trodden") && script.contains("import"), "{shell}");
+    }
+}
+
+#[test]
+fn check_and_compact_a_sound_database() {
+    let place = Place::with_events();
+    place.sql("DELETE FROM events WHERE user_id = 'a'", &[]).succeeds();
+    let before = place.rows("SELECT * FROM events ORDER BY user_id, ts");
+    assert_eq!(before.len(), 4);
+    assert!(place.trodden(&["check", "--db", "db"]).succeeds().out.contains("every checksum"));
+    assert!(place.trodden(&["compact", "--db", "db"]).succeeds().out.contains("events"));
+    assert_eq!(place.rows("SELECT * FROM events ORDER BY user_id, ts"), before);
+    place.trodden(&["check", "--db", "db"]).succeeds();
+    place.trodden(&["compact", "--db", "db", "--table", "evnts"]).fails(1, &["evnts"]);
+}
+
+#[test]
+fn inspect_tells_a_segment_from_another_file() {
+    let place = Place::with_events();
+    let segment = place.database_files("segment-").remove(0).display().to_string();
+    let text = place.trodden(&["inspect", &segment]).succeeds().out;
+    for word in ["events", "users", "price"] {
+        assert!(text.contains(word), "'{word}' is missing in:\n{text}");
+    }
+    let file = place.path("events.csv").display().to_string();
+    place.trodden(&["inspect", &file]).fails(1, &["events.csv"]);
+    place.trodden(&["inspect", "absent.seg"]).fails(1, &["absent.seg"]);
+}
+
+#[test]
+fn generated_events_are_the_same_in_a_table_and_in_a_file() {
+    let place = Place::new();
+    let generate = |more: &[&str]| place.trodden(&[&["generate", "--events", "20000", "--seed", "3"], more].concat());
+    generate(&["--db", "db", "--table", "direct"]).succeeds();
+    for name in ["events.parquet", "events.csv", "events.jsonl"] {
+        generate(&["--output", name]).succeeds();
+        let table = name.replace("events.", "from_");
+        place.trodden(&["import", "--db", "db", "--table", &table, name]).succeeds();
+    }
+    let funnel = |table: &str| {
+        let steps =
+            "STEPS(viewed => 'product_view', carted => event = 'add_to_cart' AND price > 10, bought => 'purchase')";
+        place.rows(&format!("SELECT * FROM FUNNEL({table}, {steps}, within => INTERVAL '7' DAY)"))
+    };
+    let direct = funnel("direct");
+    assert_eq!(direct.len(), 3);
+    assert!(direct[2]["users"].as_i64().is_some_and(|users| users > 0), "{direct:?}");
+    for table in ["from_parquet", "from_csv", "from_jsonl"] {
+        assert_eq!(funnel(table), direct, "{table}");
+    }
+    let run = generate(&["--db", "db", "--table", "direct"]).succeeds();
+    assert!(run.out.contains("nothing was added"), "{}", run.out);
+    generate(&["--output", "events.xlsx"]).fails(2, &["events.xlsx", ".parquet"]);
+    generate(&[]).fails(2, &["--db"]);
+}
+
+#[test]
+fn the_demonstration_answers_its_questions() {
+    let place = Place::new();
+    place.trodden(&["generate", "--events", "20000", "--db", "db", "--table", "clickstream"]).succeeds();
+    let run = place.trodden(&["demo", "--db", "db"]).succeeds();
+    assert_eq!(run.err, "");
+    for word in ["FUNNEL product_view AS viewed", "viewed", "bought", "####", "Your turn"] {
+        assert!(run.out.contains(word), "'{word}' is missing in:\n{}", run.out);
+    }
+    let empty = Place::with_events();
+    empty.trodden(&["demo", "--db", "db"]).fails(1, &["clickstream", "make demo"]);
+}
