@@ -243,7 +243,10 @@ mod tests {
         }
 
         #[test]
-        fn any_decimals_round_trip(ints in prop::collection::vec(-1_000_000_000_i64..1_000_000_000, 1..50), exponent in 0_usize..9) {
+        fn any_decimals_round_trip(
+            ints in prop::collection::vec(-1_000_000_000_i64..1_000_000_000, 1..50),
+            exponent in 0_usize..9,
+        ) {
             let doubles: Vec<f64> = ints.iter().map(|int| *int as f64 / POWERS_OF_TEN[exponent]).collect();
             prop_assert_ne!(round_trip(&doubles), Scale::Bits);
         }

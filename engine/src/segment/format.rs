@@ -1,7 +1,8 @@
 //! The places of the fixed parts of a segment. `docs/FORMAT.md` has the same numbers.
 //!
 //! ```text
-//! header | blocks | dictionaries | user pages | directory of user pages | bitmaps | directory of bitmaps | footer | tail
+//! header | blocks | dictionaries
+//! | pages of user ids | directory of pages | bitmaps | directory of bitmaps | footer | tail
 //! ```
 
 use crate::error::{Error, ErrorKind, Result};

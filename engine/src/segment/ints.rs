@@ -315,7 +315,8 @@ mod tests {
     proptest! {
         #[test]
         fn any_integers_round_trip(
-            base in any::<i64>(), steps in prop::collection::vec(prop_oneof![0..3_i64, 0..1_000_000_i64, any::<i64>()], 0..300),
+            base in any::<i64>(),
+            steps in prop::collection::vec(prop_oneof![0..3_i64, 0..1_000_000_i64, any::<i64>()], 0..300),
             as_times in any::<bool>(), grow in any::<bool>(),
         ) {
             let mut value = base;

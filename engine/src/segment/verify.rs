@@ -119,7 +119,8 @@ impl Segment {
         // Writing into a string cannot fail.
         let _ = writeln!(
             text,
-            "segment of shard {}, arrivals {}..{}, {} rows in {} blocks, {} users ({} introduced from {}), {} bytes, time zone {}",
+            "segment of shard {}, arrivals {}..{}, {} rows in {} blocks, {} users ({} introduced from {}), \
+             {} bytes, time zone {}",
             meta.shard,
             meta.seq_start,
             meta.seq_end,

@@ -84,7 +84,12 @@ fn check_values(rows: &Rows, segment: &Segment) {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
     #[test]
-    fn indexes_agree_with_the_rows(seed in any::<u64>(), count in 1_usize..150, tiny in any::<bool>(), zone in 0_usize..5) {
+    fn indexes_agree_with_the_rows(
+        seed in any::<u64>(),
+        count in 1_usize..150,
+        tiny in any::<bool>(),
+        zone in 0_usize..5,
+    ) {
         let zones = [Tz::UTC, Tz::Europe__Berlin, Tz::America__St_Johns, Tz::Asia__Kathmandu, Tz::Pacific__Apia];
         let mut random = Random(seed);
         // Around a change of the clocks, in both halves of the year, and before 1970.

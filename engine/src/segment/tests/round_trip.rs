@@ -126,7 +126,8 @@ proptest! {
         prop_assert!(segment.describe().contains(&counted));
         for (name, column) in &rows.properties {
             let stats = segment.column_stats(name).unwrap();
-            prop_assert_eq!(stats.null_count as usize, (0..count).filter(|&row| column.get(row) == Value::Null).count());
+            let nulls = (0..count).filter(|&row| column.get(row) == Value::Null).count();
+            prop_assert_eq!(stats.null_count as usize, nulls);
         }
     }
 
