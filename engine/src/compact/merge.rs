@@ -1,8 +1,8 @@
 //! The merge itself: streaming, in bounded memory, also where one user has millions of rows.
 
 use crate::error::{Error, Result};
-use crate::rows::Rows;
-use crate::segment::{Segment, SegmentBuilder, SegmentMeta, SegmentSpec};
+use crate::rows::{Column, Rows};
+use crate::segment::{Segment, SegmentBuilder, SegmentMeta, SegmentSpec, widen};
 use crate::types::Schema;
 use roaring::RoaringBitmap;
 use std::collections::VecDeque;
@@ -50,7 +50,7 @@ pub(crate) fn merge<W: Write>(
     let mut builder = SegmentBuilder::new(spec, sink);
     let mut cursors = Vec::with_capacity(inputs.len());
     for input in inputs {
-        cursors.push(Cursor { input, next_block: 0, buffers: VecDeque::new(), hidden_before_us });
+        cursors.push(Cursor { input, schema, next_block: 0, buffers: VecDeque::new(), hidden_before_us });
     }
     let mut batch = Rows::default();
     while fill(&mut cursors)? {
@@ -107,6 +107,8 @@ struct Buffer {
 
 struct Cursor<'a> {
     input: &'a MergeInput,
+    /// Of the segment that is made.
+    schema: &'a Schema,
     next_block: usize,
     /// Loaded blocks; each has a row left.
     buffers: VecDeque<Buffer>,
@@ -135,7 +137,15 @@ impl Cursor<'_> {
         if meta.ts_max < self.hidden_before_us || one_user && self.input.hidden.contains(meta.first_ordinal) {
             return Ok(());
         }
-        let rows = block.read(0..block.rows())?;
+        let mut rows = block.read(0..block.rows())?;
+        // Inputs from before and after a column was widened meet here.
+        for (name, column) in &mut rows.properties {
+            if let Some(wanted) = self.schema.column(name).map(|column| column.column_type)
+                && wanted != column.column_type()
+            {
+                *column = widen(std::mem::replace(column, Column::new(wanted)), wanted)?;
+            }
+        }
         if !rows.is_empty() {
             self.buffers.push_back(Buffer { rows, at: 0 });
         }

@@ -142,6 +142,11 @@ impl Planner<'_> {
         self.expr(column)
     }
 
+    /// Parameters take the type of what they are compared with, now that the columns are known.
+    fn typed(&self, condition: Expr) -> Result<Expr> {
+        Ok(condition.infer_placeholder_types(&self.schema)?.0)
+    }
+
     /// A condition: a boolean expression, the name of an event, or a list of names.
     fn condition(&mut self, expr: SqlExpr) -> Result<Expr> {
         let span = expr.span();
@@ -150,7 +155,8 @@ impl Planner<'_> {
         }
         if is_placeholder(&expr) {
             let parameter = self.expr(expr)?;
-            return Ok(self.event_column(span)?.eq(parameter));
+            let condition = self.event_column(span)?.eq(parameter);
+            return self.typed(condition);
         }
         if matches!(expr, SqlExpr::Array(_) | SqlExpr::Tuple(_)) {
             let mut names = Vec::new();
@@ -165,7 +171,8 @@ impl Planner<'_> {
             if names.is_empty() {
                 return Err(Error::invalid("the list of events is empty").with_hint("name an event").at(span));
             }
-            return Ok(self.event_column(span)?.in_list(names, false));
+            let condition = self.event_column(span)?.in_list(names, false);
+            return self.typed(condition);
         }
         let condition = self.expr(expr)?;
         match condition.get_type(&self.schema)? {

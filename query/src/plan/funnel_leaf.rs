@@ -126,7 +126,9 @@ impl FunnelLeaf {
             let mut partial = worker.partial;
             parts.push((partial.take_worker()?, decoder, partial));
         }
-        if let Some((worker, ..)) = parts.first_mut() {
+        if chosen.entries > 0
+            && let Some((worker, ..)) = parts.first_mut()
+        {
             worker.add_entries(chosen.entries);
         }
         let finisher = Finisher { shape: &self.shape, spec: &self.spec, schema: Arc::clone(&self.schema) };
