@@ -24,8 +24,9 @@ pub enum Choice {
 
 /// Merge when this many neighbours are of similar size: a row is then rewritten about log4(n) times.
 const FAN_IN: usize = 4;
-/// Neighbours are of similar size when the largest has at most this many times the rows of all smaller ones together.
-const SIMILAR: u64 = 2;
+/// Neighbours are of similar size when the largest has at most this part of the rows of the others together. Of the
+/// values tried this one rewrites least (7 times each row, over 10,000 flushes) and leaves few segments (11).
+const SIMILAR: (u64, u64) = (2, 3);
 /// More segments than this slow every query, so the smallest neighbours are merged whatever their sizes.
 const MOST_SEGMENTS: usize = 24;
 
@@ -37,7 +38,7 @@ pub fn choose(segments: &[SegmentSummary]) -> Choice {
     for start in (0..segments.len().saturating_sub(FAN_IN - 1)).rev() {
         let run = start..start + FAN_IN;
         let largest = segments[run.clone()].iter().map(|segment| segment.rows.max(1)).max().unwrap_or(1);
-        if largest <= SIMILAR * (rows(run.clone()) - largest) {
+        if SIMILAR.1 * largest <= SIMILAR.0 * (rows(run.clone()) - largest) {
             return Choice::Merge(run);
         }
     }
@@ -97,6 +98,6 @@ mod tests {
             }
             assert!(segments.len() <= MOST_SEGMENTS);
         }
-        assert!(rewritten < 10_000 * 100 * 9, "each row was rewritten {} times", rewritten / 1_000_000);
+        assert!(rewritten < 10_000 * 100 * 8, "each row was rewritten {} times", rewritten / 1_000_000);
     }
 }
