@@ -91,8 +91,4 @@ impl Catalog for MemoryCatalog {
     fn count_users(&self) -> Result<u64> {
         Ok(self.state.lock().users.values().map(|users| users.len() as u64).sum())
     }
-
-    fn size_on_disk(&self) -> Result<u64> {
-        Ok(0)
-    }
 }

@@ -85,7 +85,4 @@ pub(crate) trait Catalog: Send + Sync + Debug {
 
     /// Number of users. Reads everything.
     fn count_users(&self) -> Result<u64>;
-
-    /// Size on disk in bytes.
-    fn size_on_disk(&self) -> Result<u64>;
 }

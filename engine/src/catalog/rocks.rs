@@ -239,11 +239,6 @@ impl Catalog for RocksCatalog {
             Ok(count)
         })
     }
-
-    fn size_on_disk(&self) -> Result<u64> {
-        let entries = fs::read_dir(&self.path).map_err(|e| Error::io(self.path.display(), e))?;
-        Ok(entries.filter_map(|entry| entry.ok()?.metadata().ok()).map(|meta| meta.len()).sum())
-    }
 }
 
 #[cfg(test)]

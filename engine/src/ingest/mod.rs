@@ -6,7 +6,6 @@ mod texts;
 
 pub(crate) use encode::{EncodedBatch, EncodedColumn, EncodedText};
 pub(crate) use schema::{BigIntRange, BigIntRanges, check_new_column, grow};
-pub(crate) use texts::Texts;
 
 use arrow_array::{Array, ArrayRef, Int64Array, StringArray};
 use xxhash_rust::xxh3::xxh3_64;

@@ -25,11 +25,6 @@ impl Texts {
         &self.bytes[start..self.ends[index] as usize]
     }
 
-    /// All texts in order.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &str> {
-        (0..self.len()).map(|index| self.get(index as u32))
-    }
-
     /// Append a text. A batch holds less than 4 GiB of text: Arrow's own offsets have 31 bits.
     pub(crate) fn push(&mut self, text: &str) {
         self.bytes.push_str(text);

@@ -21,18 +21,6 @@ pub(super) struct Frame<'a> {
     payload: &'a [u8],
 }
 
-/// How a log file ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Tail {
-    /// With a whole frame.
-    Whole,
-    /// With bytes that are no frame, from `offset` on: a write that a power cut interrupted.
-    Torn {
-        /// Where they begin.
-        offset: usize,
-    },
-}
-
 impl<'a> Frame<'a> {
     /// Its records in order.
     pub(super) fn records(&self) -> impl Iterator<Item = Result<&'a [u8]>> + use<'a> {
@@ -99,7 +87,7 @@ fn decode(bytes: &[u8]) -> Option<(Frame<'_>, usize)> {
 
 /// Give `each` every frame of the file `name`. Bytes at the end that are no frame are the write that a power cut
 /// interrupted; bytes that are no frame before one are damage.
-pub(super) fn read_frames(name: &str, bytes: &[u8], each: &mut dyn FnMut(Frame<'_>) -> Result<()>) -> Result<Tail> {
+pub(super) fn read_frames(name: &str, bytes: &[u8], each: &mut dyn FnMut(Frame<'_>) -> Result<()>) -> Result<()> {
     let mut offset = 0;
     while offset < bytes.len() {
         let Some((frame, length)) = decode(&bytes[offset..]) else {
@@ -108,14 +96,14 @@ pub(super) fn read_frames(name: &str, bytes: &[u8], each: &mut dyn FnMut(Frame<'
                 return Err(Error::corrupt(format!("{name}: damaged between byte {offset} and byte {next}"))
                     .with_hint("restore the file from a backup"));
             }
-            return Ok(Tail::Torn { offset });
+            return Ok(());
         };
         if frame.count > 0 {
             each(frame)?;
         }
         offset += length;
     }
-    Ok(Tail::Whole)
+    Ok(())
 }
 
 fn find_frame(bytes: &[u8]) -> Option<usize> {
