@@ -39,7 +39,7 @@ impl Default for EngineOptions {
             create_if_missing: true,
             memtable_rows: 256 << 10,
             memtable_bytes: 64 << 20,
-            import_memory_bytes: 512 << 20,
+            import_memory_bytes: 800 << 20,
             threads: std::thread::available_parallelism().map_or(1, usize::from),
         }
     }

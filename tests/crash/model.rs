@@ -11,19 +11,19 @@ use trodden_engine::{EventBatch, Snapshot, Table};
 
 /// One event as a test writes it.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Event {
-    pub user: String,
-    pub ts: i64,
-    pub name: String,
-    pub id: Option<String>,
-    pub properties: Vec<(String, Value)>,
+pub(crate) struct Event {
+    pub(crate) user: String,
+    pub(crate) ts: i64,
+    pub(crate) name: String,
+    pub(crate) id: Option<String>,
+    pub(crate) properties: Vec<(String, Value)>,
 }
 
 /// The events of each user in total order, as text; what `ts` says, what happened, its id, its properties.
-pub type View = BTreeMap<String, Vec<(i64, String, Option<String>, BTreeMap<String, String>)>>;
+pub(crate) type View = BTreeMap<String, Vec<(i64, String, Option<String>, BTreeMap<String, String>)>>;
 
 /// Events as Arrow arrays.
-pub fn batch(events: &[Event]) -> EventBatch {
+pub(crate) fn batch(events: &[Event]) -> EventBatch {
     let mut names: Vec<(String, ColumnType)> = Vec::new();
     for (name, value) in events.iter().flat_map(|event| &event.properties) {
         if !names.iter().any(|(known, _)| known == name) {
@@ -76,17 +76,17 @@ fn type_of(value: &Value) -> ColumnType {
 
 /// A table as a list of events.
 #[derive(Debug, Clone, Default)]
-pub struct Model {
+pub(crate) struct Model {
     /// In order of arrival.
-    pub events: Vec<Event>,
-    pub columns: Vec<(String, ColumnType)>,
-    pub hidden_before: Option<i64>,
-    pub window_us: i64,
+    pub(crate) events: Vec<Event>,
+    pub(crate) columns: Vec<(String, ColumnType)>,
+    pub(crate) hidden_before: Option<i64>,
+    pub(crate) window_us: i64,
 }
 
 impl Model {
     /// Add events as `append` should; how many were new.
-    pub fn append(&mut self, events: &[Event]) -> u64 {
+    pub(crate) fn append(&mut self, events: &[Event]) -> u64 {
         let mut columns = self.columns.clone();
         for (name, value) in events.iter().flat_map(|event| &event.properties) {
             match columns.iter_mut().find(|(known, _)| known == name) {
@@ -111,13 +111,13 @@ impl Model {
     }
 
     /// Whether there was such a user.
-    pub fn delete(&mut self, user: &str) -> bool {
+    pub(crate) fn delete(&mut self, user: &str) -> bool {
         let before = self.events.len();
         self.events.retain(|event| event.user != user);
         self.events.len() < before
     }
 
-    pub fn view(&self) -> View {
+    pub(crate) fn view(&self) -> View {
         let mut view = View::new();
         for event in self.events.iter().filter(|event| self.hidden_before.is_none_or(|hidden| event.ts >= hidden)) {
             let text = |(name, value): &(String, Value)| {
@@ -145,7 +145,7 @@ fn widened(value: &Value, to: ColumnType) -> Value {
 }
 
 /// Everything that a snapshot shows.
-pub fn view(snapshot: &Snapshot) -> trodden_engine::error::Result<View> {
+pub(crate) fn view(snapshot: &Snapshot) -> trodden_engine::error::Result<View> {
     let mut view = View::new();
     for shard in &snapshot.shards {
         let mut users: BTreeMap<u32, Vec<_>> = BTreeMap::new();
@@ -184,14 +184,14 @@ pub fn view(snapshot: &Snapshot) -> trodden_engine::error::Result<View> {
 }
 
 /// The types of the columns and all events, as one number.
-pub fn digest(columns: &[(String, ColumnType)], view: &View) -> u64 {
+pub(crate) fn digest(columns: &[(String, ColumnType)], view: &View) -> u64 {
     let mut hasher = DefaultHasher::new();
     (columns, view).hash(&mut hasher);
     hasher.finish()
 }
 
 /// The digest of a table.
-pub fn digest_of(table: &Table) -> trodden_engine::error::Result<u64> {
+pub(crate) fn digest_of(table: &Table) -> trodden_engine::error::Result<u64> {
     let snapshot = table.snapshot();
     let columns: Vec<_> = snapshot.schema.columns.iter().map(|c| (c.name.clone(), c.column_type)).collect();
     Ok(digest(&columns, &view(&snapshot)?))

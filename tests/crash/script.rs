@@ -12,10 +12,10 @@ const DAY_US: i64 = 86_400_000_000;
 const START_US: i64 = 1_700_000_000_000_000;
 
 /// Numbers that look random and are the same every time.
-pub struct Numbers(pub u64);
+pub(crate) struct Numbers(pub(crate) u64);
 
 impl Numbers {
-    pub fn below(&mut self, end: u64) -> u64 {
+    pub(crate) fn below(&mut self, end: u64) -> u64 {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % end
     }
@@ -23,7 +23,7 @@ impl Numbers {
 
 /// Something that is done to a table.
 #[derive(Debug, Clone)]
-pub enum Operation {
+pub(crate) enum Operation {
     Append(Vec<Event>),
     Delete(String),
     Flush,
@@ -34,7 +34,7 @@ pub enum Operation {
 }
 
 /// `count` operations.
-pub fn operations(count: usize, seed: u64) -> Vec<Operation> {
+pub(crate) fn operations(count: usize, seed: u64) -> Vec<Operation> {
     let mut numbers = Numbers(seed);
     let mut sent: Vec<Event> = Vec::new();
     let mut operations = Vec::with_capacity(count);
@@ -93,12 +93,12 @@ fn event(numbers: &mut Numbers, sent: &mut Vec<Event>, step: usize) -> Event {
 }
 
 /// Small limits, so that a short script flushes, spills and compacts often.
-pub fn options() -> EngineOptions {
+pub(crate) fn options() -> EngineOptions {
     EngineOptions { memtable_rows: 60, import_memory_bytes: 2048, threads: 1, ..EngineOptions::default() }
 }
 
 /// A database with an empty table `t`.
-pub fn create(store: Arc<dyn Store>) -> Result<(Engine, Arc<Table>)> {
+pub(crate) fn create(store: Arc<dyn Store>) -> Result<(Engine, Arc<Table>)> {
     let engine = Engine::open_store(store, options())?;
     let options =
         TableOptions { shards: 2, dedup_window_us: DAY_US, retention_us: Some(60 * DAY_US), ..TableOptions::default() };
@@ -107,12 +107,12 @@ pub fn create(store: Arc<dyn Store>) -> Result<(Engine, Arc<Table>)> {
 }
 
 /// The model of an empty table `t`.
-pub fn empty_model() -> Model {
+pub(crate) fn empty_model() -> Model {
     Model { window_us: DAY_US, ..Model::default() }
 }
 
 /// Do `operation` to the table.
-pub fn run(table: &Table, operation: &Operation) -> Result<()> {
+pub(crate) fn run(table: &Table, operation: &Operation) -> Result<()> {
     match operation {
         Operation::Append(events) => table.append(batch(events)).map(|_| ()),
         Operation::Delete(user) => table.delete_user(user).map(|_| ()),
@@ -134,7 +134,7 @@ pub fn run(table: &Table, operation: &Operation) -> Result<()> {
 }
 
 /// Do `operation` to the model.
-pub fn model_run(model: &mut Model, operation: &Operation) {
+pub(crate) fn model_run(model: &mut Model, operation: &Operation) {
     match operation {
         Operation::Append(events) => drop(model.append(events)),
         Operation::Delete(user) => drop(model.delete(user)),
@@ -149,7 +149,7 @@ pub fn model_run(model: &mut Model, operation: &Operation) {
 }
 
 /// The digest of the model before the script and after each operation.
-pub fn expected(operations: &[Operation]) -> Vec<u64> {
+pub(crate) fn expected(operations: &[Operation]) -> Vec<u64> {
     let mut model = empty_model();
     let mut digests = vec![digest(&model.columns, &model.view())];
     for operation in operations {

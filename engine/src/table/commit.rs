@@ -69,8 +69,8 @@ impl CommitQueue {
     pub(crate) fn poison(&self, error: &Error) {
         let mut state = self.state.lock();
         if state.failure.is_none() {
-            #[allow(clippy::reversed_empty_ranges, reason = "no record was being written")]
-            let positions = 1..=0;
+            // No record was being written.
+            let positions = u64::MAX..=u64::MAX;
             let (message, hint) = (error.message().to_string(), error.hint().map(String::from));
             state.failure = Some(Failure { kind: error.kind(), message, hint, positions });
         }
