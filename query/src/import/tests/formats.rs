@@ -116,7 +116,7 @@ fn the_result_is_the_same_whatever_the_number_of_threads() {
     };
     let one = load(1);
     assert_eq!(one.len(), 120_000);
-    assert_eq!(one[119_999], "u806 @1700011999.000000 e6 note=line\n119999");
+    assert_eq!(one[119_999], "u805 @1700011999.000000 e5 note=line\n119999");
     assert_eq!(one, load(5));
 }
 
