@@ -277,10 +277,8 @@ impl Answer {
 /// As a table of text.
 impl fmt::Display for Answer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let table = datafusion::arrow::util::pretty::pretty_format_batches_with_schema(
-            Arc::clone(&self.schema),
-            &self.batches,
-        );
+        let table =
+            datafusion::arrow::util::pretty::pretty_format_batches_with_schema(Arc::clone(&self.schema), &self.batches);
         match table {
             Ok(table) => write!(f, "{table}"),
             Err(_) => Err(fmt::Error),

@@ -73,12 +73,7 @@ impl Span {
     }
 
     fn from_diagnostic(span: datafusion::common::Span) -> Self {
-        Self {
-            line: span.start.line,
-            column: span.start.column,
-            end_line: span.end.line,
-            end_column: span.end.column,
-        }
+        Self { line: span.start.line, column: span.start.column, end_line: span.end.line, end_column: span.end.column }
     }
 }
 

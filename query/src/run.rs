@@ -102,7 +102,9 @@ impl<'a> Runner<'a> {
             plan => plan.with_param_values(ParamValues::from(self.parameters.clone()))?,
         };
         if let Some(missing) = plan.get_parameter_names()?.into_iter().min() {
-            return Err(Error::invalid(format!("parameter {missing} has no value")).with_hint("give a value for each $n"));
+            return Err(
+                Error::invalid(format!("parameter {missing} has no value")).with_hint("give a value for each $n")
+            );
         }
         Ok(self.state.create_physical_plan(&plan).await?)
     }
@@ -159,7 +161,8 @@ impl<'a> Runner<'a> {
                     vec![],
                     &datafusion::arrow::array::RecordBatchOptions::new().with_row_count(Some(1)),
                 );
-                let array = physical.evaluate(&empty.map_err(datafusion::common::DataFusionError::from)?)?.into_array(1)?;
+                let array =
+                    physical.evaluate(&empty.map_err(datafusion::common::DataFusionError::from)?)?.into_array(1)?;
                 ScalarValue::try_from_array(&array, 0)?
             }
         };

@@ -5,8 +5,8 @@ use datafusion::execution::config::SessionConfig;
 use parking_lot::Mutex;
 use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::{Arc, Weak};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use trodden_engine::table::Snapshot;
 
 /// Something that is most likely a mistake, but no error: an event may come later.

@@ -112,7 +112,9 @@ fn the_answer_does_not_depend_on_threads_or_layout() {
         let mut rows = Vec::new();
         for input in ["events", "(SELECT * FROM events LIMIT 1000000)", "(SELECT * FROM events WHERE size > 0)"] {
             for arguments in ["by => colour", "emit => 'users'", "ties => 'increase', bucket => '3 seconds'"] {
-                let sql = format!("SELECT * FROM FUNNEL({input}, steps => ['a', 'b', 'd'], within => '9 seconds', {arguments})");
+                let sql = format!(
+                    "SELECT * FROM FUNNEL({input}, steps => ['a', 'b', 'd'], within => '9 seconds', {arguments})"
+                );
                 rows.push(test.rows(&sql));
             }
         }
@@ -125,8 +127,10 @@ fn the_answer_does_not_depend_on_threads_or_layout() {
 #[test]
 fn inputs_that_only_filter_reach_the_table() {
     let test = TestDatabase::in_memory();
-    test.run("CREATE TABLE events (colour TEXT, size BIGINT); CREATE VIEW red AS SELECT * FROM events WHERE colour = 'red'")
-        .expect("a table and a view");
+    test.run(
+        "CREATE TABLE events (colour TEXT, size BIGINT); CREATE VIEW red AS SELECT * FROM events WHERE colour = 'red'",
+    )
+    .expect("a table and a view");
     let direct = [
         "FUNNEL(events, steps => ['a'])",
         "FUNNEL(red, steps => ['a'])",
@@ -159,7 +163,8 @@ fn parameters_reach_both_ways() {
     test.run("CREATE TABLE events (colour TEXT, size BIGINT)").expect("a table");
     insert(&test, &[(1, 1, 0, None, Some(1)), (1, 3, 1, None, Some(2)), (2, 1, 0, None, None)]);
     for input in ["events", "(SELECT * FROM events LIMIT 100)"] {
-        let sql = format!("SELECT users FROM FUNNEL({input}, STEPS(x => $1, y => size > $2), within => $3) ORDER BY step");
+        let sql =
+            format!("SELECT users FROM FUNNEL({input}, STEPS(x => $1, y => size > $2), within => $3) ORDER BY step");
         let parameters = vec![ScalarValue::from("a"), ScalarValue::from(1i64), ScalarValue::from("2 seconds")];
         let options = trodden_query::QueryOptions { parameters, ..Default::default() };
         let answer = test.database.query_blocking_with(&sql, options).expect("an answer");

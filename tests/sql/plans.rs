@@ -26,7 +26,10 @@ fn plan(test: &TestDatabase, sql: &str) -> String {
 
 #[test]
 fn a_filtered_count() {
-    insta::assert_snapshot!(plan(&shop(), "SELECT count(*) FROM events WHERE event = 'buy' AND price > 5 AND ts >= '2026-03-01'"));
+    insta::assert_snapshot!(plan(
+        &shop(),
+        "SELECT count(*) FROM events WHERE event = 'buy' AND price > 5 AND ts >= '2026-03-01'"
+    ));
 }
 
 #[test]
@@ -47,7 +50,8 @@ fn a_funnel_over_a_table() {
 
 #[test]
 fn a_funnel_over_rows() {
-    let sql = "SELECT step, users FROM FUNNEL((SELECT * FROM events LIMIT 10), steps => ['view', 'buy'], hold => country)";
+    let sql =
+        "SELECT step, users FROM FUNNEL((SELECT * FROM events LIMIT 10), steps => ['view', 'buy'], hold => country)";
     insta::assert_snapshot!(plan(&shop(), sql));
 }
 

@@ -52,8 +52,11 @@ pub(crate) fn rows(batches: &[RecordBatch]) -> Vec<Vec<String>> {
     let options = FormatOptions::default().with_null("NULL").with_timestamp_tz_format(Some("%Y-%m-%dT%H:%M:%S%.fZ"));
     let mut rows = Vec::new();
     for batch in batches {
-        let columns: Vec<_> =
-            batch.columns().iter().map(|column| ArrayFormatter::try_new(column, &options).expect("a type to show")).collect();
+        let columns: Vec<_> = batch
+            .columns()
+            .iter()
+            .map(|column| ArrayFormatter::try_new(column, &options).expect("a type to show"))
+            .collect();
         for row in 0..batch.num_rows() {
             let cell = |column: &ArrayFormatter<'_>| match column.value(row).to_string() {
                 text if text.is_empty() => "(empty)".to_string(),

@@ -102,7 +102,9 @@ fn import_options(given: &[NamedOption]) -> Result<ImportOptions> {
             "time_format" => options.time_format = read::<TimeFormat>(option, &text)?,
             "time_zone" => {
                 options.time_zone = text.parse().map_err(|_| {
-                    Error::invalid(format!("'{text}' is no time zone")).with_hint("'Europe/Berlin', 'UTC'").at(option.span)
+                    Error::invalid(format!("'{text}' is no time zone"))
+                        .with_hint("'Europe/Berlin', 'UTC'")
+                        .at(option.span)
                 })?;
             }
             "delimiter" => options.delimiter = Some(delimiter(option, &text)?),

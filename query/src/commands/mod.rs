@@ -193,10 +193,14 @@ async fn drop_rest(runner: Runner<'_>, names: &[ObjectName], if_exists: bool) ->
 async fn set_options(runner: &Runner<'_>, name: &ObjectName, options: &[NamedOption]) -> Result<()> {
     let table = runner.shared.catalog.table(name)?;
     let retention_us = options::alterable(options)?;
+    // The clock of the statement: what now() says in it.
+    let now = runner.state.execution_props().query_execution_start_time;
     blocking(move || {
         table.set_retention(retention_us)?;
-        let now_us = chrono::Utc::now().timestamp_micros();
-        Ok(table.enforce_retention(now_us)?)
+        match now {
+            Some(now) => Ok(table.enforce_retention(now.timestamp_micros())?),
+            None => Ok(()),
+        }
     })
     .await
 }

@@ -94,7 +94,8 @@ pub(crate) fn word<T: Copy>(value: &ScalarValue, argument: &str, words: &[(&str,
 pub(crate) fn time_zone(value: &ScalarValue) -> Result<Tz> {
     let name = text(value).map_or_else(|| value.to_string(), String::from);
     name.parse().map_err(|_| {
-        Error::invalid(format!("'{name}' is no time zone")).with_hint("use an IANA name such as 'Europe/Berlin' or 'UTC'")
+        Error::invalid(format!("'{name}' is no time zone"))
+            .with_hint("use an IANA name such as 'Europe/Berlin' or 'UTC'")
     })
 }
 
@@ -117,7 +118,8 @@ mod tests {
 
     #[test]
     fn intervals_have_a_fixed_length() {
-        let of = |months, days, ns| ScalarValue::IntervalMonthDayNano(Some(IntervalMonthDayNano::new(months, days, ns)));
+        let of =
+            |months, days, ns| ScalarValue::IntervalMonthDayNano(Some(IntervalMonthDayNano::new(months, days, ns)));
         assert_eq!(interval_us(&of(0, 7, 5_000), "within").unwrap(), Some(604_800_000_005));
         assert!(interval_us(&of(1, 0, 0), "within").unwrap_err().message().contains("no fixed length"));
         assert_eq!(interval_us(&ScalarValue::from("2 hours"), "within").unwrap(), Some(7_200_000_000));

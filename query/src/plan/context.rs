@@ -3,8 +3,8 @@
 use super::catalog::{CATALOG, Names, SCHEMA, View, normalised};
 use crate::error::{Error, ErrorKind, Result, closest, listed};
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
-use datafusion::catalog::cte_worktable::CteWorkTable;
 use datafusion::catalog::TableFunctionArgs;
+use datafusion::catalog::cte_worktable::CteWorkTable;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::file_options::file_type::FileType;
 use datafusion::common::{DFSchema, TableReference, plan_datafusion_err};
@@ -12,11 +12,11 @@ use datafusion::datasource::file_format::format_as_file_type;
 use datafusion::datasource::{ViewTable, provider_as_source};
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner, RelationPlanner};
+use datafusion::logical_expr::simplify::SimplifyContext;
 use datafusion::logical_expr::{
     AggregateUDF, Expr, HigherOrderUDF, LogicalPlan, LogicalPlanBuilder, ScalarUDF, TableSource, WindowUDF,
 };
-use datafusion::optimizer::simplify_expressions::{ExprSimplifier};
-use datafusion::logical_expr::simplify::SimplifyContext;
+use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::sql::parser::Statement as DfStatement;
 use datafusion::sql::planner::{ParserOptions, SqlToRel};
 use datafusion::sql::sqlparser::ast::{Query, Statement as Ast};
@@ -73,13 +73,14 @@ impl<'a> StatementContext<'a> {
         let text = view.query.to_string();
         let plan = self.plan_query(view.query);
         self.views.lock().pop();
-        let mut plan = plan.map_err(|error| {
-            let message = format!("view '{name}': {}", error.message());
-            Error::new(error.kind(), message).with_hint(error.hint().map_or_else(
-                || format!("DROP VIEW {name} or make it anew with CREATE OR REPLACE VIEW"),
-                String::from,
-            ))
-        })?;
+        let mut plan =
+            plan.map_err(|error| {
+                let message = format!("view '{name}': {}", error.message());
+                Error::new(error.kind(), message).with_hint(error.hint().map_or_else(
+                    || format!("DROP VIEW {name} or make it anew with CREATE OR REPLACE VIEW"),
+                    String::from,
+                ))
+            })?;
         if !view.columns.is_empty() {
             let columns = plan.schema().columns().into_iter().zip(&view.columns);
             let named: Vec<Expr> = columns.map(|(column, name)| Expr::Column(column).alias(normalised(name))).collect();

@@ -93,7 +93,6 @@ impl ExecutionPlan for SingleExec {
         Ok(self)
     }
 
-    #[expect(deprecated, reason = "the trait still requires it")]
     fn with_new_children(
         self: Arc<Self>,
         _children: Vec<Arc<dyn ExecutionPlan>>,

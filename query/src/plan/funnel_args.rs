@@ -16,8 +16,22 @@ use datafusion::sql::sqlparser::tokenizer::Span;
 pub(crate) const SIGNATURE: Signature = Signature {
     operator: "FUNNEL",
     arguments: &[
-        "steps", "within", "step_within", "order", "ties", "exclude", "hold", "count", "attribution", "bucket", "emit",
-        "by", "time_zone", "user", "time", "name",
+        "steps",
+        "within",
+        "step_within",
+        "order",
+        "ties",
+        "exclude",
+        "hold",
+        "count",
+        "attribution",
+        "bucket",
+        "emit",
+        "by",
+        "time_zone",
+        "user",
+        "time",
+        "name",
     ],
     parts: &["STEPS", "EXCLUDE"],
     example: "FUNNEL(events, STEPS(viewed => 'product_view', bought => 'purchase'), within => INTERVAL '7' DAY)",
@@ -102,16 +116,12 @@ impl Planner<'_> {
         Ok(())
     }
 
-    fn role_column(
-        &self,
-        given: Option<NamedArgument>,
-        argument: &str,
-        default: &str,
-        span: Span,
-    ) -> Result<SqlExpr> {
+    fn role_column(&self, given: Option<NamedArgument>, argument: &str, default: &str, span: Span) -> Result<SqlExpr> {
         if let Some(given) = given {
             return Ok(match string_literal(&given.value) {
-                Some(text) => SqlExpr::Identifier(Ident { value: text.into(), quote_style: Some('"'), span: given.span }),
+                Some(text) => {
+                    SqlExpr::Identifier(Ident { value: text.into(), quote_style: Some('"'), span: given.span })
+                }
                 None => given.value,
             });
         }

@@ -85,7 +85,6 @@ impl ExecutionPlan for FunnelExec {
         Ok(Arc::new(Self::new(Arc::clone(&self.funnel), children.swap_remove(0))))
     }
 
-    #[expect(deprecated, reason = "the trait still requires it")]
     fn with_new_children(
         self: Arc<Self>,
         mut children: Vec<Arc<dyn ExecutionPlan>>,

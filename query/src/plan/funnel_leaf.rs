@@ -200,7 +200,7 @@ impl Partial {
         let (by, hold) = user.keys.split_at(by);
         worker.user(&UserRows { user: id, ts: user.ts, masks: user.masks, excludes: None, by, hold });
         self.users += 1;
-        if self.users % USERS_PER_CHECK == 0 {
+        if self.users.is_multiple_of(USERS_PER_CHECK) {
             self.reservation.try_resize(worker.heap_bytes()).map_err(|error| {
                 let error = Error::from(error);
                 let limit = EngineError::new(EngineErrorKind::ResourceLimit, error.message());

@@ -113,7 +113,8 @@ impl FunnelNode {
         spec.within_us = self.constant(Role::Within, complete, |v| constants::interval_us(v, "within"))?.flatten();
         self.step_within(&mut spec, complete)?;
         let orders = [("ordered", Order::Ordered), ("strict", Order::Strict), ("any", Order::Any)];
-        spec.order = self.constant(Role::Order, complete, |v| constants::word(v, "order", &orders))?.unwrap_or_default();
+        spec.order =
+            self.constant(Role::Order, complete, |v| constants::word(v, "order", &orders))?.unwrap_or_default();
         let ties = [("any", Ties::Any), ("arrival", Ties::Arrival), ("increase", Ties::Increase)];
         spec.ties = self.constant(Role::Ties, complete, |v| constants::word(v, "ties", &ties))?.unwrap_or_default();
         let attribution = |v: &ScalarValue| self.attribution(v);
@@ -262,7 +263,9 @@ fn answer_schema(shape: &FunnelShape, exprs: &[(Role, Expr)], input: &DFSchema) 
     for (i, field) in fields.iter().enumerate() {
         if fields[..i].iter().any(|other| other.name() == field.name()) {
             let message = format!("a by column is called '{}', like another column of the answer", field.name());
-            return Err(Error::invalid(message).with_hint("give it another name in a subquery: (SELECT …, x AS y FROM …)"));
+            return Err(
+                Error::invalid(message).with_hint("give it another name in a subquery: (SELECT …, x AS y FROM …)")
+            );
         }
     }
     Ok(DFSchema::from_unqualified_fields(fields.into(), Default::default())?)

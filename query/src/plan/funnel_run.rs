@@ -2,9 +2,7 @@
 //! events from a table and for rows of any relation.
 
 use super::funnel_node::{Emit, FunnelShape, time_type};
-use crate::behavior::funnel::{
-    Chain, FunnelKernel, FunnelPartial, FunnelSpec, GroupPartial, StepRow, UserInput,
-};
+use crate::behavior::funnel::{Chain, FunnelKernel, FunnelPartial, FunnelSpec, GroupPartial, StepRow, UserInput};
 use crate::error::{Error, Result};
 use datafusion::arrow::array::{
     ArrayRef, Float64Array, Int64Array, ListArray, RecordBatch, StringArray, TimestampMicrosecondArray,
@@ -158,6 +156,9 @@ fn join_hold(columns: &[&[u32]], joined: &mut Vec<u32>, codes: &mut HashMap<Vec<
     }
 }
 
+/// A group of the answer: its `by` values, and the start of its bucket.
+type Group = (Vec<ScalarValue>, i64);
+
 /// What a worker's codes mean.
 pub(crate) trait Decoder {
     /// The values of the `by` columns for each of `keys`: a column each.
@@ -178,7 +179,7 @@ pub(crate) struct Finisher<'a> {
 impl Finisher<'_> {
     /// The rows of `emit => 'steps'`, ordered by group.
     pub(crate) fn steps(&self, workers: Vec<(FunnelWorker, &dyn Decoder)>) -> Result<RecordBatch> {
-        let mut groups: HashMap<(Vec<ScalarValue>, i64), GroupPartial> = HashMap::new();
+        let mut groups: HashMap<Group, GroupPartial> = HashMap::new();
         for (worker, decoder) in workers {
             let parts: Vec<(GroupKey, GroupPartial)> = worker.partial.into_groups().collect();
             let keys: Vec<&[u32]> = parts.iter().map(|(key, _)| key.by.as_slice()).collect();
@@ -205,10 +206,10 @@ impl Finisher<'_> {
         Ok(cast.collect::<Result<_, _>>().map_err(datafusion::common::DataFusionError::from)?)
     }
 
-    fn step_batch(&self, groups: &[((Vec<ScalarValue>, i64), Vec<StepRow>)]) -> Result<RecordBatch> {
+    fn step_batch(&self, groups: &[(Group, Vec<StepRow>)]) -> Result<RecordBatch> {
         let rows = || groups.iter().flat_map(|(_, rows)| rows);
         let steps = self.spec.steps.len();
-        let repeated = |value: &dyn Fn(&(Vec<ScalarValue>, i64)) -> ScalarValue, data_type: &DataType| {
+        let repeated = |value: &dyn Fn(&Group) -> ScalarValue, data_type: &DataType| {
             let values = groups.iter().flat_map(|(key, _)| std::iter::repeat_n(value(key), steps));
             column_of(values, data_type)
         };

@@ -4,9 +4,7 @@ use super::arguments::Call;
 use super::funnel_args;
 use crate::error::{Error, ErrorKind, closest};
 use datafusion::common::Result;
-use datafusion::logical_expr::planner::{
-    PlannedRelation, RelationPlanner, RelationPlannerContext, RelationPlanning,
-};
+use datafusion::logical_expr::planner::{PlannedRelation, RelationPlanner, RelationPlannerContext, RelationPlanning};
 use datafusion::logical_expr::{Extension, LogicalPlan};
 use datafusion::sql::sqlparser::ast::{FunctionArg, Spanned, TableFactor};
 use std::sync::Arc;
@@ -30,12 +28,23 @@ impl RelationPlanner for OperatorPlanner {
         let operator = name.to_string().to_lowercase();
         if LATER.contains(&operator.as_str()) {
             let message = format!("{} is not in this version", operator.to_uppercase());
-            return Err(Error::unsupported(message).with_hint("the operator of this version is FUNNEL").at(name.span()).into());
+            return Err(Error::unsupported(message)
+                .with_hint("the operator of this version is FUNNEL")
+                .at(name.span())
+                .into());
         }
         if operator != "funnel" {
             let table = TableFactor::Table {
-                name, alias, args: Some(args), with_hints: Vec::new(), version: None, with_ordinality: false,
-                partitions: Vec::new(), json_path: None, sample: None, index_hints: Vec::new(),
+                name,
+                alias,
+                args: Some(args),
+                with_hints: Vec::new(),
+                version: None,
+                with_ordinality: false,
+                partitions: Vec::new(),
+                json_path: None,
+                sample: None,
+                index_hints: Vec::new(),
             };
             return self.other(table, &operator);
         }

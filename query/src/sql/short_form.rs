@@ -14,8 +14,20 @@ use datafusion::sql::sqlparser::tokenizer::{Span, Token, TokenWithSpan};
 
 const GRAMMAR: &str = "FUNNEL a AS x -> b(price > 10) -> c WITHIN 7 DAYS BY country FROM events WHERE …";
 const UNITS: [&str; 14] = [
-    "second", "seconds", "minute", "minutes", "hour", "hours", "day", "days", "week", "weeks", "millisecond",
-    "milliseconds", "microsecond", "microseconds",
+    "second",
+    "seconds",
+    "minute",
+    "minutes",
+    "hour",
+    "hours",
+    "day",
+    "days",
+    "week",
+    "weeks",
+    "millisecond",
+    "milliseconds",
+    "microsecond",
+    "microseconds",
 ];
 
 /// The tokens with every short `FUNNEL` rewritten, at the start of a statement, after `EXPLAIN`, after the `AS` of a view

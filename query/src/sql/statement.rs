@@ -17,7 +17,8 @@ pub(crate) struct NamedOption {
     pub(crate) span: Span,
 }
 
-/// What a statement asks for.
+/// What a statement asks for. Commands are few and short-lived: their size does not matter.
+#[expect(clippy::large_enum_variant, reason = "one of them a statement")]
 #[derive(Debug, Clone)]
 pub(crate) enum Command {
     /// Planned and run by DataFusion: queries, `INSERT`, `COPY … TO`, `EXPLAIN`.

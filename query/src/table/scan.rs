@@ -182,11 +182,7 @@ impl ExecutionPlan for TableScanExec {
         Ok(self)
     }
 
-    #[expect(deprecated, reason = "the trait still requires it")]
-    fn with_new_children(
-        self: Arc<Self>,
-        _children: Vec<Arc<dyn ExecutionPlan>>,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
+    fn with_new_children(self: Arc<Self>, _children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
         Ok(self)
     }
 
@@ -229,7 +225,6 @@ impl ExecutionPlan for TableScanExec {
         Some(self.metrics.clone_inner())
     }
 
-    #[expect(deprecated, reason = "the trait's new method falls back to it")]
     fn partition_statistics(&self, partition: Option<usize>) -> Result<Arc<Statistics>> {
         let unknown = || Statistics::new_unknown(&self.schema);
         let known = self.statistics.clone().filter(|_| partition.is_none());

@@ -73,7 +73,8 @@ fn property(live: &[&LiveSegment], name: &str, whole: bool) -> ColumnStatistics 
             Some((least, most)) => Some((smaller(least, low), larger(most, high))),
         };
     }
-    let mut statistics = ColumnStatistics { null_count: precision(count(nulls), whole), ..ColumnStatistics::new_unknown() };
+    let mut statistics =
+        ColumnStatistics { null_count: precision(count(nulls), whole), ..ColumnStatistics::new_unknown() };
     if let Some((low, high)) = range {
         // Only bounds are promised: floats hold NaN, which an aggregate may see otherwise than the index.
         statistics.min_value = Precision::Inexact(low);
@@ -83,7 +84,6 @@ fn property(live: &[&LiveSegment], name: &str, whole: bool) -> ColumnStatistics 
 }
 
 /// NULLs and, if there is any value, the smallest and the largest one. `None`: not known.
-#[expect(clippy::type_complexity, reason = "two independent unknowns")]
 fn segment_range(segment: &Segment, name: &str) -> Option<(u64, Option<(ScalarValue, ScalarValue)>)> {
     if segment.schema().column(name).is_none() {
         return Some((segment.meta().rows, None));

@@ -100,9 +100,10 @@ impl Translator<'_> {
                 low.zip(high).map(|(low, high)| negate(Predicate::And(vec![low, high]), *negated))
             }
             Expr::InList(InList { expr, list, negated }) => self.in_list(expr, list, *negated),
-            Expr::Column(_) => self.column(expr).filter(|(_, data_type)| *data_type == DataType::Boolean).map(
-                |(column, _)| Predicate::Compare { column, op: CompareOp::Eq, value: Value::Boolean(true) },
-            ),
+            Expr::Column(_) => self
+                .column(expr)
+                .filter(|(_, data_type)| *data_type == DataType::Boolean)
+                .map(|(column, _)| Predicate::Compare { column, op: CompareOp::Eq, value: Value::Boolean(true) }),
             _ => None,
         })
     }
