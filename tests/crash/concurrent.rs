@@ -77,7 +77,11 @@ fn waiting_batches_share_a_sync() {
     std::thread::scope(|scope| {
         for writer in 0..8 {
             let table = &table;
-            scope.spawn(move || (0..25).for_each(|n| drop(table.append(batch(&[event(writer, n)])).unwrap())));
+            scope.spawn(move || {
+                for n in 0..25 {
+                    table.append(batch(&[event(writer, n)])).unwrap();
+                }
+            });
         }
     });
     let syncs = store.syncs() - before;
