@@ -35,7 +35,8 @@ fn parquet() -> Vec<u8> {
 fn check(name: &str, original: &[u8]) {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join(name);
-    let options = ImportOptions { threads: Some(1), max_rejects: u64::MAX, ..ImportOptions::file(path.to_str().expect("UTF-8")) };
+    let options =
+        ImportOptions { threads: Some(1), max_rejects: u64::MAX, ..ImportOptions::file(path.to_str().expect("UTF-8")) };
     let import = |bytes: &[u8]| {
         fs::write(&path, bytes).expect("written");
         dry_run(&Schema::default(), false, &options, &Silent)
