@@ -274,7 +274,7 @@ impl Gathered {
         });
         let mut workers = workers.into_iter().collect::<Result<Vec<_>>>()?;
         if workers.is_empty() {
-            workers.push(FunnelWorker::new(&funnel.spec, funnel.shape.emit)?);
+            workers.push(FunnelWorker::new(&funnel.spec, &funnel.shape)?);
         }
         let finisher = Finisher { shape: &funnel.shape, spec: &funnel.spec, schema: Arc::clone(&funnel.schema) };
         let decoder = GeneralDecoder(&self.by);
@@ -291,7 +291,7 @@ impl Gathered {
 }
 
 fn run_share(funnel: &GeneralFunnel, rows: &Columns, share: std::ops::Range<usize>) -> Result<FunnelWorker> {
-    let mut worker = FunnelWorker::new(&funnel.spec, funnel.shape.emit)?;
+    let mut worker = FunnelWorker::new(&funnel.spec, &funnel.shape)?;
     let mut start = share.start;
     for (count, user) in rows.user[share].chunk_by(|a, b| a == b).enumerate() {
         if count % 1_024 == 0 {

@@ -111,7 +111,7 @@ impl FunnelLeaf {
             users: chosen.users,
         };
         // Made here once, so that a wrong argument is an error and not a panic of a thread.
-        FunnelWorker::new(&self.spec, self.shape.emit)?;
+        FunnelWorker::new(&self.spec, &self.shape)?;
         let init = || Partial::new(self, context);
         let cancel = self.statement.cancel_flag();
         let (workers, mut report) =
@@ -189,7 +189,7 @@ struct Partial {
 impl Partial {
     fn new(leaf: &FunnelLeaf, context: &TaskContext) -> Self {
         let reservation = MemoryConsumer::new("FUNNEL").register(context.memory_pool());
-        Self { worker: FunnelWorker::new(&leaf.spec, leaf.shape.emit), reservation, users: 0 }
+        Self { worker: FunnelWorker::new(&leaf.spec, &leaf.shape), reservation, users: 0 }
     }
 
     fn user(&mut self, user: &UserEvents<'_>, by: usize) -> EngineResult<()> {

@@ -50,6 +50,8 @@ pub(crate) struct FunnelWorker {
     kernel: FunnelKernel,
     emit: Emit,
     partial: FunnelPartial<GroupKey>,
+    /// In place of `partial` where there is one group only: no key is looked up for every user.
+    single: Option<GroupPartial>,
     users: Vec<UserRow>,
     key: GroupKey,
     steps: Vec<u64>,
@@ -63,13 +65,16 @@ impl FunnelWorker {
     ///
     /// # Errors
     /// As [`FunnelSpec::validate`].
-    pub(crate) fn new(spec: &FunnelSpec, emit: Emit) -> Result<Self> {
+    pub(crate) fn new(spec: &FunnelSpec, shape: &FunnelShape) -> Result<Self> {
         let kernel = FunnelKernel::new(spec.clone())?;
+        let emit = shape.emit;
         let kernel = if emit == Emit::Users { kernel.with_reasons() } else { kernel };
+        let single = shape.by.is_empty() && !shape.bucketed && emit == Emit::Steps;
         Ok(Self {
             kernel,
             emit,
             partial: FunnelPartial::default(),
+            single: single.then(GroupPartial::default),
             users: Vec::new(),
             key: GroupKey::default(),
             steps: Vec::new(),
@@ -99,6 +104,10 @@ impl FunnelWorker {
         };
         let (attribution, bucket, zone) = (spec.attribution, spec.bucket, spec.time_zone);
         for chain in self.kernel.run(&input).iter() {
+            if let Some(single) = &mut self.single {
+                single.add(&chain, rows.ts);
+                continue;
+            }
             let event = chain.attributed_event(attribution);
             self.key.by.clear();
             self.key.by.extend(rows.by.iter().map(|codes| event.map_or(0, |event| codes[event as usize])));
@@ -114,13 +123,17 @@ impl FunnelWorker {
 
     /// Add counts to the group without `by` values.
     pub(crate) fn merge_default_group(&mut self, group: GroupPartial) {
-        self.partial.merge_group(GroupKey::default(), group);
+        match &mut self.single {
+            Some(single) => single.merge(group),
+            None => self.partial.merge_group(GroupKey::default(), group),
+        }
     }
 
     /// Memory in use by the results, in bytes.
     pub(crate) fn heap_bytes(&self) -> usize {
         let row = size_of::<UserRow>() + 8 * (self.key.by.len() + self.kernel.spec().steps.len());
-        self.partial.heap_bytes() + self.users.len() * row
+        let single = self.single.as_ref().map_or(0, GroupPartial::heap_bytes);
+        single + self.partial.heap_bytes() + self.users.len() * row
     }
 }
 
@@ -181,7 +194,8 @@ impl Finisher<'_> {
     pub(crate) fn steps(&self, workers: Vec<(FunnelWorker, &dyn Decoder)>) -> Result<RecordBatch> {
         let mut groups: HashMap<Group, GroupPartial> = HashMap::new();
         for (worker, decoder) in workers {
-            let parts: Vec<(GroupKey, GroupPartial)> = worker.partial.into_groups().collect();
+            let single = worker.single.into_iter().map(|group| (GroupKey::default(), group));
+            let parts: Vec<(GroupKey, GroupPartial)> = worker.partial.into_groups().chain(single).collect();
             let keys: Vec<&[u32]> = parts.iter().map(|(key, _)| key.by.as_slice()).collect();
             let columns = self.cast_by(decoder.by_values(&keys)?)?;
             for (row, (key, part)) in parts.into_iter().enumerate() {
