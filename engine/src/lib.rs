@@ -11,7 +11,7 @@ pub mod rows;
 
 // The way of an event: from a batch to a snapshot, and from a snapshot to what an operator reads.
 pub mod ingest;
-mod log;
+pub mod log;
 mod catalog;
 mod memtable;
 pub mod segment;

@@ -9,12 +9,12 @@
 //! says whether the answer is exact or a superset. [`report`] counts what was read and what was skipped.
 
 pub mod behavior;
-mod batch;
+pub mod batch;
 mod bind;
 mod candidates;
 mod column;
 mod evaluate;
-mod keys;
+pub mod keys;
 mod merge;
 mod morsel;
 pub mod report;
