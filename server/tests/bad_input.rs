@@ -91,7 +91,7 @@ fn files_that_cannot_be_imported() {
     import(&place.file("empty.csv", "")).fails(1, &["empty.csv"]);
     import(&place.file("picture.png", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR")).fails(1, &["picture.png"]);
     import(&place.file("no.parquet", "PAR1 but not really")).fails(1, &["no.parquet"]);
-    import(&place.file("nobody.csv", "when,what\n2026-01-01,view\n")).fails(1, &["nobody.csv", "--user"]);
+    import(&place.file("nobody.csv", "when,what\n2026-01-01,view\n")).fails(1, &["nobody.csv", "user"]);
     import(&place.file("broken.csv", "user_id,ts,event\na,yesterday,view\n")).fails(1, &["broken.csv"]);
     assert_eq!(place.rows("SELECT count(*) AS n FROM events")[0]["n"], 7);
 }

@@ -43,7 +43,7 @@ fn inspect_tells_a_segment_from_another_file() {
     let place = Place::with_events();
     let segment = place.database_files("segment-").remove(0).display().to_string();
     let text = place.trodden(&["inspect", &segment]).succeeds().out;
-    for word in ["events", "users", "price"] {
+    for word in ["segment of shard", "rows", "users", "price DOUBLE"] {
         assert!(text.contains(word), "'{word}' is missing in:\n{text}");
     }
     let file = place.path("events.csv").display().to_string();

@@ -109,7 +109,8 @@ ORDER BY step",
     },
     Question {
         ask: "Starting with a small purchase: who buys something of 20 dollars and then of 50 dollars within 30 days?",
-        sql: "FUNNEL small(sales_value < 5) -> medium(sales_value >= 20) -> large(sales_value >= 50)
+        sql: "FUNNEL bought(sales_value < 5) AS small -> bought(sales_value >= 20) AS medium
+       -> bought(sales_value >= 50) AS large
   WITHIN 30 DAYS FROM baskets",
         chart: Some(("step_name", "users")),
     },
