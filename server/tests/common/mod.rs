@@ -9,7 +9,7 @@ use std::process::{Command, Output, Stdio};
 use tempfile::TempDir;
 
 /// Seven events of four people: `view`, `cart` and `purchase`.
-pub const EVENTS_CSV: &str = "\
+pub(crate) const EVENTS_CSV: &str = "\
 user_id,ts,event,price,country
 a,2026-01-01T10:00:00Z,view,,DE
 a,2026-01-01T10:05:00Z,cart,9.5,DE
@@ -21,26 +21,26 @@ d,2026-01-03T12:00:00Z,purchase,5,DE
 ";
 
 /// A directory for a database and its files; gone at the end.
-pub struct Place {
+pub(crate) struct Place {
     directory: TempDir,
 }
 
 /// How a run of the binary ended.
 #[derive(Debug)]
-pub struct Run {
-    pub code: i32,
-    pub out: String,
-    pub err: String,
+pub(crate) struct Run {
+    pub(crate) code: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
 }
 
 impl Place {
     /// An empty directory.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { directory: tempfile::tempdir().expect("a directory") }
     }
 
     /// A database whose table `events` holds [`EVENTS_CSV`].
-    pub fn with_events() -> Self {
+    pub(crate) fn with_events() -> Self {
         let place = Self::new();
         let file = place.file("events.csv", EVENTS_CSV);
         place.trodden(&["import", "--db", "db", "--table", "events", &file]).succeeds();
@@ -48,35 +48,35 @@ impl Place {
     }
 
     /// The path of `name` in this place.
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
     /// Writes a file, and gives its path.
-    pub fn file(&self, name: &str, content: impl AsRef<[u8]>) -> String {
+    pub(crate) fn file(&self, name: &str, content: impl AsRef<[u8]>) -> String {
         let path = self.path(name);
         fs::write(&path, content).expect("a written file");
         path.display().to_string()
     }
 
     /// Runs the binary in this place.
-    pub fn trodden(&self, arguments: &[&str]) -> Run {
+    pub(crate) fn trodden(&self, arguments: &[&str]) -> Run {
         Run::from(self.command(arguments).output().expect("a run"))
     }
 
     /// Runs statements on the database `db`, with more arguments.
-    pub fn sql(&self, statement: &str, more: &[&str]) -> Run {
+    pub(crate) fn sql(&self, statement: &str, more: &[&str]) -> Run {
         self.trodden(&[&["sql", "--db", "db", "-c", statement], more].concat())
     }
 
     /// The answer of a statement as JSON lines.
-    pub fn rows(&self, statement: &str) -> Vec<serde_json::Value> {
+    pub(crate) fn rows(&self, statement: &str) -> Vec<serde_json::Value> {
         let run = self.sql(statement, &["--format", "jsonl"]).succeeds();
         run.out.lines().map(|line| serde_json::from_str(line).expect("a JSON object a line")).collect()
     }
 
     /// Runs the binary with `input` on standard input.
-    pub fn trodden_with_input(&self, arguments: &[&str], input: &str) -> Run {
+    pub(crate) fn trodden_with_input(&self, arguments: &[&str], input: &str) -> Run {
         let mut child = self.command(arguments).stdin(Stdio::piped()).spawn().expect("a child");
         // The child may end before it has read everything.
         let _ = child.stdin.take().expect("standard input").write_all(input.as_bytes());
@@ -84,7 +84,7 @@ impl Place {
     }
 
     /// A command in this place, with an environment that does not depend on who runs the test.
-    pub fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_trodden"));
         command.args(arguments).current_dir(self.directory.path());
         command.env_remove("RUST_BACKTRACE").env("LC_ALL", "C").env("HOME", self.directory.path());
@@ -93,7 +93,7 @@ impl Place {
     }
 
     /// All files of the database under `db` whose names contain `part`, the largest first.
-    pub fn database_files(&self, part: &str) -> Vec<PathBuf> {
+    pub(crate) fn database_files(&self, part: &str) -> Vec<PathBuf> {
         let mut found = Vec::new();
         collect(&self.path("db"), part, &mut found);
         found.sort_by_key(|path| std::cmp::Reverse(fs::metadata(path).map_or(0, |found| found.len())));
@@ -121,14 +121,14 @@ impl From<Output> for Run {
 impl Run {
     /// Panics unless the run succeeded without a word about a fault.
     #[track_caller]
-    pub fn succeeds(self) -> Self {
+    pub(crate) fn succeeds(self) -> Self {
         assert_eq!(self.code, 0, "{self:#?}");
         self
     }
 
     /// Panics unless the run ended with `code`, said every one of `words` on standard error, and did not panic.
     #[track_caller]
-    pub fn fails(self, code: i32, words: &[&str]) -> Self {
+    pub(crate) fn fails(self, code: i32, words: &[&str]) -> Self {
         assert_eq!(self.code, code, "{self:#?}");
         assert!(!self.err.contains("fault of its own"), "{}", self.err);
         for word in words {
@@ -139,7 +139,7 @@ impl Run {
 
     /// Panics unless a caret stands under the first occurrence of `text` in the shown statement.
     #[track_caller]
-    pub fn points_at(self, text: &str) -> Self {
+    pub(crate) fn points_at(self, text: &str) -> Self {
         let lines: Vec<&str> = self.err.lines().collect();
         let marked = lines.windows(2).any(|pair| {
             let caret = pair[1].find('^');
