@@ -58,7 +58,7 @@ impl ParquetFile {
     pub(super) fn memory_bytes(&self, index: usize) -> u64 {
         let bytes = u64::try_from(self.metadata.metadata().row_group(index).total_byte_size()).unwrap_or(0);
         let columns = self.schema().fields().len() as u64;
-        bytes + self.row_group_rows(index) * (16 + 8 * columns)
+        bytes.saturating_add(self.row_group_rows(index).saturating_mul(16 + 8 * columns))
     }
 
     /// Batches of a row group.

@@ -16,7 +16,6 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use parking_lot::{Condvar, Mutex};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use trodden_engine::ingest::EventBatch;
 
 /// A file with what was read of it to know it.
 pub(super) struct Source {
@@ -66,14 +65,16 @@ impl Budget {
     /// Wait until there is room for `bytes`. One job always has room.
     fn acquire(&self, bytes: u64) {
         let mut used = self.used.lock();
-        while *used > 0 && *used + bytes > AHEAD_BYTES {
+        while *used > 0 && used.saturating_add(bytes) > AHEAD_BYTES {
             self.released.wait(&mut used);
         }
-        *used += bytes;
+        *used = used.saturating_add(bytes);
     }
 
     fn release(&self, bytes: u64) {
-        *self.used.lock() -= bytes;
+        let mut used = self.used.lock();
+        *used = used.saturating_sub(bytes);
+        drop(used);
         self.released.notify_one();
     }
 }
@@ -241,19 +242,19 @@ impl Pass<'_> {
             budget.acquire(bytes);
             let sent = !stopper.is_set() && jobs.send(Job { index, sequence, bytes, work }).is_ok();
             index += 1;
-            sequence += batches;
+            sequence = sequence.saturating_add(batches);
             Ok(sent)
         };
         for &file in self.todo {
             let source = &self.sources[file];
             if let Some(parquet) = &source.parquet {
-                let mut first_row = 0;
+                let mut first_row = 0_u64;
                 for row_group in 0..parquet.row_groups() {
                     let batches = parquet.batches(row_group);
                     if !send(Work::RowGroup { file, row_group, first_row }, batches, parquet.memory_bytes(row_group))? {
                         return Ok(());
                     }
-                    first_row += parquet.row_group_rows(row_group);
+                    first_row = parquet.row_group_rows(row_group).saturating_add(first_row);
                 }
                 continue;
             }
@@ -311,10 +312,14 @@ impl Pass<'_> {
             Work::RowGroup { row_group, first_row, .. } => {
                 let Some(parquet) = &source.parquet else { return Ok(0) };
                 let group = GroupReader::new(parquet, &source.file, self.plan, parts, row_group, first_row)?;
-                let rows = self.load_group(group, parquet, source, job.sequence, sink, &mut rejects)?;
-                self.fill_sequence(job.sequence, parquet.batches(row_group), rows.1, sink)?;
+                let (rows, batches) = self.load_group(group, parquet, source, job.sequence, sink, &mut rejects)?;
+                let declared = parquet.row_group_rows(row_group);
+                if rows != declared || batches != parquet.batches(row_group) {
+                    let cause = format!("row group {row_group} has {rows} rows where the footer says {declared}");
+                    return Err(Stop::Error(ImportError::Damaged { file: source.file.path.clone(), cause }));
+                }
                 log.lock().complete(job.index, rejects)?;
-                Ok(rows.0)
+                Ok(rows)
             }
         }
     }
@@ -347,11 +352,6 @@ impl Pass<'_> {
         Ok((rows, batches))
     }
 
-    /// Use the numbers that a row group was given and did not need.
-    fn fill_sequence(&self, first: u64, given: u64, used: u64, sink: &dyn Sink) -> Result<()> {
-        (used..given).try_for_each(|batch| sink.push(first + batch, &empty_batch()).map_err(ImportError::from))
-    }
-
     fn survey_job(&self, job: Job, found: &mut [Option<Survey>], seen: &[Option<Survey>]) -> Result<()> {
         let (Work::Text { file, .. } | Work::RowGroup { file, .. }) = job.work;
         let source = &self.sources[file];
@@ -377,15 +377,5 @@ impl Pass<'_> {
             }
         }
         Ok(())
-    }
-}
-
-fn empty_batch() -> EventBatch {
-    EventBatch {
-        user_id: arrow_array::StringArray::new_null(0),
-        ts: arrow_array::Int64Array::new_null(0),
-        event: arrow_array::StringArray::new_null(0),
-        event_id: None,
-        properties: Vec::new(),
     }
 }

@@ -109,8 +109,14 @@ impl Files {
     fn write(&self, name: &str, content: impl AsRef<[u8]>) -> String {
         let path = self.path(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(&path, compress(name, content.as_ref())).unwrap();
+        self.replace(name, &compress(name, content.as_ref()));
         path.display().to_string()
+    }
+
+    /// Write a file anew. Some file systems flush a file that is cut and written again, which takes long.
+    fn replace(&self, name: &str, content: &[u8]) {
+        let _ = std::fs::remove_file(self.path(name));
+        std::fs::write(self.path(name), content).unwrap();
     }
 }
 

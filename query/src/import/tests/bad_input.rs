@@ -81,7 +81,7 @@ fn a_file_cut_at_any_place_is_an_error_or_ends_at_a_row() {
     for name in ["cut.csv.gz", "cut.csv.zst"] {
         let whole = compress(name, text.as_bytes());
         for length in 0..whole.len() {
-            std::fs::write(files.path(name), &whole[..length]).unwrap();
+            files.replace(name, &whole[..length]);
             let error = file_fails(&files.pattern(name));
             let typed = match length {
                 0 => matches!(error, ImportError::Empty { .. }),
@@ -102,14 +102,14 @@ fn a_parquet_file_cut_or_flipped_anywhere_is_no_panic() {
     let options =
         ImportOptions { max_rejects: 4, threads: Some(1), ..ImportOptions::file(files.pattern("bad.parquet")) };
     for length in 1..whole.len() {
-        std::fs::write(files.path("bad.parquet"), &whole[..length]).unwrap();
+        files.replace("bad.parquet", &whole[..length]);
         let error = fails(&options);
         assert!(matches!(error, ImportError::Damaged { .. } | ImportError::WrongFormat { .. }), "{length}: {error:?}");
     }
     for place in 0..whole.len() {
         let mut bytes = whole.clone();
         bytes[place] ^= 1 << (place % 8);
-        std::fs::write(files.path("bad.parquet"), &bytes).unwrap();
+        files.replace("bad.parquet", &bytes);
         // Some flips change a value or a name that nothing protects; all others are told.
         let _ = import(&options);
     }
