@@ -89,8 +89,8 @@ def test_baskets_as_they_come(tmp_path):
     database = Database(tmp_path / "db")
     database.load("baskets", path, user="household_id", time="transaction_timestamp", event_value="bought")
     duck = duckdb.connect()
-    expected = duck.sql(f"""SELECT count(*), count(DISTINCT household_id), epoch_us(min(transaction_timestamp)),
-        epoch_us(max(transaction_timestamp)), round(sum(sales_value), 2) FROM '{path}'""").fetchone()
+    (expected,) = duck.sql(f"""SELECT count(*), count(DISTINCT household_id), epoch_us(min(transaction_timestamp)),
+        epoch_us(max(transaction_timestamp)), round(sum(sales_value), 2) FROM '{path}'""").fetchall()
     row = database.sql("""SELECT count(*) AS n, count(DISTINCT user_id) AS users, min(ts) AS first, max(ts) AS last,
         round(sum(sales_value), 2) AS value FROM baskets""")[0]
     assert (row["n"], row["users"], micros(row["first"]), micros(row["last"])) == expected[:4]
