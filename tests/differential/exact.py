@@ -38,7 +38,9 @@ class Funnel:
             parts.append(f"ties => '{self.ties}'")
         if self.hold:
             parts.append("hold => " + (self.hold[0] if len(self.hold) == 1 else f"({', '.join(self.hold)})"))
-        parts += [f"exclude => EXCLUDE({cond}, after => {i}, before => {j})" for cond, i, j in self.exclude]
+        if self.exclude:
+            excludes = [f"EXCLUDE({cond}, after => {i}, before => {j})" for cond, i, j in self.exclude]
+            parts.append("exclude => [" + ", ".join(excludes) + "]")
         if self.by:
             parts.append(f"by => {self.by}")
         if self.attribution != "first":

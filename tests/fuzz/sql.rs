@@ -137,7 +137,8 @@ fn statements() {
     let mut refused = 0;
     let all = cases(3000);
     for case in 0..all {
-        let text = mutate_words(random.pick(STATEMENTS), WORDS, &mut random);
+        let original = *random.pick(STATEMENTS);
+        let text = mutate_words(original, WORDS, &mut random);
         match catch_unwind(AssertUnwindSafe(|| run(&database, &text))) {
             Ok(Ok(_)) => {}
             Ok(Err(words)) => {

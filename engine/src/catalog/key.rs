@@ -34,7 +34,7 @@ pub(super) fn user_key(shard: u16, id: &str) -> Vec<u8> {
         let digits: Vec<u8> = bytes.iter().copied().filter(|&byte| byte != b'-').collect();
         pack(&digits, &mut key);
     } else if !bytes.is_empty() && bytes.iter().all(|&byte| digit(byte).is_some()) {
-        key[form] = if bytes.len() % 2 == 0 { FORM_HEX } else { FORM_HEX_ODD };
+        key[form] = if bytes.len().is_multiple_of(2) { FORM_HEX } else { FORM_HEX_ODD };
         pack(bytes, &mut key);
     } else {
         key.extend_from_slice(bytes);

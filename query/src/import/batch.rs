@@ -121,6 +121,7 @@ impl<'a> BatchBuilder<'a> {
         let id = self.file.id.and_then(|column| row.cell(column)).filter(|cell| !cell.text.is_empty());
         id.map_or(Ok(()), |id| check_name(id.text, "event id"))?;
         self.check_told(row)?;
+        self.check_unseen(row)?;
         self.push_properties(row)?;
         self.user.append_value(user);
         self.ts.push(ts);
@@ -144,6 +145,17 @@ impl<'a> BatchBuilder<'a> {
             }
         }
         Ok(())
+    }
+
+    /// A column without a value in the sample was given no type. Its first value must not be lost.
+    fn check_unseen(&self, row: &impl Row) -> Result<(), RowProblem> {
+        match self.file.unseen.iter().find(|&&column| row.cell(column).is_some()) {
+            None => Ok(()),
+            Some(&column) => {
+                let name = self.file.names.get(column).map_or("", String::as_str);
+                Err(RowProblem::Widen(format!("column '{name}' had no value before")))
+            }
+        }
     }
 
     fn push_properties(&mut self, row: &impl Row) -> Result<(), RowProblem> {

@@ -145,6 +145,8 @@ pub(super) struct FilePlan {
     pub(super) id: Option<usize>,
     /// For each property of the plan the column of the file, if the file has it.
     pub(super) properties: Vec<Option<usize>>,
+    /// Columns of the file in which no row looked at has a value, so that they have no type and are not in the plan.
+    pub(super) unseen: Vec<usize>,
     /// All columns of the file.
     pub(super) names: Vec<String>,
     pub(super) delimiter: u8,
@@ -339,6 +341,7 @@ pub(super) fn make_plan(
             event: mapping.event,
             id: mapping.id,
             properties: places,
+            unseen: Vec::new(),
             names: survey.names.clone(),
             delimiter: survey.delimiter,
         }));
@@ -462,6 +465,8 @@ impl Properties<'_> {
             return Err(ImportError::StrictTable { columns: unknown });
         }
         for file in plan.files.iter_mut().flatten() {
+            let dropped = file.properties.iter().zip(&kept).filter(|(_, kept)| !**kept);
+            file.unseen = dropped.filter_map(|(source, _)| *source).collect();
             let mut keep = kept.iter();
             file.properties.retain(|_| *keep.next().unwrap_or(&false));
         }

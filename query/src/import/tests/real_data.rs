@@ -53,7 +53,8 @@ fn a_shop_with_lines_without_customer() {
     let (summary, rows) = import(&options).unwrap();
     assert_eq!(summary.rows, 1_034_220);
     assert_eq!(summary.accepted + summary.rejected, summary.rows);
-    assert!((180_000..260_000).contains(&summary.rejected), "{}", summary.rejected);
+    // DuckDB counts as many lines without a CustomerID.
+    assert_eq!(summary.rejected, 100_207);
     assert!(summary.first_rejects.iter().all(|reject| reject.reason == "the user is missing"));
     assert_eq!(users(&rows), 5_942);
     let line = "13085 @1259653500.000000 line InvoiceNo=489434 StockCode=85048 \
