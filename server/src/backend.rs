@@ -314,6 +314,7 @@ impl Answer {
     ///
     /// # Errors
     /// What went wrong while computing them.
+    #[expect(clippy::should_implement_trait, reason = "an error ends it, which an iterator of results would not show")]
     pub fn next(&mut self) -> Outcome<Option<RecordBatch>> {
         match &mut self.rows {
             Rows::Coming(result) => {

@@ -3,6 +3,8 @@
 //! A command reads its arguments, asks the database, and shows the answer; everything about data is the database's.
 //! Modules are listed in the order in which a call passes through them.
 
+#![allow(clippy::result_large_err, reason = "a command fails at most once; what it says may be large")]
+
 pub mod cli;
 pub mod commands;
 pub mod session;

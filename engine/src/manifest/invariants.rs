@@ -175,7 +175,8 @@ mod tests {
 
     #[test]
     fn every_broken_invariant_is_named() {
-        let breakers: [(fn(&mut Manifest), &str); 8] = [
+        type Breaker = (fn(&mut Manifest), &'static str);
+        let breakers: [Breaker; 8] = [
             (|m| m.shards.clear(), "number of shards"),
             (|m| m.options.time_zone = "Mars".into(), "options are valid"),
             (|m| m.shards[0].segments[1].file = 1, "a file is used once"),

@@ -198,6 +198,7 @@ pub(super) struct GroupReader<'a> {
 }
 
 /// A batch of a row group.
+#[expect(clippy::large_enum_variant, reason = "one lives at a time, for as long as it takes to be matched")]
 pub(super) enum Loaded {
     /// The events, and how many rows of the file they came from.
     Events(EventBatch, u64),
