@@ -4,8 +4,8 @@
 //!   operators read this way: bitmaps pick the users, event codes pick the rows, and only then times are decoded.
 //! - [`rows`]: plain rows as Arrow batches, for general SQL.
 //!
-//! Both [`bind`] their conditions to each segment first: a text comparison becomes a table over the segment's
-//! dictionary, so that no text is compared per row. [`candidates`] asks the bitmap indexes which users can matter, and
+//! Both `bind` their conditions to each segment first: a text comparison becomes a table over the segment's
+//! dictionary, so that no text is compared per row. `candidates` asks the bitmap indexes which users can matter, and
 //! says whether the answer is exact or a superset. [`report`] counts what was read and what was skipped.
 
 pub mod behavior;
