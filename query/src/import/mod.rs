@@ -1,6 +1,6 @@
 //! Files into events: Parquet, CSV, TSV and JSON lines, plain, gzip or zstd.
 //!
-//! An import looks at a sample of the files ([`plan`] decides which column is what), then reads them on all cores and
+//! An import looks at a sample of the files (`plan` decides which column is what), then reads them on all cores and
 //! gives the events to the table, which shows all of them or none. A late row that contradicts the sample ends the
 //! pass; the files are then looked at as a whole and read again, so that no value is lost. Nothing is visible before the
 //! end, so nothing has to be undone. `docs/IMPORT.md` tells the user's side.
