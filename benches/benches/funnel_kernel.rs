@@ -2,6 +2,7 @@
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use std::hint::black_box;
+use trodden_engine::scan::Times;
 use trodden_query::behavior::funnel::{
     Count, Exclude, FunnelKernel, FunnelPartial, FunnelSpec, Order, Ties, UserInput,
 };
@@ -71,7 +72,7 @@ impl Users {
         self.starts.windows(2).map(|bounds| {
             let range = bounds[0]..bounds[1];
             UserInput {
-                ts: &self.ts[range.clone()],
+                times: Times::Decoded(&self.ts[range.clone()]),
                 steps: &self.steps[range.clone()],
                 excludes: &self.excludes[range.clone()],
                 hold: &self.hold[range],
@@ -147,7 +148,7 @@ fn partial(criterion: &mut Criterion) {
             let mut partial = FunnelPartial::default();
             for input in users.inputs() {
                 for chain in kernel.run(&input).iter() {
-                    partial.add(&(), &chain, input.ts);
+                    partial.add(&(), &chain, input.times);
                 }
             }
             black_box(partial.finish(3))

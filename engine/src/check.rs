@@ -48,6 +48,7 @@ impl Engine {
     pub fn check(&self) -> Vec<Finding> {
         let mut findings = Findings::default();
         findings.note("FORMAT", check_format(self.store().as_ref()));
+        findings.note("definitions", self.check_definitions());
         for name in self.tables() {
             if let Ok(table) = self.table(&name) {
                 check_table(&table.shared, &mut findings);

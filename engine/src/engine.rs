@@ -1,5 +1,6 @@
 //! A database: a directory with tables.
 
+use crate::definitions::Definitions;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ingest::{MAX_COLUMNS, check_new_column};
 use crate::manifest::{Manifest, decode_checked, encode_checked, unsupported};
@@ -60,6 +61,7 @@ pub struct Engine {
     lock: Arc<dyn StoreLock>,
     limits: Limits,
     tables: RwLock<BTreeMap<String, Arc<Table>>>,
+    definitions: Definitions,
     /// Number of the next table. A number is not used again while a file of its table is left.
     next_table: parking_lot::Mutex<u64>,
 }
@@ -124,7 +126,8 @@ impl Engine {
             }
         }
         let next_table = parking_lot::Mutex::new(numbers.last().map_or(1, |last| last + 1));
-        Ok(Self { store, lock, limits, tables: RwLock::new(tables), next_table })
+        let definitions = Definitions::open(store.clone())?;
+        Ok(Self { store, lock, limits, tables: RwLock::new(tables), definitions, next_table })
     }
 
     /// Make a table.
@@ -165,6 +168,23 @@ impl Engine {
             Error::new(ErrorKind::NotFound, format!("there is no table '{name}'"))
                 .with_hint("make it with CREATE TABLE, or import into it")
         })
+    }
+
+    /// Named texts that the layer above keeps here, such as its views.
+    pub fn definitions(&self) -> BTreeMap<String, String> {
+        self.definitions.all()
+    }
+
+    /// Keep `text` under `name`, or with `None` forget what is kept there. Durable on return.
+    ///
+    /// # Errors
+    /// What the disk says; `Poisoned` after that, until the database is opened again.
+    pub fn define(&self, name: &str, text: Option<&str>) -> Result<()> {
+        self.definitions.set(name, text)
+    }
+
+    pub(crate) fn check_definitions(&self) -> Result<()> {
+        self.definitions.check()
     }
 
     /// Where the database is kept.

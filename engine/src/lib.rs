@@ -19,12 +19,13 @@ pub mod index;
 mod manifest;
 pub mod compact;
 pub mod table;
+mod definitions;
 pub mod engine;
 pub mod scan;
 pub mod check;
 
 // What they stand on.
-mod parallel;
+pub mod parallel;
 pub mod storage;
 
 pub use check::Finding;

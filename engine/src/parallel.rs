@@ -11,6 +11,11 @@ pub(crate) fn map<T: Sync, R: Send>(
     threads: usize,
     act: impl Fn(&T) -> Result<R> + Sync,
 ) -> Result<Vec<R>> {
+    map_all(items, threads, act).into_iter().collect()
+}
+
+/// `act` on every one of `items`, by up to `threads` threads; the results in the order of the items.
+pub fn map_all<T: Sync, R: Send>(items: &[T], threads: usize, act: impl Fn(&T) -> R + Sync) -> Vec<R> {
     if threads <= 1 || items.len() <= 1 {
         return items.iter().map(act).collect();
     }

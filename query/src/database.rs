@@ -117,7 +117,7 @@ impl Database {
     /// SQL over an engine that is open already.
     pub fn of_engine(engine: Engine, options: Options) -> Self {
         let options = Options { threads: options.threads.max(1), ..options };
-        let catalog = Arc::new(Catalog { engine: Arc::new(engine), views: Default::default() });
+        let catalog = Arc::new(Catalog::open(engine));
         let state = base_state(&catalog, options.threads);
         let shared = Shared { catalog, state, options, prepared: Mutex::default(), runtime: OnceLock::new() };
         Self { shared: Arc::new(shared) }

@@ -2,6 +2,7 @@
 
 use proptest::collection::vec;
 use proptest::prelude::*;
+use trodden_engine::scan::Times;
 use trodden_query::behavior::funnel::{Count, Exclude, FunnelSpec, Order, Ties, UserInput};
 
 /// One event: its time and what it satisfies.
@@ -34,7 +35,7 @@ impl Columns {
 
     pub(crate) fn input(&self, spec: &FunnelSpec) -> UserInput<'_> {
         UserInput {
-            ts: &self.ts,
+            times: Times::Decoded(&self.ts),
             steps: &self.steps,
             excludes: if spec.excludes.is_empty() { &[] } else { &self.excludes },
             hold: if spec.hold { &self.hold } else { &[] },

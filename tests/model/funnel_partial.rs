@@ -16,7 +16,7 @@ fn partial(users: &[(u8, Vec<Event>)]) -> FunnelPartial<u8> {
         let columns = Columns::of(events);
         let input = columns.input(&spec);
         for chain in kernel.run(&input).iter() {
-            partial.add(key, &chain, input.ts);
+            partial.add(key, &chain, input.times);
         }
     }
     partial

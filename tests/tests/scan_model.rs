@@ -290,8 +290,12 @@ type PerUser = BTreeMap<String, Vec<(i64, u64, String, String)>>;
 
 fn read_users(snapshot: &Snapshot, scan: &BehaviorScan, threads: usize) -> PerUser {
     let (workers, _) = scan_users(snapshot, scan, threads, &AtomicBool::new(false), Vec::new, |partial, user| {
-        let keys: Vec<Vec<u32>> = user.keys.iter().map(|column| column.to_vec()).collect();
-        partial.push((user.shard, user.ordinal, user.ts.to_vec(), user.masks.to_vec(), keys));
+        let events = user.masks.len();
+        let codes = |column| (0..events).map(|event| user.keys.code(column, event)).collect();
+        let keys: Vec<Vec<u32>> = (0..user.keys.columns()).map(codes).collect();
+        let ts: Vec<i64> = (0..events).map(|event| user.times.at(event)).collect();
+        assert_eq!(user.times.decode(&mut Vec::new()), ts);
+        partial.push((user.shard, user.ordinal, ts, user.masks.to_vec(), keys));
         Ok(())
     })
     .unwrap();

@@ -1,12 +1,13 @@
 //! Each user's events in total order, as masks of the conditions that they satisfy.
 
 use super::bind::Binder;
+use super::bound::{BoundScan, Wanted};
 use super::candidates::visible_time;
-use super::keys::KeySpace;
-use super::merge::{Cursor, Gathered};
+use super::keys::{KeySpace, Keys};
+use super::merge::{Cursor, Gathered, Piece};
 use super::morsel::{Morsel, morsels};
 use super::report::ScanReport;
-use super::selection::{BoundScan, Wanted};
+use super::times::Times;
 use crate::error::{Error, ErrorKind, Result};
 use crate::predicate::{ColumnRef, Predicate};
 use crate::table::Snapshot;
@@ -35,7 +36,7 @@ pub struct BehaviorScan {
     pub users: Option<Vec<RoaringBitmap>>,
 }
 
-/// The events of one user, in total order. All slices have the same length, which is not 0.
+/// The events of one user, in total order. There is at least one.
 #[derive(Debug, Clone, Copy)]
 pub struct UserEvents<'a> {
     /// The user's shard.
@@ -43,11 +44,17 @@ pub struct UserEvents<'a> {
     /// The user's ordinal in the shard.
     pub ordinal: u32,
     /// Times in microseconds.
-    pub ts: &'a [i64],
-    /// Conditions that are true.
+    pub times: Times<'a>,
+    /// Per event the conditions that are true.
     pub masks: &'a [u64],
-    /// Per key column the codes of its values; 0 is NULL.
-    pub keys: &'a [&'a [u32]],
+    /// Codes of the values of the key columns.
+    pub keys: Keys<'a>,
+}
+
+impl<'a> UserEvents<'a> {
+    fn new(shard: usize, ordinal: u32, piece: Piece<'a>) -> Self {
+        Self { shard, ordinal, times: piece.times, masks: piece.masks, keys: piece.keys }
+    }
 }
 
 /// What one thread has gathered.
@@ -137,17 +144,12 @@ fn scan_morsel<P>(
         let mut here = cursors.iter().enumerate().filter(|(_, cursor)| cursor.ordinal() == Some(ordinal));
         let (first, _) = here.next().expect("the smallest ordinal belongs to a cursor");
         if here.next().is_none() && !cursors[first].may_continue() {
-            let (range, selection) = cursors[first].events();
-            let keys: Vec<&[u32]> = selection.keys.iter().map(|column| &column[range.clone()]).collect();
-            let (ts, masks) = (&selection.ts[range.clone()], &selection.masks[range]);
-            each(&mut worker.partial, &UserEvents { shard: morsel.shard, ordinal, ts, masks, keys: &keys })?;
+            each(&mut worker.partial, &UserEvents::new(morsel.shard, ordinal, cursors[first].events()))?;
             cursors[first].advance(&mut worker.keys, &mut worker.report)?;
             continue;
         }
         gather(&mut cursors[first..], ordinal, gathered, scan.keys.len(), worker)?;
-        let keys: Vec<&[u32]> = gathered.keys.iter().map(Vec::as_slice).collect();
-        let (ts, masks) = (&gathered.ts[..], &gathered.masks[..]);
-        each(&mut worker.partial, &UserEvents { shard: morsel.shard, ordinal, ts, masks, keys: &keys })?;
+        each(&mut worker.partial, &UserEvents::new(morsel.shard, ordinal, gathered.events()))?;
     }
     worker.report.users_matched += count;
     Ok(())
@@ -163,8 +165,7 @@ fn gather<P>(
     gathered.clear(keys);
     for cursor in cursors {
         while cursor.ordinal() == Some(ordinal) {
-            let (range, selection) = cursor.events();
-            gathered.add(range, selection);
+            gathered.add(&cursor.events());
             cursor.advance(&mut worker.keys, &mut worker.report)?;
         }
     }

@@ -7,10 +7,11 @@ use super::test::{FALSE, TRUE, Test, Truth, UNKNOWN, truth};
 use crate::error::Result;
 use crate::predicate::RowPredicate;
 use crate::rows::{Column, NULL_CODE};
-use crate::segment::{Block, BlockUsers, Segment};
+use crate::segment::{Block, BlockUsers, ColumnBlock, Segment, TextBlock};
 use crate::table::Snapshot;
 use crate::types::ColumnType;
 use arrow_array::Array;
+use std::sync::Arc;
 
 /// A block, and where it stands.
 pub(crate) struct BlockContext<'a> {
@@ -18,15 +19,19 @@ pub(crate) struct BlockContext<'a> {
     pub(crate) shard: usize,
     pub(crate) segment: &'a Segment,
     pub(crate) block: Block<'a>,
-    pub(crate) users: BlockUsers,
+    pub(crate) users: Arc<BlockUsers>,
 }
 
 impl BlockContext<'_> {
     /// Position in `users` of the user of each of `rows` (ascending).
     pub(crate) fn user_indexes(&self, rows: &[u32]) -> Vec<u32> {
-        let mut user = 0;
+        let starts = &self.users.starts;
+        let mut user = match rows.first() {
+            Some(&row) => starts.partition_point(|&start| start <= row) - 1,
+            None => 0,
+        };
         let index = |&row: &u32| {
-            while self.users.starts[user + 1] <= row {
+            while starts[user + 1] <= row {
                 user += 1;
             }
             user as u32
@@ -106,6 +111,15 @@ fn text(
     context: &BlockContext<'_>,
     rows: &[u32],
 ) -> Result<Vec<Truth>> {
+    if let TextBlock::Dict(texts) = context.block.text(name)?
+        && texts.is_per_user()
+    {
+        let truth_of = |&user: &u32| {
+            let (user, row) = (user as usize, context.users.starts[user as usize] as usize);
+            truth(passes[texts.code_of_user(user, row) as usize])
+        };
+        return Ok(context.user_indexes(rows).iter().map(truth_of).collect());
+    }
     Ok(match Texts::new(&context.block, name, rows)? {
         Texts::Codes(codes) => codes
             .into_iter()
@@ -125,6 +139,20 @@ fn scalar(
     context: &BlockContext<'_>,
     rows: &[u32],
 ) -> Result<Vec<Truth>> {
+    // Values of the wanted type are tested where they lie.
+    match context.block.column(name)? {
+        ColumnBlock::Double(doubles) if wanted == ColumnType::Double => {
+            let test = |&row: &u32| doubles.get(row as usize).map_or(UNKNOWN, |v| truth(test.double(v) != negated));
+            return Ok(rows.iter().map(test).collect());
+        }
+        ColumnBlock::BigInt(integers) | ColumnBlock::Timestamp(integers)
+            if matches!(wanted, ColumnType::BigInt | ColumnType::Timestamp) =>
+        {
+            let test = |&row: &u32| integers.get(row as usize).map_or(UNKNOWN, |v| truth(test.integer(v) != negated));
+            return Ok(rows.iter().map(test).collect());
+        }
+        _ => {}
+    }
     let fetched = Fetched::new(&context.block, name, wanted, rows)?;
     let each = |valid: &[bool], passes: &dyn Fn(usize) -> bool| -> Vec<Truth> {
         let truth_at = |&row: &u32| {

@@ -61,3 +61,85 @@ impl KeySpace {
         }
     }
 }
+
+/// Codes of one key column for the users of a selection.
+#[derive(Debug)]
+pub enum KeyCodes {
+    /// One a user: all of a user's events have it.
+    PerUser(Vec<u32>),
+    /// One an event.
+    PerEvent(Vec<u32>),
+}
+
+impl Default for KeyCodes {
+    fn default() -> Self {
+        Self::PerEvent(Vec::new())
+    }
+}
+
+impl KeyCodes {
+    /// Empty it, for codes of users.
+    pub(crate) fn per_user(&mut self) -> &mut Vec<u32> {
+        *self = Self::PerUser(self.take());
+        self.codes()
+    }
+
+    /// Empty it, for codes of events.
+    pub(crate) fn per_event(&mut self) -> &mut Vec<u32> {
+        *self = Self::PerEvent(self.take());
+        self.codes()
+    }
+
+    fn take(&mut self) -> Vec<u32> {
+        let mut codes = std::mem::take(self.codes());
+        codes.clear();
+        codes
+    }
+
+    pub(crate) fn codes(&mut self) -> &mut Vec<u32> {
+        match self {
+            Self::PerUser(codes) | Self::PerEvent(codes) => codes,
+        }
+    }
+}
+
+/// Key codes of one user's events.
+#[derive(Debug, Clone, Copy)]
+pub struct Keys<'a> {
+    columns: &'a [KeyCodes],
+    /// Position of the user among those of `columns`, and of its first event.
+    user: usize,
+    first_event: usize,
+}
+
+impl<'a> Keys<'a> {
+    /// The codes in `columns` of the user at position `user`, whose first event is at position `first_event`.
+    pub fn new(columns: &'a [KeyCodes], user: usize, first_event: usize) -> Self {
+        Self { columns, user, first_event }
+    }
+
+    /// No keys.
+    pub fn none() -> Self {
+        Self { columns: &[], user: 0, first_event: 0 }
+    }
+
+    /// Number of key columns.
+    pub fn columns(&self) -> usize {
+        self.columns.len()
+    }
+
+    /// The code of `event` in `column`; 0 is NULL. Panics past the end, as a slice does.
+    #[inline]
+    pub fn code(&self, column: usize, event: usize) -> u32 {
+        match &self.columns[column] {
+            KeyCodes::PerUser(codes) => codes[self.user],
+            KeyCodes::PerEvent(codes) => codes[self.first_event + event],
+        }
+    }
+
+    /// The same of only some columns.
+    #[must_use]
+    pub fn of_columns(&self, columns: std::ops::Range<usize>) -> Self {
+        Self { columns: &self.columns[columns], ..*self }
+    }
+}

@@ -4,10 +4,12 @@
 //! one after the other is the total order; when the pieces follow each other in time it is there already.
 
 use super::bind::Binder;
+use super::bound::{BoundScan, Wanted};
 use super::evaluate::BlockContext;
-use super::keys::KeySpace;
+use super::keys::{KeyCodes, KeySpace, Keys};
 use super::report::ScanReport;
-use super::selection::{BoundScan, Selection, Wanted};
+use super::selection::Selection;
+use super::times::Times;
 use crate::error::Result;
 use crate::table::{LiveSegment, Snapshot};
 use std::ops::Range;
@@ -20,7 +22,7 @@ pub(crate) struct Cursor<'a> {
     scan: BoundScan,
     wanted: Wanted<'a>,
     blocks: Range<usize>,
-    selection: Selection,
+    selection: Selection<'a>,
     at: usize,
 }
 
@@ -51,7 +53,7 @@ impl<'a> Cursor<'a> {
     pub(crate) fn load(&mut self, keys: &mut KeySpace, report: &mut ScanReport) -> Result<()> {
         while self.at >= self.selection.ordinals.len() {
             self.at = 0;
-            self.selection.ordinals.clear();
+            self.selection.clear();
             let Some(index) = self.blocks.next() else { return Ok(()) };
             self.read(index, keys, report)?;
         }
@@ -90,9 +92,13 @@ impl<'a> Cursor<'a> {
     }
 
     /// The events of the user it stands at.
-    pub(crate) fn events(&self) -> (Range<usize>, &Selection) {
-        let bounds = &self.selection.bounds;
-        (bounds[self.at] as usize..bounds[self.at + 1] as usize, &self.selection)
+    pub(crate) fn events(&self) -> Piece<'_> {
+        let range = self.selection.range(self.at);
+        Piece {
+            times: self.selection.times(range.clone()),
+            masks: self.selection.masks(range),
+            keys: self.selection.keys(self.at),
+        }
     }
 
     /// Go to the next user.
@@ -102,14 +108,23 @@ impl<'a> Cursor<'a> {
     }
 }
 
+/// A user's events in one block.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Piece<'a> {
+    pub(crate) times: Times<'a>,
+    pub(crate) masks: &'a [u64],
+    pub(crate) keys: Keys<'a>,
+}
+
 /// Events of one user put together from several pieces.
 #[derive(Default)]
 pub(crate) struct Gathered {
-    pub(crate) ts: Vec<i64>,
-    pub(crate) masks: Vec<u64>,
-    pub(crate) keys: Vec<Vec<u32>>,
+    ts: Vec<i64>,
+    masks: Vec<u64>,
+    keys: Vec<KeyCodes>,
     order: Vec<u32>,
-    spare: Vec<u64>,
+    spare_masks: Vec<u64>,
+    spare_codes: Vec<u32>,
 }
 
 impl Gathered {
@@ -117,16 +132,18 @@ impl Gathered {
     pub(crate) fn clear(&mut self, keys: usize) {
         self.ts.clear();
         self.masks.clear();
-        self.keys.resize_with(keys, Vec::new);
-        self.keys.iter_mut().for_each(Vec::clear);
+        self.keys.resize_with(keys, KeyCodes::default);
+        for column in &mut self.keys {
+            column.codes().clear();
+        }
     }
 
     /// Append a piece.
-    pub(crate) fn add(&mut self, range: Range<usize>, from: &Selection) {
-        self.ts.extend_from_slice(&from.ts[range.clone()]);
-        self.masks.extend_from_slice(&from.masks[range.clone()]);
-        for (to, from) in self.keys.iter_mut().zip(&from.keys) {
-            to.extend_from_slice(&from[range.clone()]);
+    pub(crate) fn add(&mut self, piece: &Piece<'_>) {
+        piece.times.append_to(&mut self.ts);
+        self.masks.extend_from_slice(piece.masks);
+        for (place, to) in self.keys.iter_mut().enumerate() {
+            to.codes().extend((0..piece.masks.len()).map(|event| piece.keys.code(place, event)));
         }
     }
 
@@ -139,12 +156,20 @@ impl Gathered {
         self.order.extend(0..self.ts.len() as u32);
         let ts = &self.ts;
         self.order.sort_by_key(|&at| ts[at as usize]);
-        self.spare.clear();
-        self.spare.extend(self.order.iter().map(|&at| self.masks[at as usize]));
-        std::mem::swap(&mut self.spare, &mut self.masks);
+        self.spare_masks.clear();
+        self.spare_masks.extend(self.order.iter().map(|&at| self.masks[at as usize]));
+        std::mem::swap(&mut self.spare_masks, &mut self.masks);
         for column in &mut self.keys {
-            *column = self.order.iter().map(|&at| column[at as usize]).collect();
+            let codes = column.codes();
+            self.spare_codes.clear();
+            self.spare_codes.extend(self.order.iter().map(|&at| codes[at as usize]));
+            std::mem::swap(&mut self.spare_codes, codes);
         }
         self.ts.sort_unstable();
+    }
+
+    /// All pieces as one.
+    pub(crate) fn events(&self) -> Piece<'_> {
+        Piece { times: Times::Decoded(&self.ts), masks: &self.masks, keys: Keys::new(&self.keys, 0, 0) }
     }
 }

@@ -11,9 +11,12 @@
 pub mod behavior;
 pub mod batch;
 mod bind;
+mod bound;
 mod candidates;
 mod column;
 mod evaluate;
+mod event_rows;
+mod key_reader;
 pub mod keys;
 mod merge;
 mod morsel;
@@ -21,9 +24,11 @@ pub mod report;
 pub mod rows;
 mod selection;
 mod test;
+mod times;
 
 pub use behavior::{BehaviorScan, UserEvents, Worker, scan_users};
 pub use candidates::{UserSet, matching_users};
-pub use keys::KeySpace;
+pub use keys::{KeyCodes, KeySpace, Keys};
 pub use report::ScanReport;
 pub use rows::{RowMorsel, RowPlan, RowScan, plan_rows};
+pub use times::Times;

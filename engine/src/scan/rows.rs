@@ -2,10 +2,10 @@
 
 use super::batch::batch_of;
 use super::bind::{Binder, Node};
+use super::bound::{Wanted, candidates_of};
 use super::candidates::{matching_users, visible_time};
 use super::evaluate::{BlockContext, evaluate};
 use super::report::ScanReport;
-use super::selection::{Wanted, candidate_runs};
 use super::test::TRUE;
 use crate::error::Result;
 use crate::predicate::{ColumnRef, Predicate};
@@ -181,7 +181,7 @@ impl RowPlan {
         let candidates = self.users.as_ref().map(|users| &users[morsel.shard]);
         let mut runs = Vec::new();
         let wanted = Wanted { ordinals: 0..u32::MAX, candidates, hidden: &live.hidden };
-        candidate_runs(&context.users, &wanted, &mut runs);
+        candidates_of(&context.users, &wanted, &mut Vec::new(), &mut runs);
         if runs.is_empty() {
             report.blocks_skipped_by_users += 1;
             return Ok(Vec::new());

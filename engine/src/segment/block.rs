@@ -12,13 +12,17 @@ use super::wire::Reader;
 use crate::error::{Error, Result};
 use crate::rows::{Column, Rows};
 use crate::types::ColumnType;
+use std::cell::OnceCell;
 use std::ops::Range;
+use std::sync::Arc;
 
 /// A block of a segment. Decoding checks the checksum of each column chunk once per process.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Block<'a> {
     segment: &'a Segment,
     index: usize,
+    /// Its users, once they were asked for: columns with a value a user need them too.
+    users: OnceCell<Arc<BlockUsers>>,
 }
 
 /// A column chunk whose head has been read.
@@ -39,7 +43,7 @@ enum ValidUsers {
 impl<'a> Block<'a> {
     pub(super) fn new(segment: &'a Segment, index: usize) -> Self {
         assert!(index < segment.blocks().len(), "block {index} of {}", segment.blocks().len());
-        Self { segment, index }
+        Self { segment, index, users: OnceCell::new() }
     }
 
     fn meta(&self) -> &'a BlockMeta {
@@ -55,9 +59,13 @@ impl<'a> Block<'a> {
     ///
     /// # Errors
     /// `Corrupt`.
-    pub fn users(&self) -> Result<BlockUsers> {
+    pub fn users(&self) -> Result<Arc<BlockUsers>> {
+        if let Some(users) = self.users.get() {
+            return Ok(Arc::clone(users));
+        }
         let read = || read_users(self.segment.chunk(self.index, USERS_CHUNK)?.0, self.meta());
-        read().map_err(|error| error.at(format!("users of block {}", self.index)))
+        let users = read().map_err(|error| error.at(format!("users of block {}", self.index)))?;
+        Ok(Arc::clone(self.users.get_or_init(|| Arc::new(users))))
     }
 
     /// A time a row, in microseconds.
@@ -172,9 +180,9 @@ impl<'a> Block<'a> {
             }
             StoredValidity::SameAs(_) => return Err(Error::corrupt("NULLs shared with a later column")),
             StoredValidity::PerUser(bits) => {
-                let starts = self.users()?.starts;
+                let starts = &self.users()?.starts;
                 let valid: Vec<bool> = (0..bits.len()).map(|user| bits.get(user)).collect();
-                (Validity::per_user(&valid, &starts), ValidUsers::Some(valid))
+                (Validity::per_user(&valid, starts), ValidUsers::Some(valid))
             }
         };
         Ok(Opened { reader, validity, valid_users, is_first_touch })
@@ -197,7 +205,7 @@ impl<'a> Block<'a> {
             return Ok((validity, PackedInts::none()));
         }
         let user_ends = || {
-            let starts = self.users()?.starts;
+            let starts = &self.users()?.starts;
             match valid_users {
                 ValidUsers::All => Ok(starts[1..].to_vec()),
                 ValidUsers::Some(valid) => {

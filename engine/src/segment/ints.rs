@@ -40,6 +40,13 @@ impl<'a> PackedInts<'a> {
         Self { form: Form::Frame(packed) }
     }
 
+    /// `values`, written to `bytes`.
+    #[cfg(test)]
+    pub(crate) fn for_tests(values: &[i64], bytes: &'a mut Vec<u8>) -> Self {
+        encode(values, None, false, bytes);
+        Self::read(&mut Reader::new(bytes), values.len(), || Ok(Vec::new())).unwrap()
+    }
+
     /// No integers.
     pub(crate) fn none() -> Self {
         Self { form: Form::Shared { ends: Vec::new(), values: Packed::none() } }
@@ -114,13 +121,29 @@ impl<'a> PackedInts<'a> {
         match &self.form {
             Form::Frame(packed) => packed.get(index),
             Form::Runs { starts, bases, offsets } => {
-                let before = starts.rank(index);
-                match starts.get(index) {
-                    true => bases.get(before),
-                    false => bases.get(before - 1).wrapping_add(offsets.get(index - before)),
-                }
+                // No branch on the bit: whether a row begins a run is hard to predict. A row that does has no offset;
+                // the one that is read in its place is dropped.
+                let (before, is_start) = (starts.rank(index), starts.get(index));
+                let base = bases.get(before + usize::from(is_start) - 1);
+                let offset = offsets.get((index - before).min(offsets.len().saturating_sub(1)));
+                base.wrapping_add(select_unpredictable(is_start, 0, offset))
             }
             Form::Shared { ends, values } => values.get(ends.partition_point(|&end| end as usize <= index)),
+        }
+    }
+
+    /// Whether every user has one value, as far as the encoding shows it.
+    pub(crate) fn is_per_user(&self) -> bool {
+        matches!(self.form, Form::Shared { .. }) || self.constant().is_some()
+    }
+
+    /// The value at `row`, which is the first one of the `user`-th user with values. For integers that
+    /// [`PackedInts::is_per_user`] this needs no search.
+    #[inline]
+    pub(crate) fn of_user(&self, user: usize, row: usize) -> i64 {
+        match &self.form {
+            Form::Shared { values, .. } => values.get(user),
+            _ => self.get(row),
         }
     }
 
@@ -134,9 +157,15 @@ impl<'a> PackedInts<'a> {
         self.decode_as(range, out);
     }
 
-    pub(crate) fn decode_as<T: Unpacked>(&self, range: Range<usize>, out: &mut Vec<T>) {
-        assert!(range.start <= range.end && range.end <= self.len(), "range {range:?} of {} integers", self.len());
+    fn decode_as<T: Unpacked>(&self, range: Range<usize>, out: &mut Vec<T>) {
         out.resize(range.len(), T::default());
+        self.decode_into(range, out);
+    }
+
+    /// Decode the integers of `range` into `out`, which has the same length. Panics past the end, as a slice does.
+    pub(crate) fn decode_into<T: Unpacked>(&self, range: Range<usize>, out: &mut [T]) {
+        assert!(range.start <= range.end && range.end <= self.len(), "range {range:?} of {} integers", self.len());
+        assert_eq!(range.len(), out.len(), "a place for each integer");
         match &self.form {
             Form::Frame(packed) => packed.decode_into(range, out),
             Form::Runs { starts, bases, offsets } => decode_runs(starts, bases, offsets, range, out),

@@ -79,6 +79,18 @@ impl Unpacked for u32 {
     }
 }
 
+impl Unpacked for u8 {
+    #[inline(always)]
+    fn from_bits(bits: u64) -> Self {
+        bits as Self
+    }
+
+    #[inline(always)]
+    fn plus(self, other: Self) -> Self {
+        self.wrapping_add(other)
+    }
+}
+
 /// Integers as a base and packed differences to it (frame of reference). Access by index costs one load.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Packed<'a> {

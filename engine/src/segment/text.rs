@@ -84,6 +84,16 @@ impl TextCodes<'_> {
         }
     }
 
+    /// Whether every user of the block has one text (none is NULL), as far as the encoding shows it.
+    pub(crate) fn is_per_user(&self) -> bool {
+        matches!(self.validity, Validity::All { .. }) && self.codes.is_per_user()
+    }
+
+    /// The code of the `user`-th user of the block, whose first row is `row`, where [`TextCodes::is_per_user`].
+    pub(crate) fn code_of_user(&self, user: usize, row: usize) -> u32 {
+        self.codes.of_user(user, row) as u32
+    }
+
     /// The code that all rows have ([`NULL_CODE`] if all are NULL), if the encoding shows it.
     pub fn constant(&self) -> Option<u32> {
         match self.validity {

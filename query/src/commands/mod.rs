@@ -47,7 +47,10 @@ pub(crate) async fn run(runner: Runner<'_>, statement: &Statement) -> Result<Que
         Command::DropView { names, if_exists } => {
             for name in names {
                 let plain = plain_name(name)?;
-                if catalog.views.write().remove(&plain).is_none() && !if_exists {
+                if catalog.views.read().contains_key(&plain) {
+                    let catalog = Arc::clone(&catalog);
+                    blocking(move || catalog.define_view(&plain, None)).await?;
+                } else if !if_exists {
                     return Err(Error::new(ErrorKind::NotFound, format!("no view is called '{plain}'")).at(name.span()));
                 }
             }
@@ -69,7 +72,11 @@ pub(crate) async fn run(runner: Runner<'_>, statement: &Statement) -> Result<Que
         Command::Delete { table, condition } => delete(runner, table, condition.as_ref()).await,
         Command::CopyFrom { table, files, options } => copy::copy_from(runner, table, files, options).await,
         Command::CreateView { name, or_replace, if_not_exists, columns, query } => {
-            create_view(&runner, name, (*or_replace, *if_not_exists), columns, query)?;
+            let or = (*or_replace, *if_not_exists);
+            if let Some((plain, view)) = create_view(&runner, name, or, columns, query)? {
+                let text = statement.text().to_string();
+                blocking(move || catalog.define_view(&plain, Some((view, &text)))).await?;
+            }
             done("CREATE VIEW")
         }
         Command::ShowTables => show_tables(&runner),
@@ -248,13 +255,14 @@ pub(crate) fn counts(state: &Arc<StatementState>, tag: &'static str, counts: &[(
     Ok(QueryResult::batch(batch, Arc::clone(state), tag))
 }
 
+/// The view that is to be kept; `None` where it is there already and may stay.
 fn create_view(
     runner: &Runner<'_>,
     name: &ObjectName,
     (or_replace, if_not_exists): (bool, bool),
     columns: &[Ident],
     query: &Query,
-) -> Result<()> {
+) -> Result<Option<(String, View)>> {
     let catalog = &runner.shared.catalog;
     let plain = plain_name(name)?;
     if catalog.engine.table(&plain).is_ok() {
@@ -262,7 +270,7 @@ fn create_view(
     }
     let there = catalog.views.read().contains_key(&plain);
     if there && if_not_exists {
-        return Ok(());
+        return Ok(None);
     }
     if there && !or_replace {
         return Err(Error::new(ErrorKind::AlreadyExists, format!("there is a view '{plain}' already"))
@@ -278,9 +286,7 @@ fn create_view(
         let message = format!("view '{plain}' names {} columns, but its query has {found}", columns.len());
         return Err(Error::invalid(message).at(name.span()));
     }
-    let view = View { columns: columns.to_vec(), query: Box::new(query.clone()) };
-    catalog.views.write().insert(plain, view);
-    Ok(())
+    Ok(Some((plain, View { columns: columns.to_vec(), query: Box::new(query.clone()) })))
 }
 
 fn show_tables(runner: &Runner<'_>) -> Result<QueryResult> {

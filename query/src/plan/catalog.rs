@@ -1,6 +1,8 @@
 //! Names of tables and views: of the database, and as one statement sees them.
 
 use crate::error::{Error, ErrorKind, Result, closest, listed};
+use crate::sql::script;
+use crate::sql::statement::{self, Command};
 use crate::table::provider::EventTable;
 use async_trait::async_trait;
 use datafusion::catalog::{SchemaProvider, TableProvider};
@@ -24,6 +26,20 @@ pub(crate) struct View {
     /// Names of its columns, where they are given.
     pub(crate) columns: Vec<Ident>,
     pub(crate) query: Box<Query>,
+}
+
+impl View {
+    /// The view that a `CREATE VIEW` statement makes.
+    fn read(text: &str) -> Result<Self> {
+        let mut statements = script::split(text)?;
+        match statements.pop().filter(|_| statements.is_empty()) {
+            Some(mut raw) => match statement::parse(&mut raw)? {
+                Command::CreateView { columns, query, .. } => Ok(Self { columns, query }),
+                _ => Err(Error::invalid("this is no CREATE VIEW statement")),
+            },
+            None => Err(Error::invalid("this is not one statement")),
+        }
+    }
 }
 
 /// Tables and views of a database.
@@ -64,6 +80,33 @@ pub(crate) fn normalised(ident: &Ident) -> String {
 }
 
 impl Catalog {
+    /// The catalog of `engine`, with the views that it keeps.
+    pub(crate) fn open(engine: Engine) -> Self {
+        let mut views = BTreeMap::new();
+        for (name, text) in engine.definitions() {
+            match View::read(&text) {
+                Ok(view) => drop(views.insert(name, view)),
+                // It stays where it is kept: another version may read it.
+                Err(error) => tracing::warn!(view = %name, %error, "a view cannot be read, and is left out"),
+            }
+        }
+        Self { engine: Arc::new(engine), views: RwLock::new(views) }
+    }
+
+    /// Keep a view, or forget one. Durable on return.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub(crate) fn define_view(&self, name: &str, view: Option<(View, &str)>) -> Result<()> {
+        let mut views = self.views.write();
+        self.engine.define(name, view.as_ref().map(|(_, text)| *text))?;
+        match view {
+            Some((view, _)) => drop(views.insert(name.to_string(), view)),
+            None => drop(views.remove(name)),
+        }
+        Ok(())
+    }
+
     /// The name among tables and views that `name` means: itself, or the only one that differs in case.
     pub(crate) fn resolve(&self, name: &str) -> Option<String> {
         let names = self.names();

@@ -22,6 +22,7 @@ use datafusion::physical_plan::{
 use futures::{StreamExt, TryStreamExt};
 use std::fmt;
 use std::sync::Arc;
+use trodden_engine::scan::{KeyCodes, Keys, Times};
 
 /// What a funnel over any relation needs to know.
 #[derive(Debug)]
@@ -160,6 +161,9 @@ struct Columns {
     by: Vec<u32>,
 }
 
+/// All `by` expressions of a row have one code.
+const BY_COLUMNS: usize = 1;
+
 struct Gathered {
     users: Interner,
     hold: Interner,
@@ -255,7 +259,8 @@ impl Gathered {
     }
 
     fn finish(mut self, funnel: &GeneralFunnel, ordered: bool) -> Result<(RecordBatch, usize)> {
-        let rows = self.sorted(ordered);
+        let mut rows = self.sorted(ordered);
+        let keys = [&mut rows.by, &mut rows.hold].map(|codes| [KeyCodes::PerEvent(std::mem::take(codes))]);
         let users: Vec<&[u32]> = rows.user.chunk_by(|a, b| a == b).collect();
         let share = users.len().div_ceil(funnel.threads.max(1)).max(1);
         let mut start = 0;
@@ -267,16 +272,21 @@ impl Gathered {
         }
         let seen = users.len();
         let workers: Vec<Result<FunnelWorker>> = std::thread::scope(|scope| {
-            let run = |share: std::ops::Range<usize>| scope.spawn(|| run_share(funnel, &rows, share));
+            let run = |share: std::ops::Range<usize>| scope.spawn(|| run_share(funnel, &rows, &keys, share));
             let running: Vec<_> = shares.into_iter().map(run).collect();
             let broken = |_| Err(Error::internal("a thread of the funnel broke off"));
             running.into_iter().map(|thread| thread.join().unwrap_or_else(broken)).collect()
         });
         let mut workers = workers.into_iter().collect::<Result<Vec<_>>>()?;
         if workers.is_empty() {
-            workers.push(FunnelWorker::new(&funnel.spec, &funnel.shape)?);
+            workers.push(FunnelWorker::new(&funnel.spec, &funnel.shape, BY_COLUMNS)?);
         }
-        let finisher = Finisher { shape: &funnel.shape, spec: &funnel.spec, schema: Arc::clone(&funnel.schema) };
+        let finisher = Finisher {
+            shape: &funnel.shape,
+            spec: &funnel.spec,
+            threads: funnel.threads,
+            schema: Arc::clone(&funnel.schema),
+        };
         let decoder = GeneralDecoder(&self.by);
         let workers = workers.into_iter().map(|worker| (worker, &decoder as &dyn Decoder)).collect();
         let answer = match funnel.shape.emit {
@@ -290,8 +300,13 @@ impl Gathered {
     }
 }
 
-fn run_share(funnel: &GeneralFunnel, rows: &Columns, share: std::ops::Range<usize>) -> Result<FunnelWorker> {
-    let mut worker = FunnelWorker::new(&funnel.spec, &funnel.shape)?;
+fn run_share(
+    funnel: &GeneralFunnel,
+    rows: &Columns,
+    [by, hold]: &[[KeyCodes; 1]; 2],
+    share: std::ops::Range<usize>,
+) -> Result<FunnelWorker> {
+    let mut worker = FunnelWorker::new(&funnel.spec, &funnel.shape, BY_COLUMNS)?;
     let mut start = share.start;
     for (count, user) in rows.user[share].chunk_by(|a, b| a == b).enumerate() {
         if count % 1_024 == 0 {
@@ -299,15 +314,13 @@ fn run_share(funnel: &GeneralFunnel, rows: &Columns, share: std::ops::Range<usiz
         }
         let range = start..start + user.len();
         start = range.end;
-        let by: &[&[u32]] = &[&rows.by[range.clone()]];
-        let hold: &[&[u32]] = &[&rows.hold[range.clone()]];
         worker.user(&UserRows {
             user: u64::from(user[0]),
-            ts: &rows.ts[range.clone()],
+            times: Times::Decoded(&rows.ts[range.clone()]),
             masks: &rows.steps[range.clone()],
-            excludes: Some(&rows.excludes[range]),
-            by,
-            hold: if funnel.spec.hold { hold } else { &[] },
+            excludes: Some(&rows.excludes[range.clone()]),
+            by: Keys::new(by, 0, range.start),
+            hold: if funnel.spec.hold { Keys::new(hold, 0, range.start) } else { Keys::none() },
         });
     }
     Ok(worker)

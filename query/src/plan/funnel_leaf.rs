@@ -111,7 +111,7 @@ impl FunnelLeaf {
             users: chosen.users,
         };
         // Made here once, so that a wrong argument is an error and not a panic of a thread.
-        FunnelWorker::new(&self.spec, &self.shape)?;
+        FunnelWorker::new(&self.spec, &self.shape, self.by_columns.len())?;
         let init = || Partial::new(self, context);
         let cancel = self.statement.cancel_flag();
         let (workers, mut report) =
@@ -131,7 +131,8 @@ impl FunnelLeaf {
         {
             worker.add_entries(chosen.entries);
         }
-        let finisher = Finisher { shape: &self.shape, spec: &self.spec, schema: Arc::clone(&self.schema) };
+        let finisher =
+            Finisher { shape: &self.shape, spec: &self.spec, threads: self.threads, schema: Arc::clone(&self.schema) };
         // The reservations live until the answer is made.
         let (parts, _reservations): (Vec<_>, Vec<_>) =
             parts.into_iter().map(|(worker, decoder, partial)| ((worker, decoder), partial)).unzip();
@@ -189,7 +190,7 @@ struct Partial {
 impl Partial {
     fn new(leaf: &FunnelLeaf, context: &TaskContext) -> Self {
         let reservation = MemoryConsumer::new("FUNNEL").register(context.memory_pool());
-        Self { worker: FunnelWorker::new(&leaf.spec, &leaf.shape), reservation, users: 0 }
+        Self { worker: FunnelWorker::new(&leaf.spec, &leaf.shape, leaf.by_columns.len()), reservation, users: 0 }
     }
 
     fn user(&mut self, user: &UserEvents<'_>, by: usize) -> EngineResult<()> {
@@ -197,8 +198,8 @@ impl Partial {
             return Err(EngineError::invalid("the funnel could not be started"));
         };
         let id = (user.shard as u64) << 32 | u64::from(user.ordinal);
-        let (by, hold) = user.keys.split_at(by);
-        worker.user(&UserRows { user: id, ts: user.ts, masks: user.masks, excludes: None, by, hold });
+        let (by, hold) = (user.keys.of_columns(0..by), user.keys.of_columns(by..user.keys.columns()));
+        worker.user(&UserRows { user: id, times: user.times, masks: user.masks, excludes: None, by, hold });
         self.users += 1;
         if self.users.is_multiple_of(USERS_PER_CHECK) {
             self.reservation.try_resize(worker.heap_bytes()).map_err(|error| {

@@ -2,7 +2,9 @@
 //! events from a table and for rows of any relation.
 
 use super::funnel_node::{Emit, FunnelShape, time_type};
-use crate::behavior::funnel::{Chain, FunnelKernel, FunnelPartial, FunnelSpec, GroupPartial, StepRow, UserInput};
+use crate::behavior::funnel::{
+    Bucket, Chain, FunnelKernel, FunnelPartial, FunnelSpec, GroupPartial, StepRow, UserInput, finish_all,
+};
 use crate::error::{Error, Result};
 use datafusion::arrow::array::{
     ArrayRef, Float64Array, Int64Array, ListArray, RecordBatch, StringArray, TimestampMicrosecondArray,
@@ -13,6 +15,7 @@ use datafusion::arrow::datatypes::{DataType, Field, SchemaRef};
 use datafusion::scalar::ScalarValue;
 use std::collections::HashMap;
 use std::sync::Arc;
+use trodden_engine::scan::{Keys, Times};
 
 /// A group of the answer: the codes of its `by` values and the start of its bucket.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -26,13 +29,13 @@ pub(crate) struct GroupKey {
 pub(crate) struct UserRows<'a> {
     /// Which user, in the numbering of the source.
     pub(crate) user: u64,
-    pub(crate) ts: &'a [i64],
+    pub(crate) times: Times<'a>,
     /// Bit i: step i is satisfied; bit steps + e: exclusion e is.
     pub(crate) masks: &'a [u64],
     /// Exclusions, where they do not fit beside the steps.
     pub(crate) excludes: Option<&'a [u64]>,
-    pub(crate) by: &'a [&'a [u32]],
-    pub(crate) hold: &'a [&'a [u32]],
+    pub(crate) by: Keys<'a>,
+    pub(crate) hold: Keys<'a>,
 }
 
 /// A row of `emit => 'users'`, before names come back.
@@ -49,9 +52,11 @@ struct UserRow {
 pub(crate) struct FunnelWorker {
     kernel: FunnelKernel,
     emit: Emit,
+    by_columns: usize,
     partial: FunnelPartial<GroupKey>,
-    /// In place of `partial` where there is one group only: no key is looked up for every user.
-    single: Option<GroupPartial>,
+    /// In place of `partial` where the code of one `by` column at most makes the group: groups by code, so that no key
+    /// is looked up for every user.
+    by_code: Option<Vec<GroupPartial>>,
     users: Vec<UserRow>,
     key: GroupKey,
     steps: Vec<u64>,
@@ -61,20 +66,21 @@ pub(crate) struct FunnelWorker {
 }
 
 impl FunnelWorker {
-    /// A worker with nothing counted yet.
+    /// A worker with nothing counted yet, for users with `by_columns` columns of `by` codes.
     ///
     /// # Errors
     /// As [`FunnelSpec::validate`].
-    pub(crate) fn new(spec: &FunnelSpec, shape: &FunnelShape) -> Result<Self> {
+    pub(crate) fn new(spec: &FunnelSpec, shape: &FunnelShape, by_columns: usize) -> Result<Self> {
         let kernel = FunnelKernel::new(spec.clone())?;
         let emit = shape.emit;
         let kernel = if emit == Emit::Users { kernel.with_reasons() } else { kernel };
-        let single = shape.by.is_empty() && !shape.bucketed && emit == Emit::Steps;
+        let by_code = by_columns <= 1 && !shape.bucketed && emit == Emit::Steps;
         Ok(Self {
             kernel,
             emit,
+            by_columns,
             partial: FunnelPartial::default(),
-            single: single.then(GroupPartial::default),
+            by_code: by_code.then(Vec::new),
             users: Vec::new(),
             key: GroupKey::default(),
             steps: Vec::new(),
@@ -95,36 +101,40 @@ impl FunnelWorker {
             self.excludes.clear();
             self.excludes.extend(rows.masks.iter().map(|events| events.checked_shr(steps as u32).unwrap_or(0)));
         }
-        join_hold(rows.hold, &mut self.hold, &mut self.hold_codes);
+        join_hold(rows.hold, rows.masks.len(), &mut self.hold, &mut self.hold_codes);
         let input = UserInput {
-            ts: rows.ts,
+            times: rows.times,
             steps: if split { &self.steps } else { rows.masks },
             excludes: if split { &self.excludes } else { rows.excludes.unwrap_or(&[]) },
             hold: &self.hold,
         };
         let (attribution, bucket, zone) = (spec.attribution, spec.bucket, spec.time_zone);
         for chain in self.kernel.run(&input).iter() {
-            if let Some(single) = &mut self.single {
-                single.add(&chain, rows.ts);
-                continue;
-            }
             let event = chain.attributed_event(attribution);
+            let code_of = |column| event.map_or(0, |event| rows.by.code(column, event as usize));
+            if let Some(groups) = &mut self.by_code {
+                let code = if self.by_columns == 0 { 0 } else { code_of(0) as usize };
+                if code < CODES_MAX {
+                    group_of_code(groups, code).add(&chain, rows.times);
+                    continue;
+                }
+            }
             self.key.by.clear();
-            self.key.by.extend(rows.by.iter().map(|codes| event.map_or(0, |event| codes[event as usize])));
+            self.key.by.extend((0..rows.by.columns()).map(code_of));
             if self.emit == Emit::Users {
                 self.users.push(user_row(rows, &chain, &self.key.by));
                 continue;
             }
-            let entered_at = rows.ts[chain.events[0] as usize];
-            self.key.bucket_us = bucket.map_or(0, |bucket| bucket.start_us(entered_at, zone));
-            self.partial.add(&self.key, &chain, rows.ts);
+            let start_us = |bucket: Bucket| bucket.start_us(rows.times.at(chain.events[0] as usize), zone);
+            self.key.bucket_us = bucket.map_or(0, start_us);
+            self.partial.add(&self.key, &chain, rows.times);
         }
     }
 
     /// Add counts to the group without `by` values.
     pub(crate) fn merge_default_group(&mut self, group: GroupPartial) {
-        match &mut self.single {
-            Some(single) => single.merge(group),
+        match &mut self.by_code {
+            Some(groups) => group_of_code(groups, 0).merge(group),
             None => self.partial.merge_group(GroupKey::default(), group),
         }
     }
@@ -132,9 +142,27 @@ impl FunnelWorker {
     /// Memory in use by the results, in bytes.
     pub(crate) fn heap_bytes(&self) -> usize {
         let row = size_of::<UserRow>() + 8 * (self.key.by.len() + self.kernel.spec().steps.len());
-        let single = self.single.as_ref().map_or(0, GroupPartial::heap_bytes);
-        single + self.partial.heap_bytes() + self.users.len() * row
+        let groups = self.by_code.iter().flatten();
+        let by_code: usize = groups.map(|group| size_of::<GroupPartial>() + group.heap_bytes()).sum();
+        by_code + self.partial.heap_bytes() + self.users.len() * row
     }
+
+    fn into_groups(self) -> Vec<(GroupKey, GroupPartial)> {
+        let by = self.by_columns;
+        let by_code = self.by_code.into_iter().flatten().zip(0_u32..).filter(|(group, _)| !group.is_empty());
+        let by_code = by_code.map(|(group, code)| (GroupKey { by: vec![code; by], bucket_us: 0 }, group));
+        self.partial.into_groups().chain(by_code).collect()
+    }
+}
+
+/// Groups with a code below this are found by it, the others by their key.
+const CODES_MAX: usize = 1 << 16;
+
+fn group_of_code(groups: &mut Vec<GroupPartial>, code: usize) -> &mut GroupPartial {
+    if groups.len() <= code {
+        groups.resize_with(code + 1, GroupPartial::default);
+    }
+    &mut groups[code]
 }
 
 fn step_mask(steps: usize) -> u64 {
@@ -142,21 +170,21 @@ fn step_mask(steps: usize) -> u64 {
 }
 
 fn user_row(rows: &UserRows<'_>, chain: &Chain<'_>, by: &[u32]) -> UserRow {
-    let times = chain.events.iter().map(|&event| rows.ts[event as usize]).collect();
+    let times = chain.events.iter().map(|&event| rows.times.at(event as usize)).collect();
     UserRow { user: rows.user, by: by.to_vec(), times, reason: chain.reason.map(|reason| reason.name()) }
 }
 
-/// One code for the values of several columns: 0 where one of them is NULL.
-fn join_hold(columns: &[&[u32]], joined: &mut Vec<u32>, codes: &mut HashMap<Vec<u32>, u32>) {
+/// One code for the values of several columns at each of `events` events: 0 where one of them is NULL.
+fn join_hold(columns: Keys<'_>, events: usize, joined: &mut Vec<u32>, codes: &mut HashMap<Vec<u32>, u32>) {
     joined.clear();
-    match columns {
-        [] => {}
-        [one] => joined.extend_from_slice(one),
-        [first, ..] => {
-            let mut values = Vec::with_capacity(columns.len());
-            for row in 0..first.len() {
+    match columns.columns() {
+        0 => {}
+        1 => joined.extend((0..events).map(|event| columns.code(0, event))),
+        count => {
+            let mut values = Vec::with_capacity(count);
+            for event in 0..events {
                 values.clear();
-                values.extend(columns.iter().map(|column| column[row]));
+                values.extend((0..count).map(|column| columns.code(column, event)));
                 let next = codes.len() as u32 + 1;
                 let code = match (values.contains(&0), codes.get(&values)) {
                     (true, _) => 0,
@@ -185,6 +213,7 @@ pub(crate) trait Decoder {
 pub(crate) struct Finisher<'a> {
     pub(crate) shape: &'a FunnelShape,
     pub(crate) spec: &'a FunnelSpec,
+    pub(crate) threads: usize,
     /// Of the whole answer.
     pub(crate) schema: SchemaRef,
 }
@@ -194,8 +223,7 @@ impl Finisher<'_> {
     pub(crate) fn steps(&self, workers: Vec<(FunnelWorker, &dyn Decoder)>) -> Result<RecordBatch> {
         let mut groups: HashMap<Group, GroupPartial> = HashMap::new();
         for (worker, decoder) in workers {
-            let single = worker.single.into_iter().map(|group| (GroupKey::default(), group));
-            let parts: Vec<(GroupKey, GroupPartial)> = worker.partial.into_groups().chain(single).collect();
+            let parts = worker.into_groups();
             let keys: Vec<&[u32]> = parts.iter().map(|(key, _)| key.by.as_slice()).collect();
             let columns = self.cast_by(decoder.by_values(&keys)?)?;
             for (row, (key, part)) in parts.into_iter().enumerate() {
@@ -208,7 +236,8 @@ impl Finisher<'_> {
             groups.insert(Default::default(), GroupPartial::default());
         }
         let steps = self.spec.steps.len();
-        let groups: Vec<_> = groups.into_iter().map(|(key, part)| (key, part.finish(steps))).collect();
+        let (keys, parts): (Vec<Group>, Vec<GroupPartial>) = groups.into_iter().unzip();
+        let groups: Vec<_> = keys.into_iter().zip(finish_all(parts, steps, self.threads)).collect();
         let batch = self.step_batch(&groups)?;
         self.sorted(batch, self.shape.by.len() + usize::from(self.shape.bucketed) + 1)
     }

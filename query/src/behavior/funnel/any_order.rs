@@ -8,7 +8,7 @@
 //! with the ordered kernel.
 
 use super::basis::Basis;
-use super::matches::UserInput;
+use super::matches::Events;
 use super::rules::{Rules, UNLIMITED_US};
 use super::spec::Ties;
 use super::timeline::mask_of;
@@ -32,7 +32,7 @@ impl AnyOrder {
     /// The level that `candidates` reach, and in `chain` the chosen chain. Limits between neighbours are not looked at.
     pub(super) fn best(
         &mut self,
-        input: &UserInput<'_>,
+        input: &Events<'_>,
         candidates: &[u32],
         rules: &Rules,
         chain: &mut Vec<u32>,
@@ -46,7 +46,7 @@ impl AnyOrder {
         level
     }
 
-    fn read(&mut self, input: &UserInput<'_>, candidates: &[u32], rules: &Rules) {
+    fn read(&mut self, input: &Events<'_>, candidates: &[u32], rules: &Rules) {
         let wanted = mask_of(rules.steps);
         let ts_of = |event: u32| input.ts[event as usize];
         let mut start = 0;
@@ -81,7 +81,7 @@ impl AnyOrder {
 
     fn choose(
         &self,
-        input: &UserInput<'_>,
+        input: &Events<'_>,
         candidates: &[u32],
         rules: &Rules,
         (level, completed_at): (usize, i64),

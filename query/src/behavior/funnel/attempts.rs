@@ -6,7 +6,7 @@
 //! moves forward only, so all attempts together cost one pass.
 
 use super::basis::Basis;
-use super::matches::{DropReason, Matches, UserInput};
+use super::matches::{DropReason, Events, Matches};
 use super::rules::Rules;
 use super::spec::{Order, Ties};
 use super::timeline::{Timeline, mask_of};
@@ -47,7 +47,7 @@ impl Attempts {
     /// Adds the attempts of every division to `matches`.
     pub(super) fn run(
         &mut self,
-        input: &UserInput<'_>,
+        input: &Events<'_>,
         rules: &Rules,
         timeline: &Timeline,
         reasons: bool,
@@ -63,7 +63,7 @@ impl Attempts {
         matches.sort_by_entry();
     }
 
-    fn read(&mut self, input: &UserInput<'_>, timeline: &Timeline, division: Range<usize>, steps: usize) {
+    fn read(&mut self, input: &Events<'_>, timeline: &Timeline, division: Range<usize>, steps: usize) {
         self.by_step.resize_with(steps, Vec::new);
         self.by_step.iter_mut().for_each(Vec::clear);
         self.position.clear();
@@ -80,7 +80,7 @@ impl Attempts {
 
 /// The attempts of one division.
 struct Division<'a> {
-    input: &'a UserInput<'a>,
+    input: &'a Events<'a>,
     rules: &'a Rules,
     timeline: &'a Timeline,
     buffers: &'a mut Attempts,

@@ -1,7 +1,7 @@
 //! The best chain of a user under any rules.
 
 use super::any_order::{AnyOrder, for_each_order};
-use super::matches::UserInput;
+use super::matches::Events;
 use super::matching::Matching;
 use super::ordered::Search;
 use super::rules::Rules;
@@ -24,7 +24,7 @@ pub(super) struct Exact {
 
 impl Exact {
     /// The chosen chain of the user that `self.timeline` has read: the longest, and among the longest the earliest.
-    pub(super) fn best(&mut self, input: &UserInput<'_>, rules: &Rules) -> &[u32] {
+    pub(super) fn best(&mut self, input: &Events<'_>, rules: &Rules) -> &[u32] {
         self.best.clear();
         for index in 0..self.timeline.divisions.len() {
             let division = self.timeline.divisions[index].clone();
@@ -41,7 +41,7 @@ impl Exact {
     }
 
     /// Whether a level above `level` can be reached.
-    pub(super) fn exceeds(&mut self, input: &UserInput<'_>, rules: &Rules, level: usize) -> bool {
+    pub(super) fn exceeds(&mut self, input: &Events<'_>, rules: &Rules, level: usize) -> bool {
         (0..self.timeline.divisions.len()).any(|index| {
             let division = self.timeline.divisions[index].clone();
             self.longest(input, rules, division, level);
@@ -50,7 +50,7 @@ impl Exact {
     }
 
     /// Puts the best chain of one division into `self.chain`; it may stay empty when no level above `level_min` exists.
-    fn longest(&mut self, input: &UserInput<'_>, rules: &Rules, division: Range<usize>, level_min: usize) {
+    fn longest(&mut self, input: &Events<'_>, rules: &Rules, division: Range<usize>, level_min: usize) {
         self.chain.clear();
         match rules.order {
             Order::Any if rules.limits_gaps() => self.longest_of_all_orders(input, rules, division),
@@ -70,7 +70,7 @@ impl Exact {
         }
     }
 
-    fn longest_of_all_orders(&mut self, input: &UserInput<'_>, rules: &Rules, division: Range<usize>) {
+    fn longest_of_all_orders(&mut self, input: &Events<'_>, rules: &Rules, division: Range<usize>) {
         let candidates = &self.timeline.candidates[division.clone()];
         let present = candidates.iter().fold(0, |all, &event| all | input.steps[event as usize]);
         let mut best = Vec::new();
@@ -79,7 +79,7 @@ impl Exact {
             self.reordered.extend(input.steps.iter().map(|mask| {
                 order.iter().enumerate().fold(0, |all, (position, step)| all | (mask >> step & 1) << position)
             }));
-            let reordered = UserInput { steps: &self.reordered, ..*input };
+            let reordered = Events { steps: &self.reordered, ..*input };
             let level_min = best.len().saturating_sub(1);
             if !self.stops.read(&reordered, &self.timeline, division.clone(), (rules.steps, rules.ties), level_min) {
                 return;

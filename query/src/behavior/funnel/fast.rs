@@ -24,8 +24,8 @@ pub(super) enum Forward {
     Compete,
 }
 
-/// The longest level of a plain funnel over `steps` steps.
-pub(super) fn forward(ts: &[i64], masks: &[u64], steps: usize, within_us: i64, ties: Ties) -> Forward {
+/// The longest level of a plain funnel over `steps` steps. `ts` gives the time of an event; it is asked for few.
+pub(super) fn forward(ts: impl Fn(usize) -> i64, masks: &[u64], steps: usize, within_us: i64, ties: Ties) -> Forward {
     let present = masks.iter().fold(0, |all, mask| all | mask);
     // A step that no event satisfies ends every chain before it.
     let level_max = (present.trailing_ones() as usize).min(steps);
@@ -33,11 +33,12 @@ pub(super) fn forward(ts: &[i64], masks: &[u64], steps: usize, within_us: i64, t
         return Forward::Level { level: 0, completed_at: 0 };
     };
     if level_max == 1 {
-        return Forward::Level { level: 1, completed_at: ts[entry] };
+        return Forward::Level { level: 1, completed_at: ts(entry) };
     }
     // Events before the entry can matter only if they share its time.
-    let begin = ts[..entry].iter().rposition(|&at| at < ts[entry]).map_or(0, |before| before + 1);
-    let (ts, masks) = (&ts[begin..], &masks[begin..]);
+    let entered_at = ts(entry);
+    let begin = (0..entry).rev().take_while(|&event| ts(event) == entered_at).last().unwrap_or(entry);
+    let (ts, masks) = (|event| ts(begin + event), &masks[begin..]);
     // Clearing the slots is a good part of the work on a short user.
     if level_max < 15 {
         Pass::<16>::new(level_max, within_us).run(ts, masks, ties)
@@ -65,11 +66,11 @@ impl<const SLOTS: usize> Pass<SLOTS> {
         Self { deadlines, within_us, wanted: mask_of(level_max), level_max, level: 0, completed_at: 0 }
     }
 
-    fn run(mut self, ts: &[i64], masks: &[u64], ties: Ties) -> Forward {
+    fn run(mut self, ts: impl Fn(usize) -> i64, masks: &[u64], ties: Ties) -> Forward {
         let decided = match ties {
             Ties::Arrival => self.run_by_arrival(ts, masks),
-            Ties::Any => self.run_by_time(ts, masks, false),
-            Ties::Increase => self.run_by_time(ts, masks, true),
+            Ties::Any => self.run_by_time(ts, masks),
+            Ties::Increase => self.run_increasing(ts, masks),
         };
         match decided {
             true => Forward::Level { level: self.level, completed_at: self.completed_at },
@@ -95,7 +96,7 @@ impl<const SLOTS: usize> Pass<SLOTS> {
     /// The steps of one event, or of events of which a chain takes one: later steps first, so that none is used twice.
     #[inline(always)]
     fn take_backward(&mut self, mut mask: u64, at: i64) {
-        if mask & mask.wrapping_sub(1) == 0 {
+        if is_single(mask) {
             let nothing = 1_u64.checked_shl(self.level_max as u32).unwrap_or(0);
             return self.take((mask | nothing).trailing_zeros() as usize, at);
         }
@@ -114,67 +115,123 @@ impl<const SLOTS: usize> Pass<SLOTS> {
         }
     }
 
-    fn run_by_arrival(&mut self, ts: &[i64], masks: &[u64]) -> bool {
-        for (&at, &mask) in ts.iter().zip(masks) {
-            self.take_backward(mask & self.wanted, at);
-            if self.level == self.level_max {
-                break;
+    /// The next event from `event` on that is the first or the last of a run of events that satisfy the same single
+    /// step. The others change nothing: of step 1 the last entry counts, of another step the first event.
+    #[inline(always)]
+    fn end_of_run(&self, masks: &[u64], mut event: usize) -> usize {
+        let mask = masks[event] & self.wanted;
+        if event > 0 && masks[event - 1] & self.wanted == mask && is_single(mask) {
+            while event + 1 < masks.len() && masks[event + 1] & self.wanted == mask {
+                event += 1;
             }
+        }
+        event
+    }
+
+    fn run_by_arrival(&mut self, ts: impl Fn(usize) -> i64, masks: &[u64]) -> bool {
+        let mut next = 0;
+        while next < masks.len() && self.level < self.level_max {
+            let event = self.end_of_run(masks, next);
+            self.take_backward(masks[event] & self.wanted, ts(event));
+            next = event + 1;
         }
         true
     }
 
-    /// Whether it could decide: with `ties => 'any'` an event that satisfies several steps must stand alone in time.
-    fn run_by_time(&mut self, ts: &[i64], masks: &[u64], increase: bool) -> bool {
+    /// Whether it could decide: an event that satisfies several steps must stand alone in time.
+    fn run_by_time(&mut self, ts: impl Fn(usize) -> i64, masks: &[u64]) -> bool {
         let mut next = 0;
-        while next < ts.len() && self.level < self.level_max {
-            let (at, mask) = (ts[next], masks[next] & self.wanted);
-            next += 1;
-            if ts.get(next) != Some(&at) {
+        let mut known = None;
+        while next < masks.len() && self.level < self.level_max {
+            let event = self.end_of_run(masks, next);
+            let mask = masks[event] & self.wanted;
+            let at = match known.take() {
+                Some((of, at)) if of == event => at,
+                _ => ts(event),
+            };
+            next = event + 1;
+            // Of events with the same time that satisfy the same single step, one is enough.
+            let Some(&following) = masks.get(next) else {
+                self.take_backward(mask, at);
+                break;
+            };
+            if following & self.wanted == mask && is_single(mask) {
                 self.take_backward(mask, at);
                 continue;
             }
-            let more = ts[next..].iter().take_while(|&&other| other == at).count();
-            let group = &masks[next - 1..next + more];
-            next += more;
-            let union = group.iter().fold(0, |all, mask| all | mask) & self.wanted;
-            if increase {
-                self.take_backward(union, at);
-            } else if group.iter().any(|mask| (mask & self.wanted).count_ones() > 1) {
-                return false;
-            } else {
-                self.take_forward(union, at);
+            let next_at = ts(next);
+            if next_at != at {
+                known = Some((next, next_at));
+                self.take_backward(mask, at);
+                continue;
             }
+            let more = (next..masks.len()).take_while(|&other| ts(other) == at).count();
+            let group = &masks[event..next + more];
+            next += more;
+            if group.iter().any(|mask| !is_single(mask & self.wanted)) {
+                return false;
+            }
+            self.take_forward(group.iter().fold(0, |all, mask| all | mask) & self.wanted, at);
+        }
+        true
+    }
+
+    /// Of events with the same time a chain takes one.
+    fn run_increasing(&mut self, ts: impl Fn(usize) -> i64, masks: &[u64]) -> bool {
+        let mut next = 0;
+        while next < masks.len() && self.level < self.level_max {
+            let at = ts(next);
+            let group = (next..masks.len()).take_while(|&other| ts(other) == at).count();
+            let union = masks[next..next + group].iter().fold(0, |all, mask| all | mask) & self.wanted;
+            next += group;
+            self.take_backward(union, at);
         }
         true
     }
 }
 
+/// Whether at most one step is satisfied.
+#[inline(always)]
+fn is_single(mask: u64) -> bool {
+    mask & mask.wrapping_sub(1) == 0
+}
+
 /// The chosen chain of `level` events, completed first at `completed_at`, handed to `push` event by event.
 pub(super) fn choose(
-    ts: &[i64],
+    ts: impl Fn(usize) -> i64,
     masks: &[u64],
     (level, completed_at): (usize, i64),
     within_us: i64,
     ties: Ties,
     mut push: impl FnMut(u32),
 ) {
-    let from = match within_us {
-        UNLIMITED_US => 0,
-        _ => ts.partition_point(|&at| at < completed_at.saturating_sub(within_us)),
+    let first_from =
+        |event: usize, step: usize| event + masks[event..].iter().take_while(|&mask| mask >> step & 1 == 0).count();
+    let mut event = match within_us {
+        UNLIMITED_US => first_from(0, 0),
+        _ => first_from(partition_point(masks.len(), |event| ts(event) < completed_at.saturating_sub(within_us)), 0),
     };
-    let mut event = from + masks[from..].iter().take_while(|&mask| mask & 1 == 0).count();
     push(event as u32);
     for step in 1..level {
         let start = match ties {
             Ties::Arrival => event + 1,
-            Ties::Increase => event + ts[event..].iter().take_while(|&&at| at == ts[event]).count(),
-            Ties::Any => event - ts[..event].iter().rev().take_while(|&&at| at == ts[event]).count(),
+            Ties::Increase => event + (event..masks.len()).take_while(|&at| ts(at) == ts(event)).count(),
+            Ties::Any => event - (0..event).rev().take_while(|&at| ts(at) == ts(event)).count(),
         };
         // With free ties the event itself lies in the searched range, but it can satisfy a second step only when it
         // stands alone in time: then it is the first of the range.
         let start = start + usize::from(ties == Ties::Any && start == event);
-        event = start + masks[start..].iter().take_while(|&mask| mask >> step & 1 == 0).count();
+        event = first_from(start, step);
         push(event as u32);
     }
+}
+
+/// The first of `0..len` for which `before` does not hold; it holds for all before that one.
+fn partition_point(len: usize, before: impl Fn(usize) -> bool) -> usize {
+    let (mut low, mut high) = (0, len);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        if before(middle) { low = middle + 1 } else { high = middle }
+    }
+    low
 }

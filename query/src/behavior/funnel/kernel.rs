@@ -3,7 +3,7 @@
 use super::attempts::Attempts;
 use super::exact::Exact;
 use super::fast::{self, Forward};
-use super::matches::{DropReason, Matches, UserInput};
+use super::matches::{DropReason, Events, Matches, UserInput};
 use super::rules::{Rules, UNLIMITED_US};
 use super::spec::{Count, FunnelSpec, Order};
 use trodden_engine::error::Result;
@@ -19,6 +19,8 @@ pub struct FunnelKernel {
     plain: bool,
     exact: Exact,
     attempts: Attempts,
+    /// Times of a user whom the exact kernels look at.
+    decoded: Vec<i64>,
     matches: Matches,
 }
 
@@ -38,6 +40,7 @@ impl FunnelKernel {
             reasons: false,
             exact: Exact::default(),
             attempts: Attempts::default(),
+            decoded: Vec::new(),
             matches: Matches::default(),
         })
     }
@@ -69,31 +72,43 @@ impl FunnelKernel {
     /// The chains of a user. Valid until the next call.
     ///
     /// # Panics
-    /// When the slices of `input` that are used have different lengths.
+    /// When the parts of `input` that are used have different lengths.
     pub fn run(&mut self, input: &UserInput<'_>) -> &Matches {
-        assert_eq!(input.ts.len(), input.steps.len(), "a step mask per event");
-        assert!(self.spec.excludes.is_empty() || input.excludes.len() == input.ts.len(), "an exclusion mask per event");
-        assert!(!self.spec.hold || input.hold.len() == input.ts.len(), "a hold code per event");
+        assert_eq!(input.times.len(), input.steps.len(), "a step mask per event");
+        assert!(
+            self.spec.excludes.is_empty() || input.excludes.len() == input.steps.len(),
+            "an exclusion mask per event"
+        );
+        assert!(!self.spec.hold || input.hold.len() == input.steps.len(), "a hold code per event");
         self.matches.clear();
-        if self.plain && self.run_plain(input) {
-            return &self.matches;
-        }
-        self.read(input);
-        match self.spec.count {
-            Count::Users => self.run_exact(input),
-            Count::Attempts => {
-                let timeline = &self.exact.timeline;
-                self.attempts.run(input, &self.rules, timeline, self.reasons, &mut self.matches);
-            }
+        if !self.plain || !self.run_plain(input) {
+            self.with_decoded(input, |kernel, events| {
+                kernel.read(events);
+                match kernel.spec.count {
+                    Count::Users => kernel.run_exact(events),
+                    Count::Attempts => {
+                        let timeline = &kernel.exact.timeline;
+                        kernel.attempts.run(events, &kernel.rules, timeline, kernel.reasons, &mut kernel.matches);
+                    }
+                }
+            });
         }
         &self.matches
+    }
+
+    /// Let `work` see all times.
+    fn with_decoded<R>(&mut self, input: &UserInput<'_>, work: impl FnOnce(&mut Self, &Events<'_>) -> R) -> R {
+        let mut buffer = std::mem::take(&mut self.decoded);
+        let result = work(self, &input.decoded(&mut buffer));
+        self.decoded = buffer;
+        result
     }
 
     /// False when events with the same time compete for steps.
     fn run_plain(&mut self, input: &UserInput<'_>) -> bool {
         let Rules { steps, within_us, ties, .. } = self.rules;
-        let Forward::Level { level, completed_at } = fast::forward(input.ts, input.steps, steps, within_us, ties)
-        else {
+        let ts = |event| input.times.at(event);
+        let Forward::Level { level, completed_at } = fast::forward(ts, input.steps, steps, within_us, ties) else {
             return false;
         };
         if level == 0 {
@@ -101,7 +116,7 @@ impl FunnelKernel {
         }
         let matches = &mut self.matches;
         let completed = (level, completed_at);
-        fast::choose(input.ts, input.steps, completed, within_us, ties, |event| matches.push_event(event));
+        fast::choose(ts, input.steps, completed, within_us, ties, |event| matches.push_event(event));
         let reason = (self.reasons && level < steps).then(|| self.reason_of_plain(input, level));
         self.matches.finish(reason);
         true
@@ -112,36 +127,36 @@ impl FunnelKernel {
         if within_us == UNLIMITED_US {
             return DropReason::Never;
         }
-        match fast::forward(input.ts, input.steps, steps, UNLIMITED_US, ties) {
+        match fast::forward(|event| input.times.at(event), input.steps, steps, UNLIMITED_US, ties) {
             Forward::Level { level: without_limit, .. } if without_limit > level => DropReason::Timeout,
             Forward::Level { .. } => DropReason::Never,
-            Forward::Compete => {
-                self.read(input);
-                self.reason(input, level)
-            }
+            Forward::Compete => self.with_decoded(input, |kernel, events| {
+                kernel.read(events);
+                kernel.reason(events, level)
+            }),
         }
     }
 
-    fn run_exact(&mut self, input: &UserInput<'_>) {
-        let chain = self.exact.best(input, &self.rules);
+    fn run_exact(&mut self, events: &Events<'_>) {
+        let chain = self.exact.best(events, &self.rules);
         if chain.is_empty() {
             return;
         }
         let level = chain.len();
         chain.iter().for_each(|&event| self.matches.push_event(event));
-        let reason = (self.reasons && level < self.rules.steps).then(|| self.reason(input, level));
+        let reason = (self.reasons && level < self.rules.steps).then(|| self.reason(events, level));
         self.matches.finish(reason);
     }
 
-    fn reason(&mut self, input: &UserInput<'_>, level: usize) -> DropReason {
+    fn reason(&mut self, events: &Events<'_>, level: usize) -> DropReason {
         let exact = &mut self.exact;
         let mut relaxations = self.relaxations.iter();
-        let found = relaxations.find(|(_, rules)| exact.exceeds(input, rules, level));
+        let found = relaxations.find(|(_, rules)| exact.exceeds(events, rules, level));
         found.map_or(DropReason::Never, |&(reason, _)| reason)
     }
 
-    fn read(&mut self, input: &UserInput<'_>) {
+    fn read(&mut self, events: &Events<'_>) {
         let ties = self.rules.ties;
-        self.exact.timeline.read(input, self.rules.steps, self.spec.excludes.len(), ties, self.spec.hold);
+        self.exact.timeline.read(events, self.rules.steps, self.spec.excludes.len(), ties, self.spec.hold);
     }
 }

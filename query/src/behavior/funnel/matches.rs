@@ -1,6 +1,7 @@
 //! What goes into the kernel and what comes out of it.
 
 use super::spec::Attribution;
+use trodden_engine::scan::Times;
 
 /// One user's events in total order: by time, then by arrival.
 ///
@@ -8,8 +9,8 @@ use super::spec::Attribution;
 /// with an empty step mask and an empty exclusion mask may be left out.
 #[derive(Debug, Clone, Copy)]
 pub struct UserInput<'a> {
-    /// Times in microseconds, ascending.
-    pub ts: &'a [i64],
+    /// Times in microseconds, ascending. The common funnel asks for few of them.
+    pub times: Times<'a>,
     /// Bit i: the event satisfies step i (counted from 0).
     pub steps: &'a [u64],
     /// Bit e: the event satisfies exclusion e. Empty when there are no exclusions.
@@ -22,8 +23,22 @@ pub struct UserInput<'a> {
 impl<'a> UserInput<'a> {
     /// Input of a funnel without exclusions and `hold`.
     pub fn plain(ts: &'a [i64], steps: &'a [u64]) -> Self {
-        Self { ts, steps, excludes: &[], hold: &[] }
+        Self { times: Times::Decoded(ts), steps, excludes: &[], hold: &[] }
     }
+
+    /// The same with all times decoded, in `buffer` if need be.
+    pub(super) fn decoded(&self, buffer: &'a mut Vec<i64>) -> Events<'a> {
+        Events { ts: self.times.decode(buffer), steps: self.steps, excludes: self.excludes, hold: self.hold }
+    }
+}
+
+/// A [`UserInput`] for the exact kernels, which want all times.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Events<'a> {
+    pub(super) ts: &'a [i64],
+    pub(super) steps: &'a [u64],
+    pub(super) excludes: &'a [u64],
+    pub(super) hold: &'a [u32],
 }
 
 /// Why a chain did not reach the next step. Each reason gives up one more rule than the one before it.

@@ -25,7 +25,7 @@ mod timeline;
 pub use crate::behavior::bucket::Bucket;
 pub use kernel::FunnelKernel;
 pub use matches::{Chain, DropReason, Matches, UserInput};
-pub use partial::{FunnelPartial, GroupPartial, StepRow};
+pub use partial::{FunnelPartial, GroupPartial, StepRow, finish_all};
 pub use spec::{
     ANY_ORDER_STEP_WITHIN_STEPS_MAX, Attribution, Count, EXCLUDES_MAX, Exclude, FunnelSpec, Order, STEPS_MAX, Ties,
 };

@@ -3,9 +3,12 @@
 //! Durations are kept one by one (8 bytes each), since medians and quantiles are exact.
 
 use super::matches::Chain;
-use crate::behavior::quantile::quantile_seconds;
+use crate::behavior::quantile::quantiles_seconds;
+use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::hash::Hash;
+use trodden_engine::parallel;
+use trodden_engine::scan::Times;
 
 /// Counts and durations of one group: one combination of `by` values and bucket.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -20,17 +23,20 @@ pub struct GroupPartial {
 
 impl GroupPartial {
     /// Adds a chain, given the times of the user's events.
-    pub fn add(&mut self, chain: &Chain<'_>, ts: &[i64]) {
+    pub fn add(&mut self, chain: &Chain<'_>, times: Times<'_>) {
         let level = chain.level();
         if level == 0 {
             return;
         }
         self.make_room(level);
         self.levels[level - 1] += 1;
-        let entered_at = ts[chain.events[0] as usize];
+        if level == 1 {
+            return;
+        }
+        let entered_at = times.at(chain.events[0] as usize);
         let mut before_at = entered_at;
         for (gap, &event) in chain.events[1..].iter().enumerate() {
-            let at = ts[event as usize];
+            let at = times.at(event as usize);
             self.gaps_us[gap].push(at.saturating_sub(before_at));
             if gap > 0 {
                 self.totals_us[gap - 1].push(at.saturating_sub(entered_at));
@@ -45,6 +51,11 @@ impl GroupPartial {
             self.make_room(1);
             self.levels[0] += count;
         }
+    }
+
+    /// Whether nothing was added.
+    pub fn is_empty(&self) -> bool {
+        self.levels.is_empty()
     }
 
     /// Adds everything of `other`.
@@ -64,40 +75,32 @@ impl GroupPartial {
     }
 
     /// The rows of this group, one per step of a funnel of `steps` steps.
-    pub fn finish(mut self, steps: usize) -> Vec<StepRow> {
-        self.make_room(steps);
+    pub fn finish(self, steps: usize) -> Vec<StepRow> {
+        finish_all(vec![self], steps, 1).swap_remove(0)
+    }
+
+    /// The rows, given the quantiles of every gap and every total.
+    fn rows(&self, steps: usize, gaps: &[Quantiles], totals: &[Quantiles]) -> Vec<StepRow> {
         let mut reached = self.levels.clone();
         for step in (1..reached.len()).rev() {
             reached[step - 1] += reached[step];
         }
-        (0..steps).map(|step| self.row(step, &reached)).collect()
-    }
-
-    fn row(&mut self, step: usize, reached: &[u64]) -> StepRow {
-        let users = reached[step];
-        let before = step.checked_sub(1).map(|before| reached[before]);
-        let (median_seconds, p90_seconds) = match step {
-            0 => (None, None),
-            _ => {
-                let gaps_us = &mut self.gaps_us[step - 1];
-                (quantile_seconds(gaps_us, 0.5), quantile_seconds(gaps_us, 0.9))
+        let row = |step: usize| {
+            let before = step.checked_sub(1).map(|before| reached[before]);
+            let [median_seconds, p90_seconds] = before.map_or([None, None], |_| gaps[step - 1]);
+            StepRow {
+                step: step as u32 + 1,
+                users: reached[step],
+                conversion: ratio(reached[step], reached[0]),
+                step_conversion: before.and_then(|before| ratio(reached[step], before)),
+                dropped: before.map_or(0, |before| before - reached[step]),
+                median_seconds,
+                p90_seconds,
+                // To step 2 it is the gap.
+                median_seconds_total: if step < 2 { median_seconds } else { totals[step - 2][0] },
             }
         };
-        let median_seconds_total = match step {
-            0 => None,
-            1 => median_seconds,
-            _ => quantile_seconds(&mut self.totals_us[step - 2], 0.5),
-        };
-        StepRow {
-            step: step as u32 + 1,
-            users,
-            conversion: ratio(users, reached[0]),
-            step_conversion: before.and_then(|before| ratio(users, before)),
-            dropped: before.map_or(0, |before| before - users),
-            median_seconds,
-            p90_seconds,
-            median_seconds_total,
-        }
+        (0..steps).map(row).collect()
     }
 
     fn make_room(&mut self, steps: usize) {
@@ -107,6 +110,32 @@ impl GroupPartial {
             self.totals_us.resize_with(steps.saturating_sub(2), Vec::new);
         }
     }
+}
+
+/// The median and the 0.9-quantile of some durations, in seconds.
+type Quantiles = [Option<f64>; 2];
+
+/// With fewer durations than this, threads cost more than they save.
+const DURATIONS_FOR_THREADS: usize = 50_000;
+
+/// The rows of each of `groups`, one per step of a funnel of `steps` steps, made by up to `threads` threads.
+pub fn finish_all(mut groups: Vec<GroupPartial>, steps: usize, threads: usize) -> Vec<Vec<StepRow>> {
+    groups.iter_mut().for_each(|group| group.make_room(steps));
+    let durations = groups.iter_mut().flat_map(|group| group.gaps_us.iter_mut().chain(&mut group.totals_us));
+    let durations: Vec<Mutex<&mut Vec<i64>>> = durations.map(Mutex::new).collect();
+    let count: usize = durations.iter().map(|durations| durations.lock().len()).sum();
+    let threads = if count < DURATIONS_FOR_THREADS { 1 } else { threads };
+    let quantiles: Vec<Quantiles> =
+        parallel::map_all(&durations, threads, |durations| quantiles_seconds(&mut durations.lock(), [0.5, 0.9]));
+    drop(durations);
+    let mut rest = &quantiles[..];
+    let rows = groups.iter().map(|group| {
+        let (gaps, others) = rest.split_at(group.gaps_us.len());
+        let (totals, others) = others.split_at(group.totals_us.len());
+        rest = others;
+        group.rows(steps, gaps, totals)
+    });
+    rows.collect()
 }
 
 fn append_all(mine: &mut [Vec<i64>], theirs: Vec<Vec<i64>>) {
@@ -159,6 +188,7 @@ impl<K: Eq + Hash> Default for FunnelPartial<K> {
 impl<K: Eq + Hash + Ord + Clone> FunnelPartial<K> {
     /// The group of `key`, made when it is new.
     pub fn group(&mut self, key: &K) -> &mut GroupPartial {
+        // Most users belong to a group that is known, so the key is copied only when it is new.
         if !self.groups.contains_key(key) {
             self.groups.insert(key.clone(), GroupPartial::default());
         }
@@ -166,8 +196,8 @@ impl<K: Eq + Hash + Ord + Clone> FunnelPartial<K> {
     }
 
     /// Adds a chain to the group of `key`, given the times of the user's events.
-    pub fn add(&mut self, key: &K, chain: &Chain<'_>, ts: &[i64]) {
-        self.group(key).add(chain, ts);
+    pub fn add(&mut self, key: &K, chain: &Chain<'_>, times: Times<'_>) {
+        self.group(key).add(chain, times);
     }
 
     /// Adds a whole group, for callers that keep groups by a code of their own.

@@ -1,6 +1,6 @@
 //! The places at which a chain can stop, and for each step the list of them.
 
-use super::matches::UserInput;
+use super::matches::Events;
 use super::spec::Ties;
 use super::timeline::{Timeline, mask_of};
 use std::ops::Range;
@@ -49,7 +49,7 @@ impl Stops {
     /// Reads one division. False when it cannot reach a level above `level_min`; the rest is undefined then.
     pub(super) fn read(
         &mut self,
-        input: &UserInput<'_>,
+        input: &Events<'_>,
         timeline: &Timeline,
         division: Range<usize>,
         (steps, ties): (usize, Ties),

@@ -1,7 +1,7 @@
 //! One user's events, prepared for the exact kernels: which of them stand at the same place in time, where the
 //! exclusions are, and which events may form a chain together.
 
-use super::matches::UserInput;
+use super::matches::Events;
 use super::spec::Ties;
 use std::ops::Range;
 
@@ -24,7 +24,7 @@ pub(super) struct Timeline {
 
 impl Timeline {
     /// Reads a user.
-    pub(super) fn read(&mut self, input: &UserInput<'_>, steps: usize, excludes: usize, ties: Ties, hold: bool) {
+    pub(super) fn read(&mut self, input: &Events<'_>, steps: usize, excludes: usize, ties: Ties, hold: bool) {
         self.number_places(input.ts, ties);
         self.find_exclusions(input.excludes, excludes);
         let wanted = mask_of(steps);
@@ -69,7 +69,7 @@ impl Timeline {
         }
     }
 
-    fn divide_by_hold(&mut self, input: &UserInput<'_>, wanted: u64) {
+    fn divide_by_hold(&mut self, input: &Events<'_>, wanted: u64) {
         let keys = &mut self.sort_keys;
         keys.clear();
         keys.extend(

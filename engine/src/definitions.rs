@@ -1,0 +1,118 @@
+//! Named texts that the layer above keeps in the database, such as its views. The engine does not read them.
+//!
+//! `definitions-<number>` holds all of them as JSON with a checksum line, like a manifest: the highest number is live, a
+//! change writes the next one, and the one before goes then.
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::manifest::{decode_checked, encode_checked, unsupported};
+use crate::storage::Store;
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+const PREFIX: &str = "definitions-";
+/// Version that this program writes, and the only one that it reads.
+const VERSION: u32 = 1;
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Content {
+    version: u32,
+    number: u64,
+    texts: BTreeMap<String, String>,
+}
+
+/// The definitions of a database.
+#[derive(Debug)]
+pub(crate) struct Definitions {
+    store: Arc<dyn Store>,
+    live: Mutex<Live>,
+}
+
+#[derive(Debug)]
+struct Live {
+    content: Content,
+    /// Why it is not known any more whether the content is what is on disk: the message of the write that failed.
+    failed: Option<String>,
+}
+
+fn file(number: u64) -> String {
+    format!("{PREFIX}{number:020}")
+}
+
+/// The live definitions of `store`; number 0 where there never was one.
+fn load(store: &dyn Store) -> Result<Content> {
+    let names = store.list(PREFIX)?;
+    let Some(name) = names.last() else {
+        return Ok(Content { version: VERSION, number: 0, texts: BTreeMap::new() });
+    };
+    let blob = store.get(name)?;
+    let json = decode_checked(name, blob.as_slice())?;
+    let content: Content = serde_json::from_slice(json).map_err(|e| Error::corrupt(format!("{name}: {e}")))?;
+    if content.version != VERSION {
+        return Err(unsupported(name, content.version, VERSION, VERSION));
+    }
+    if *name != file(content.number) {
+        return Err(Error::corrupt(format!("{name}: says that it is number {}", content.number))
+            .with_hint("put the file back under its own name"));
+    }
+    Ok(content)
+}
+
+impl Definitions {
+    /// Read them, and remove what a crash left of older ones.
+    pub(crate) fn open(store: Arc<dyn Store>) -> Result<Self> {
+        let live = load(store.as_ref())?;
+        for name in store.list(PREFIX)? {
+            if name < file(live.number) {
+                store.delete(&name)?;
+            }
+        }
+        Ok(Self { store, live: Mutex::new(Live { content: live, failed: None }) })
+    }
+
+    /// All of them.
+    pub(crate) fn all(&self) -> BTreeMap<String, String> {
+        self.live.lock().content.texts.clone()
+    }
+
+    /// Set `name` to `text`, or remove it; durable on return.
+    pub(crate) fn set(&self, name: &str, text: Option<&str>) -> Result<()> {
+        let mut live = self.live.lock();
+        if let Some(failure) = &live.failed {
+            return Err(Error::new(ErrorKind::Poisoned, format!("an earlier change of a view failed: {failure}"))
+                .with_hint("open the database again"));
+        }
+        let mut next = Content { number: live.content.number + 1, ..live.content.clone() };
+        match text {
+            Some(text) => drop(next.texts.insert(name.to_string(), text.to_string())),
+            None => drop(next.texts.remove(name)),
+        }
+        let bytes = encode_checked(&serde_json::to_vec(&next).expect("plain data"));
+        let taken = || {
+            Error::new(ErrorKind::Locked, format!("{} is there already", file(next.number)))
+                .with_hint("another process writes to this database; stop it, then open the database again")
+        };
+        let written = self.store.put_if_absent(&file(next.number), &bytes);
+        if let Err(error) = written.and_then(|written| if written { Ok(()) } else { Err(taken()) }) {
+            // Whether the file is there is not known now, so nothing more is written.
+            live.failed = Some(error.message().to_string());
+            return Err(error);
+        }
+        if next.number > 1 {
+            // If it stays, the next opening removes it.
+            let _ = self.store.delete(&file(next.number - 1));
+        }
+        live.content = next;
+        Ok(())
+    }
+
+    /// Whether what is on disk is what is in use.
+    pub(crate) fn check(&self) -> Result<()> {
+        let stored = load(self.store.as_ref())?;
+        match self.all() == stored.texts {
+            true => Ok(()),
+            false => Err(Error::corrupt(format!("{} is not what is in use", file(stored.number)))),
+        }
+    }
+}

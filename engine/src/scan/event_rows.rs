@@ -1,0 +1,261 @@
+//! Which rows of a block have an event name that counts?
+
+use crate::segment::PackedInts;
+use std::ops::Range;
+
+/// Codes of event names of a block, and what is made of them. Buffers are kept from block to block.
+#[derive(Debug, Default)]
+pub(crate) struct EventRows {
+    narrow: Codes<u8>,
+    wide: Codes<u32>,
+}
+
+/// Which codes count, and the condition masks that they give. One a segment.
+#[derive(Debug)]
+pub(crate) struct WantedCodes {
+    /// Per code: the conditions that may be true.
+    pub(crate) masks: Vec<u64>,
+    /// Per code: whether its rows are kept. As long as `masks`, or 256 if that is longer.
+    keep: Vec<bool>,
+    /// The codes that are kept, where they are few.
+    few: Option<Vec<u32>>,
+}
+
+/// A comparison of whole vectors with each code is faster than a look into a table up to about this many codes.
+const FEW_CODES: usize = 8;
+/// Rows of a word.
+const WORD: usize = 64;
+/// With fewer rows than this part of a block to look at, rows are tested one by one.
+const DENSE_PART: usize = 4;
+
+impl WantedCodes {
+    /// `masks[code]` of the codes for which `keep[code]`.
+    pub(crate) fn new(masks: Vec<u64>, mut keep: Vec<bool>) -> Self {
+        let codes: Vec<u32> = (0..).zip(&keep).filter(|(_, keep)| **keep).map(|(code, _)| code).collect();
+        if keep.len() < 256 {
+            keep.resize(256, false);
+        }
+        Self { masks, keep, few: (codes.len() <= FEW_CODES).then_some(codes) }
+    }
+}
+
+impl EventRows {
+    /// Append the rows of `runs` (ascending) whose code is kept to `rows`, and their codes to `codes`.
+    pub(crate) fn select(
+        &mut self,
+        events: &PackedInts<'_>,
+        wanted: &WantedCodes,
+        runs: &[(u32, u32)],
+        rows: &mut Vec<u32>,
+        codes: &mut Vec<u32>,
+    ) {
+        // Codes are below the length of the dictionary: a block is checked when it is first read.
+        if wanted.masks.len() <= 256 {
+            self.narrow.select(events, wanted, runs, rows, codes);
+        } else {
+            self.wide.select(events, wanted, runs, rows, codes);
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Codes<T> {
+    codes: Vec<T>,
+    flags: Vec<u8>,
+}
+
+impl<T: Code> Codes<T> {
+    fn select(
+        &mut self,
+        events: &PackedInts<'_>,
+        wanted: &WantedCodes,
+        runs: &[(u32, u32)],
+        rows: &mut Vec<u32>,
+        codes: &mut Vec<u32>,
+    ) {
+        let (Some(first), Some(last)) = (runs.first(), runs.last()) else { return };
+        let span = first.0 as usize..last.1 as usize;
+        let inside: usize = runs.iter().map(|run| (run.1 - run.0) as usize).sum();
+        if inside * DENSE_PART < span.len() {
+            runs.iter().for_each(|&run| self.select_one_by_one(events, wanted, run, rows, codes));
+            return;
+        }
+        self.codes.resize(span.len(), T::default());
+        T::decode(events, span.clone(), &mut self.codes);
+        self.flag(wanted);
+        // Every row may be kept; what is not used is cut off again.
+        let before = rows.len();
+        rows.resize(before + inside, 0);
+        codes.resize(before + inside, 0);
+        let mut count = before;
+        for &(start, end) in runs {
+            let run = start as usize - span.start..end as usize - span.start;
+            count = self.take_flagged(run, span.start, (rows, codes), count);
+        }
+        rows.truncate(count);
+        codes.truncate(count);
+    }
+
+    fn select_one_by_one(
+        &mut self,
+        events: &PackedInts<'_>,
+        wanted: &WantedCodes,
+        (start, end): (u32, u32),
+        rows: &mut Vec<u32>,
+        codes: &mut Vec<u32>,
+    ) {
+        self.codes.resize((end - start) as usize, T::default());
+        T::decode(events, start as usize..end as usize, &mut self.codes);
+        for (row, &code) in (start..end).zip(&self.codes) {
+            if wanted.keep[code.index()] {
+                rows.push(row);
+                codes.push(code.index() as u32);
+            }
+        }
+    }
+
+    /// A byte a row: 1 where the code is kept.
+    fn flag(&mut self, wanted: &WantedCodes) {
+        self.flags.clear();
+        self.flags.resize(self.codes.len().next_multiple_of(WORD), 0);
+        match &wanted.few {
+            Some(few) => {
+                for &code in few {
+                    let code = T::from_code(code);
+                    for (flag, &of_row) in self.flags.iter_mut().zip(&self.codes) {
+                        *flag |= u8::from(of_row == code);
+                    }
+                }
+            }
+            None => {
+                for (flag, code) in self.flags.iter_mut().zip(&self.codes) {
+                    *flag = u8::from(wanted.keep[code.index()]);
+                }
+            }
+        }
+    }
+
+    /// Write the flagged rows of `run`, counted from `offset`, to `rows` and `codes` from `count` on; the new count.
+    fn take_flagged(
+        &self,
+        run: Range<usize>,
+        offset: usize,
+        (rows, codes): (&mut [u32], &mut [u32]),
+        mut count: usize,
+    ) -> usize {
+        let mut start = run.start - run.start % WORD;
+        while start < run.end {
+            let mut word = word_of(&self.flags[start..start + WORD]);
+            if start < run.start {
+                word &= u64::MAX << (run.start - start);
+            }
+            if run.end - start < WORD {
+                word &= !(u64::MAX << (run.end - start));
+            }
+            while word != 0 {
+                let row = start + word.trailing_zeros() as usize;
+                word &= word - 1;
+                rows[count] = (offset + row) as u32;
+                codes[count] = self.codes[row].index() as u32;
+                count += 1;
+            }
+            start += WORD;
+        }
+        count
+    }
+}
+
+/// The lowest bits of 64 bytes.
+fn word_of(flags: &[u8]) -> u64 {
+    // Bit 0 of byte i comes to bit 56 + i: no two products meet in one bit.
+    const GATHER: u64 = 0x0102_0408_1020_4080;
+    let bytes = flags.chunks_exact(8).enumerate();
+    bytes.fold(0, |word, (index, bytes)| {
+        let mut eight = [0; 8];
+        eight.copy_from_slice(bytes);
+        word | (u64::from_le_bytes(eight).wrapping_mul(GATHER) >> 56) << (8 * index)
+    })
+}
+
+/// An integer that holds a code.
+trait Code: Copy + Default + PartialEq {
+    fn decode(events: &PackedInts<'_>, range: Range<usize>, out: &mut [Self]);
+    fn from_code(code: u32) -> Self;
+    fn index(self) -> usize;
+}
+
+impl Code for u8 {
+    fn decode(events: &PackedInts<'_>, range: Range<usize>, out: &mut [Self]) {
+        events.decode_into(range, out);
+    }
+
+    fn from_code(code: u32) -> Self {
+        code as Self
+    }
+
+    fn index(self) -> usize {
+        self as usize
+    }
+}
+
+impl Code for u32 {
+    fn decode(events: &PackedInts<'_>, range: Range<usize>, out: &mut [Self]) {
+        events.decode_into(range, out);
+    }
+
+    fn from_code(code: u32) -> Self {
+        code
+    }
+
+    fn index(self) -> usize {
+        self as usize
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::segment::PackedInts;
+    use proptest::prelude::*;
+
+    #[test]
+    fn every_flag_has_its_bit() {
+        for row in 0..WORD {
+            let mut flags = [0; WORD];
+            flags[row] = 1;
+            assert_eq!(word_of(&flags), 1 << row);
+        }
+        assert_eq!(word_of(&[1; WORD]), u64::MAX);
+    }
+
+    proptest! {
+        #[test]
+        fn rows_are_those_of_a_plain_filter(
+            codes in prop::collection::vec(0..300_i64, 1..400),
+            texts in prop_oneof![Just(20_usize), Just(200), Just(300)],
+            kept in prop::collection::vec(0..300_usize, 0..12),
+            cuts in prop::collection::vec((0..400_u32, 0..40_u32), 0..20),
+        ) {
+            let codes: Vec<i64> = codes.into_iter().map(|code| code % texts as i64).collect();
+            let mut bytes = Vec::new();
+            let events = PackedInts::for_tests(&codes, &mut bytes);
+            let keep: Vec<bool> = (0..texts).map(|code| kept.contains(&code)).collect();
+            let wanted = WantedCodes::new(vec![1; texts], keep.clone());
+            let (mut runs, mut at) = (Vec::new(), 0);
+            for (gap, length) in cuts {
+                let start = at + gap;
+                let end = (start + length + 1).min(codes.len() as u32);
+                if start < end {
+                    runs.push((start, end));
+                    at = end;
+                }
+            }
+            let (mut rows, mut found) = (Vec::new(), Vec::new());
+            EventRows::default().select(&events, &wanted, &runs, &mut rows, &mut found);
+            let expected: Vec<u32> = runs.iter().flat_map(|run| run.0..run.1)
+                .filter(|row| keep[codes[*row as usize] as usize]).collect();
+            prop_assert_eq!(&rows, &expected);
+            prop_assert!(rows.iter().zip(&found).all(|(row, code)| codes[*row as usize] == i64::from(*code)));
+        }
+    }
+}
