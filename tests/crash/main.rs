@@ -2,6 +2,7 @@
 
 mod concurrent;
 mod damage;
+mod definitions;
 mod edges;
 mod faults;
 mod local;
