@@ -56,8 +56,9 @@ impl<'a> Selection<'a> {
         let events = context.block.events()?;
         self.events.select(&events, &scan.wanted, &self.runs, &mut self.rows, &mut self.codes);
         self.masks.extend(self.codes.iter().map(|&code| scan.wanted.masks[code as usize]));
-        self.refine(scan, context)?;
+        // By time first: a condition must not be evaluated, and fail, on an event that is no part of the input.
         self.read_times(scan, context)?;
+        self.refine(scan, context)?;
         self.split_by_user(&context.users);
         self.read_keys(scan, context, keys)?;
         report.events_matched += self.rows.len() as u64;
