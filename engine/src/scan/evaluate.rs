@@ -154,16 +154,21 @@ fn scalar(
     rows: &[u32],
 ) -> Result<Vec<Truth>> {
     // Values of the wanted type are tested where they lie.
+    let mut truths = Vec::with_capacity(rows.len());
     match context.block.column(name)? {
         ColumnBlock::Double(doubles) if wanted == ColumnType::Double => {
-            let test = |&row: &u32| doubles.get(row as usize).map_or(UNKNOWN, |v| truth(test.double(v) != negated));
-            return Ok(rows.iter().map(test).collect());
+            doubles.at_rows(rows, |value| {
+                truths.push(value.map_or(UNKNOWN, |value| truth(test.double(value) != negated)));
+            });
+            return Ok(truths);
         }
         ColumnBlock::BigInt(integers) | ColumnBlock::Timestamp(integers)
             if matches!(wanted, ColumnType::BigInt | ColumnType::Timestamp) =>
         {
-            let test = |&row: &u32| integers.get(row as usize).map_or(UNKNOWN, |v| truth(test.integer(v) != negated));
-            return Ok(rows.iter().map(test).collect());
+            integers.at_rows(rows, |value| {
+                truths.push(value.map_or(UNKNOWN, |value| truth(test.integer(value) != negated)));
+            });
+            return Ok(truths);
         }
         _ => {}
     }

@@ -108,9 +108,7 @@ impl<'a> Selection<'a> {
         }
         let undecided = || (0..).zip(&scan.conditions).filter(|(_, (_, decided))| !decided);
         for (bit, (node, _)) in undecided() {
-            let flag = 1u64 << bit;
-            self.places.clear();
-            self.places.extend((0..).zip(&self.masks).filter(|(_, mask)| *mask & flag != 0).map(|(at, _)| at));
+            self.find_places(bit);
             self.some_rows.clear();
             self.some_rows.extend(self.places.iter().map(|&at| self.rows[at as usize]));
             self.some_codes.clear();
@@ -124,6 +122,18 @@ impl<'a> Selection<'a> {
             self.retain(|_, mask| mask != 0);
         }
         Ok(())
+    }
+
+    /// Put into `places` the events whose mask has `bit`. No branch on it: it is hard to predict.
+    fn find_places(&mut self, bit: u32) {
+        self.places.clear();
+        self.places.resize(self.masks.len(), 0);
+        let mut count = 0;
+        for (at, mask) in (0..).zip(&self.masks) {
+            self.places[count] = at;
+            count += (mask >> bit & 1) as usize;
+        }
+        self.places.truncate(count);
     }
 
     /// Times are decoded later, each when it is asked for, unless events are selected by them.

@@ -115,7 +115,7 @@ impl FunnelWorker {
             if let Some(groups) = &mut self.by_code {
                 let code = if self.by_columns == 0 { 0 } else { code_of(0) as usize };
                 if code < CODES_MAX {
-                    group_of_code(groups, code).add(&chain, rows.times);
+                    group_of_code(groups, code).add(&chain);
                     continue;
                 }
             }
@@ -125,9 +125,9 @@ impl FunnelWorker {
                 self.users.push(user_row(rows, &chain, &self.key.by));
                 continue;
             }
-            let start_us = |bucket: Bucket| bucket.start_us(rows.times.at(chain.events[0] as usize), zone);
+            let start_us = |bucket: Bucket| bucket.start_us(chain.times[0], zone);
             self.key.bucket_us = bucket.map_or(0, start_us);
-            self.partial.add(&self.key, &chain, rows.times);
+            self.partial.add(&self.key, &chain);
         }
     }
 
@@ -170,8 +170,12 @@ fn step_mask(steps: usize) -> u64 {
 }
 
 fn user_row(rows: &UserRows<'_>, chain: &Chain<'_>, by: &[u32]) -> UserRow {
-    let times = chain.events.iter().map(|&event| rows.times.at(event as usize)).collect();
-    UserRow { user: rows.user, by: by.to_vec(), times, reason: chain.reason.map(|reason| reason.name()) }
+    UserRow {
+        user: rows.user,
+        by: by.to_vec(),
+        times: chain.times.to_vec(),
+        reason: chain.reason.map(|reason| reason.name()),
+    }
 }
 
 /// One code for the values of several columns at each of `events` events: 0 where one of them is NULL.
