@@ -167,6 +167,15 @@ impl Node {
         }
     }
 
+    /// Whether its evaluation looks at the codes of event names.
+    pub(crate) fn reads_event(&self) -> bool {
+        match self {
+            Self::Event(_) => true,
+            Self::And(parts) | Self::Or(parts) => parts.iter().any(Self::reads_event),
+            _ => false,
+        }
+    }
+
     /// Whether its evaluation may fail on some row.
     pub(crate) fn may_fail(&self) -> bool {
         match self {

@@ -22,6 +22,8 @@ pub(crate) struct BoundScan {
     pub(crate) keys: Vec<KeyReader>,
     /// Rows that satisfy no condition are kept too.
     pub(crate) every_event: bool,
+    /// The codes of event names are wanted, not only what the conditions make of them.
+    pub(crate) reads_codes: bool,
 }
 
 /// Which users of a segment matter.
@@ -56,15 +58,21 @@ impl BoundScan {
             }
             (without_event(node), decided)
         };
-        let conditions = conditions.into_iter().enumerate().map(bind).collect();
+        let conditions: Vec<(Node, bool)> = conditions.into_iter().enumerate().map(bind).collect();
         let by_filter: Vec<_> = (0..codes).map(|code| filter.by_event(code)).collect();
         let keep = masks.iter().zip(&by_filter).map(|(mask, filter)| filter.can && (every_event || *mask != 0));
         let wanted = keep.collect();
         let meta = segment.meta();
+        let filter_undecided = by_filter.iter().any(|by| by.can && !by.always);
+        let filter = without_event(filter);
+        let nodes = conditions.iter().filter(|(_, decided)| !decided).map(|(node, _)| node);
+        let mut nodes = nodes.chain(Some(&filter).filter(|_| filter_undecided));
+        let reads_codes = nodes.any(Node::reads_event) || keys.contains(&ColumnRef::Event);
         Self {
             conditions,
-            filter_undecided: by_filter.iter().any(|by| by.can && !by.always),
-            filter: without_event(filter),
+            filter_undecided,
+            filter,
+            reads_codes,
             wanted: WantedCodes::new(masks, wanted),
             time: if time.contains(meta.ts_min) && time.contains(meta.ts_max) { None } else { Some(time) },
             keys: keys.iter().enumerate().map(|(place, column)| KeyReader::new(column, place)).collect(),

@@ -3,7 +3,7 @@
 use super::batch::batch_of;
 use super::bind::Node;
 use super::column::{Fetched, Texts};
-use super::test::{FALSE, TRUE, Test, Truth, UNKNOWN, truth};
+use super::test::{FALSE, TRUE, Test, Truth, UNKNOWN, ValueRange, truth};
 use crate::error::Result;
 use crate::predicate::RowPredicate;
 use crate::rows::{Column, NULL_CODE};
@@ -145,6 +145,44 @@ fn text(
     })
 }
 
+/// For a comparison of a stored number with a literal: tell for each of `rows` whether it is true. False, and nothing
+/// told, for any other node.
+pub(crate) fn scalar_passes(
+    node: &Node,
+    context: &BlockContext<'_>,
+    rows: &[u32],
+    mut tell: impl FnMut(bool),
+) -> Result<bool> {
+    let Node::Scalar { name, wanted, test, negated: false } = node else { return Ok(false) };
+    let Some(range) = test.range() else { return Ok(false) };
+    let column = context.block.column(name)?;
+    Ok(values_in_range(&column, *wanted, &range, rows, |inside| tell(inside == Some(true))))
+}
+
+/// Tell for each of `rows` whether its value lies in `range`, `None` for NULL: tested where it lies, without decoding.
+/// False, and nothing told, where the range is not one of the stored type.
+fn values_in_range(
+    column: &ColumnBlock<'_>,
+    wanted: ColumnType,
+    range: &ValueRange,
+    rows: &[u32],
+    mut tell: impl FnMut(Option<bool>),
+) -> bool {
+    match (column, range) {
+        (ColumnBlock::Double(doubles), ValueRange::Double(range)) if wanted == ColumnType::Double => {
+            doubles.in_range(range, rows, tell);
+        }
+        (ColumnBlock::BigInt(integers), ValueRange::Integer(range)) if wanted == ColumnType::BigInt => {
+            integers.at_rows(rows, |value| tell(value.map(|value| range.contains(&value))));
+        }
+        (ColumnBlock::Timestamp(integers), ValueRange::Integer(range)) if wanted == ColumnType::Timestamp => {
+            integers.at_rows(rows, |value| tell(value.map(|value| range.contains(&value))));
+        }
+        _ => return false,
+    }
+    true
+}
+
 fn scalar(
     name: &str,
     wanted: ColumnType,
@@ -153,24 +191,14 @@ fn scalar(
     context: &BlockContext<'_>,
     rows: &[u32],
 ) -> Result<Vec<Truth>> {
-    // Values of the wanted type are tested where they lie.
-    let mut truths = Vec::with_capacity(rows.len());
-    match context.block.column(name)? {
-        ColumnBlock::Double(doubles) if wanted == ColumnType::Double => {
-            doubles.at_rows(rows, |value| {
-                truths.push(value.map_or(UNKNOWN, |value| truth(test.double(value) != negated)));
-            });
+    if let Some(range) = test.range().filter(|_| !negated) {
+        let mut truths = Vec::with_capacity(rows.len());
+        let found = values_in_range(&context.block.column(name)?, wanted, &range, rows, |inside| {
+            truths.push(inside.map_or(UNKNOWN, truth));
+        });
+        if found {
             return Ok(truths);
         }
-        ColumnBlock::BigInt(integers) | ColumnBlock::Timestamp(integers)
-            if matches!(wanted, ColumnType::BigInt | ColumnType::Timestamp) =>
-        {
-            integers.at_rows(rows, |value| {
-                truths.push(value.map_or(UNKNOWN, |value| truth(test.integer(value) != negated)));
-            });
-            return Ok(truths);
-        }
-        _ => {}
     }
     let fetched = Fetched::new(&context.block, name, wanted, rows)?;
     let each = |valid: &[bool], passes: &dyn Fn(usize) -> bool| -> Vec<Truth> {

@@ -39,21 +39,41 @@ impl WantedCodes {
     }
 }
 
+/// Selected rows.
+#[derive(Debug, Default)]
+pub(crate) struct Picked {
+    /// Rows, ascending.
+    pub(crate) rows: Vec<u32>,
+    /// Their condition masks, as far as the event's name decides them.
+    pub(crate) masks: Vec<u64>,
+    /// Codes of their event names, where these are wanted.
+    pub(crate) codes: Vec<u32>,
+}
+
+impl Picked {
+    /// Forget all rows.
+    pub(crate) fn clear(&mut self) {
+        self.rows.clear();
+        self.masks.clear();
+        self.codes.clear();
+    }
+}
+
 impl EventRows {
-    /// Append the rows of `runs` (ascending) whose code is kept to `rows`, and their codes to `codes`.
+    /// Append to `picked` the rows of `runs` (ascending) whose code is kept; with `with_codes` also the codes.
     pub(crate) fn select(
         &mut self,
         events: &PackedInts<'_>,
         wanted: &WantedCodes,
         runs: &[(u32, u32)],
-        rows: &mut Vec<u32>,
-        codes: &mut Vec<u32>,
+        with_codes: bool,
+        picked: &mut Picked,
     ) {
         // Codes are below the length of the dictionary: a block is checked when it is first read.
         if wanted.masks.len() <= 256 {
-            self.narrow.select(events, wanted, runs, rows, codes);
+            self.narrow.select(events, wanted, runs, with_codes, picked);
         } else {
-            self.wide.select(events, wanted, runs, rows, codes);
+            self.wide.select(events, wanted, runs, with_codes, picked);
         }
     }
 }
@@ -70,30 +90,34 @@ impl<T: Code> Codes<T> {
         events: &PackedInts<'_>,
         wanted: &WantedCodes,
         runs: &[(u32, u32)],
-        rows: &mut Vec<u32>,
-        codes: &mut Vec<u32>,
+        with_codes: bool,
+        picked: &mut Picked,
     ) {
         let (Some(first), Some(last)) = (runs.first(), runs.last()) else { return };
         let span = first.0 as usize..last.1 as usize;
         let inside: usize = runs.iter().map(|run| (run.1 - run.0) as usize).sum();
         if inside * DENSE_PART < span.len() {
-            runs.iter().for_each(|&run| self.select_one_by_one(events, wanted, run, rows, codes));
+            runs.iter().for_each(|&run| self.select_one_by_one(events, wanted, run, with_codes, picked));
             return;
         }
         self.codes.resize(span.len(), T::default());
         T::decode(events, span.clone(), &mut self.codes);
         self.flag(wanted);
         // Every row may be kept; what is not used is cut off again.
-        let before = rows.len();
-        rows.resize(before + inside, 0);
-        codes.resize(before + inside, 0);
+        let before = picked.rows.len();
+        picked.rows.resize(before + inside, 0);
+        picked.masks.resize(before + inside, 0);
         let mut count = before;
         for &(start, end) in runs {
             let run = start as usize - span.start..end as usize - span.start;
-            count = self.take_flagged(run, span.start, (rows, codes), count);
+            count = self.take_flagged(run, span.start, wanted, picked, count);
         }
-        rows.truncate(count);
-        codes.truncate(count);
+        picked.rows.truncate(count);
+        picked.masks.truncate(count);
+        if with_codes {
+            let code_of = |&row: &u32| self.codes[row as usize - span.start].index() as u32;
+            picked.codes.extend(picked.rows[before..].iter().map(code_of));
+        }
     }
 
     fn select_one_by_one(
@@ -101,15 +125,18 @@ impl<T: Code> Codes<T> {
         events: &PackedInts<'_>,
         wanted: &WantedCodes,
         (start, end): (u32, u32),
-        rows: &mut Vec<u32>,
-        codes: &mut Vec<u32>,
+        with_codes: bool,
+        picked: &mut Picked,
     ) {
         self.codes.resize((end - start) as usize, T::default());
         T::decode(events, start as usize..end as usize, &mut self.codes);
         for (row, &code) in (start..end).zip(&self.codes) {
             if wanted.keep[code.index()] {
-                rows.push(row);
-                codes.push(code.index() as u32);
+                picked.rows.push(row);
+                picked.masks.push(wanted.masks[code.index()]);
+                if with_codes {
+                    picked.codes.push(code.index() as u32);
+                }
             }
         }
     }
@@ -135,14 +162,16 @@ impl<T: Code> Codes<T> {
         }
     }
 
-    /// Write the flagged rows of `run`, counted from `offset`, to `rows` and `codes` from `count` on; the new count.
+    /// Write the flagged rows of `run`, counted from `offset`, and their masks to `picked` from `count` on; the new count.
     fn take_flagged(
         &self,
         run: Range<usize>,
         offset: usize,
-        (rows, codes): (&mut [u32], &mut [u32]),
+        wanted: &WantedCodes,
+        picked: &mut Picked,
         mut count: usize,
     ) -> usize {
+        let (rows, masks) = (&mut picked.rows[..], &mut picked.masks[..]);
         let mut start = run.start - run.start % WORD;
         while start < run.end {
             let mut word = word_of(&self.flags[start..start + WORD]);
@@ -156,7 +185,7 @@ impl<T: Code> Codes<T> {
                 let row = start + word.trailing_zeros() as usize;
                 word &= word - 1;
                 rows[count] = (offset + row) as u32;
-                codes[count] = self.codes[row].index() as u32;
+                masks[count] = wanted.masks[self.codes[row].index()];
                 count += 1;
             }
             start += WORD;
@@ -240,7 +269,7 @@ mod tests {
             let mut bytes = Vec::new();
             let events = PackedInts::for_tests(&codes, &mut bytes);
             let keep: Vec<bool> = (0..texts).map(|code| kept.contains(&code)).collect();
-            let wanted = WantedCodes::new(vec![1; texts], keep.clone());
+            let wanted = WantedCodes::new((0..texts as u64).collect(), keep.clone());
             let (mut runs, mut at) = (Vec::new(), 0);
             for (gap, length) in cuts {
                 let start = at + gap;
@@ -250,12 +279,15 @@ mod tests {
                     at = end;
                 }
             }
-            let (mut rows, mut found) = (Vec::new(), Vec::new());
-            EventRows::default().select(&events, &wanted, &runs, &mut rows, &mut found);
+            let mut picked = Picked::default();
+            EventRows::default().select(&events, &wanted, &runs, true, &mut picked);
+            let Picked { rows, masks, codes: found } = picked;
             let expected: Vec<u32> = runs.iter().flat_map(|run| run.0..run.1)
                 .filter(|row| keep[codes[*row as usize] as usize]).collect();
             prop_assert_eq!(&rows, &expected);
             prop_assert!(rows.iter().zip(&found).all(|(row, code)| codes[*row as usize] == i64::from(*code)));
+            prop_assert!(found.iter().zip(&masks).all(|(code, mask)| u64::from(*code) == *mask));
+            prop_assert_eq!(rows.len(), masks.len());
         }
     }
 }

@@ -1,8 +1,8 @@
 //! The events of one block that matter to a question: rows, condition masks, times and keys, user by user.
 
 use super::bound::{BoundScan, Wanted, candidates_of};
-use super::evaluate::{BlockContext, evaluate};
-use super::event_rows::EventRows;
+use super::evaluate::{BlockContext, evaluate, scalar_passes};
+use super::event_rows::{EventRows, Picked};
 use super::key_reader::KeyRows;
 use super::keys::{KeyCodes, KeySpace, Keys};
 use super::report::ScanReport;
@@ -12,19 +12,18 @@ use crate::error::Result;
 use crate::segment::{BlockUsers, PackedInts};
 use std::ops::Range;
 
+/// From this part of the rows on it pays to decode the times of all rows, one behind the other.
+const DENSE_PART: usize = 6;
+
 /// Selected events of one block. `bounds[i]..bounds[i + 1]` are the events of user `ordinals[i]`.
 #[derive(Debug, Default)]
 pub(crate) struct Selection<'a> {
     pub(crate) ordinals: Vec<u32>,
     bounds: Vec<u32>,
-    masks: Vec<u64>,
+    picked: Picked,
     keys: Vec<KeyCodes>,
-    /// Times of the whole block, unless all that matter are in `ts`.
-    times: Option<PackedInts<'a>>,
+    times: SelectedTimes<'a>,
     ts: Vec<i64>,
-    rows: Vec<u32>,
-    /// Codes of the event names.
-    codes: Vec<u32>,
     /// Positions of `ordinals` among the users of the block.
     users: Vec<u32>,
     events: EventRows,
@@ -33,6 +32,18 @@ pub(crate) struct Selection<'a> {
     places: Vec<u32>,
     some_rows: Vec<u32>,
     some_codes: Vec<u32>,
+}
+
+/// Where the times of the selected events are.
+#[derive(Debug, Default)]
+enum SelectedTimes<'a> {
+    /// In `ts`, one for each selected event.
+    #[default]
+    Selected,
+    /// In `ts`, for all rows from this one on.
+    FromRow(u32),
+    /// Not decoded yet.
+    Packed(PackedInts<'a>),
 }
 
 impl<'a> Selection<'a> {
@@ -54,14 +65,14 @@ impl<'a> Selection<'a> {
         report.blocks_read += 1;
         report.events_read += self.runs.iter().map(|run| u64::from(run.1 - run.0)).sum::<u64>();
         let events = context.block.events()?;
-        self.events.select(&events, &scan.wanted, &self.runs, &mut self.rows, &mut self.codes);
-        self.masks.extend(self.codes.iter().map(|&code| scan.wanted.masks[code as usize]));
+        self.events.select(&events, &scan.wanted, &self.runs, scan.reads_codes, &mut self.picked);
         // By time first: a condition must not be evaluated, and fail, on an event that is no part of the input.
-        self.read_times(scan, context)?;
+        self.select_by_time(scan, context)?;
         self.refine(scan, context)?;
         self.split_by_user(&context.users);
+        self.read_times(scan, context)?;
         self.read_keys(scan, context, keys)?;
-        report.events_matched += self.rows.len() as u64;
+        report.events_matched += self.picked.rows.len() as u64;
         Ok(())
     }
 
@@ -70,11 +81,9 @@ impl<'a> Selection<'a> {
         self.ordinals.clear();
         self.users.clear();
         self.bounds.clear();
-        self.masks.clear();
-        self.rows.clear();
-        self.codes.clear();
+        self.picked.clear();
         self.ts.clear();
-        self.times = None;
+        self.times = SelectedTimes::Selected;
     }
 
     /// The selected events of the `index`-th user.
@@ -85,14 +94,17 @@ impl<'a> Selection<'a> {
     /// Times of the events `range`.
     pub(crate) fn times(&self, range: Range<usize>) -> Times<'_> {
         match &self.times {
-            Some(times) => Times::Packed { times, rows: &self.rows[range] },
-            None => Times::Decoded(&self.ts[range]),
+            SelectedTimes::Selected => Times::Decoded(&self.ts[range]),
+            SelectedTimes::FromRow(first) => {
+                Times::Block { ts: &self.ts, first: *first, rows: &self.picked.rows[range] }
+            }
+            SelectedTimes::Packed(times) => Times::Packed { times, rows: &self.picked.rows[range] },
         }
     }
 
     /// Condition masks of the events `range`.
     pub(crate) fn masks(&self, range: Range<usize>) -> &[u64] {
-        &self.masks[range]
+        &self.picked.masks[range]
     }
 
     /// Keys of the `index`-th user.
@@ -100,22 +112,41 @@ impl<'a> Selection<'a> {
         Keys::new(&self.keys, index, self.bounds[index] as usize)
     }
 
+    fn select_by_time(&mut self, scan: &BoundScan, context: &BlockContext<'_>) -> Result<()> {
+        let Some(range) = scan.time else { return Ok(()) };
+        let times = context.block.times()?;
+        self.ts.extend(self.picked.rows.iter().map(|&row| times.get(row as usize)));
+        let inside: Vec<bool> = self.ts.iter().map(|&ts| range.contains(ts)).collect();
+        self.retain(|at, _| inside[at]);
+        Ok(())
+    }
+
     /// Evaluate what the event's name did not decide.
     fn refine(&mut self, scan: &BoundScan, context: &BlockContext<'_>) -> Result<()> {
         if scan.filter_undecided {
-            let truths = evaluate(&scan.filter, context, &self.rows, &self.codes)?;
+            let truths = evaluate(&scan.filter, context, &self.picked.rows, &self.picked.codes)?;
             self.retain(|at, _| truths[at] == TRUE);
         }
         let undecided = || (0..).zip(&scan.conditions).filter(|(_, (_, decided))| !decided);
         for (bit, (node, _)) in undecided() {
             self.find_places(bit);
+            let (rows, masks) = (&self.picked.rows, &mut self.picked.masks);
             self.some_rows.clear();
-            self.some_rows.extend(self.places.iter().map(|&at| self.rows[at as usize]));
+            self.some_rows.extend(self.places.iter().map(|&at| rows[at as usize]));
+            let mut places = self.places.iter();
+            let settle = |passes: bool| {
+                if let Some(&at) = places.next() {
+                    masks[at as usize] &= !(u64::from(!passes) << bit);
+                }
+            };
+            if scalar_passes(node, context, &self.some_rows, settle)? {
+                continue;
+            }
             self.some_codes.clear();
-            self.some_codes.extend(self.places.iter().map(|&at| self.codes[at as usize]));
+            self.some_codes.extend(self.places.iter().map(|&at| self.picked.codes[at as usize]));
             let truths = evaluate(node, context, &self.some_rows, &self.some_codes)?;
             for (&at, truth) in self.places.iter().zip(truths) {
-                self.masks[at as usize] &= !(u64::from(truth != TRUE) << bit);
+                self.picked.masks[at as usize] &= !(u64::from(truth != TRUE) << bit);
             }
         }
         if !scan.every_event && undecided().next().is_some() {
@@ -126,56 +157,61 @@ impl<'a> Selection<'a> {
 
     /// Put into `places` the events whose mask has `bit`. No branch on it: it is hard to predict.
     fn find_places(&mut self, bit: u32) {
-        self.places.clear();
-        self.places.resize(self.masks.len(), 0);
+        self.places.resize(self.picked.masks.len(), 0);
         let mut count = 0;
-        for (at, mask) in (0..).zip(&self.masks) {
+        for (at, mask) in (0..).zip(&self.picked.masks) {
             self.places[count] = at;
             count += (mask >> bit & 1) as usize;
         }
         self.places.truncate(count);
     }
 
-    /// Times are decoded later, each when it is asked for, unless events are selected by them.
+    /// Many times are decoded at once, few when they are asked for.
     fn read_times(&mut self, scan: &BoundScan, context: &BlockContext<'a>) -> Result<()> {
+        let rows = &self.picked.rows;
+        let (Some(&first), Some(&last), None) = (rows.first(), rows.last(), scan.time) else { return Ok(()) };
         let times = context.block.times()?;
-        let Some(range) = scan.time else {
-            self.times = Some(times);
-            return Ok(());
+        let span = first as usize..last as usize + 1;
+        self.times = if rows.len() * DENSE_PART < span.len() {
+            SelectedTimes::Packed(times)
+        } else {
+            times.decode(span, &mut self.ts);
+            SelectedTimes::FromRow(first)
         };
-        self.ts.extend(self.rows.iter().map(|&row| times.get(row as usize)));
-        let inside: Vec<bool> = self.ts.iter().map(|&ts| range.contains(ts)).collect();
-        self.retain(|at, _| inside[at]);
         Ok(())
     }
 
     /// Keep the events for whose place and mask `keep` holds.
     fn retain(&mut self, keep: impl Fn(usize, u64) -> bool) {
-        let timed = !self.ts.is_empty();
+        let Picked { rows, masks, codes } = &mut self.picked;
+        let (timed, coded) = (!self.ts.is_empty(), !codes.is_empty());
         let mut count = 0;
-        for at in 0..self.rows.len() {
-            let kept = keep(at, self.masks[at]);
-            self.rows[count] = self.rows[at];
-            self.codes[count] = self.codes[at];
-            self.masks[count] = self.masks[at];
+        for at in 0..rows.len() {
+            let kept = keep(at, masks[at]);
+            rows[count] = rows[at];
+            masks[count] = masks[at];
+            if coded {
+                codes[count] = codes[at];
+            }
             if timed {
                 self.ts[count] = self.ts[at];
             }
             count += usize::from(kept);
         }
-        self.rows.truncate(count);
-        self.codes.truncate(count);
-        self.masks.truncate(count);
+        rows.truncate(count);
+        masks.truncate(count);
+        codes.truncate(count);
         self.ts.truncate(count);
     }
 
     /// Cut the selected rows where the user changes. Users without a selected row do not appear.
     fn split_by_user(&mut self, users: &BlockUsers) {
+        let rows = &self.picked.rows;
         let mut at = 0;
         for &user in &self.candidates {
             let end = users.starts[user as usize + 1];
             let start = at;
-            while self.rows.get(at).is_some_and(|&row| row < end) {
+            while rows.get(at).is_some_and(|&row| row < end) {
                 at += 1;
             }
             if at > start {
@@ -189,10 +225,10 @@ impl<'a> Selection<'a> {
 
     fn read_keys(&mut self, scan: &mut BoundScan, context: &BlockContext<'_>, keys: &mut KeySpace) -> Result<()> {
         self.keys.resize_with(scan.keys.len(), KeyCodes::default);
-        if self.rows.is_empty() {
+        if self.picked.rows.is_empty() {
             return Ok(());
         }
-        let wanted = KeyRows { rows: &self.rows, codes: &self.codes, users: &self.users };
+        let wanted = KeyRows { rows: &self.picked.rows, codes: &self.picked.codes, users: &self.users };
         for (reader, out) in scan.keys.iter_mut().zip(&mut self.keys) {
             reader.read(context, &wanted, keys, out)?;
         }

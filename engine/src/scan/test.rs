@@ -1,8 +1,10 @@
 //! Truth values, and tests of one value against literals.
 
 use crate::predicate::CompareOp;
+use crate::segment::double_key;
 use crate::types::Value;
 use std::cmp::Ordering;
+use std::ops::RangeInclusive;
 
 /// A truth value of three-valued logic, ordered so that AND is the minimum and OR the maximum.
 pub(crate) type Truth = u8;
@@ -27,7 +29,36 @@ pub(crate) enum Test {
     In(Vec<Value>),
 }
 
+/// The values that pass a test, as a range of numbers.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum ValueRange {
+    /// Of BIGINT or TIMESTAMP.
+    Integer(RangeInclusive<i64>),
+    /// Of DOUBLE, as order keys.
+    Double(RangeInclusive<i64>),
+}
+
 impl Test {
+    /// The values that pass, where they are one range of numbers.
+    pub(crate) fn range(&self) -> Option<ValueRange> {
+        let Self::Compare(op, literal) = self else { return None };
+        let (at, make): (i64, fn(RangeInclusive<i64>) -> ValueRange) = match literal {
+            Value::BigInt(literal) | Value::Timestamp(literal) => (*literal, ValueRange::Integer),
+            Value::Double(literal) => (double_key(literal.to_bits() as i64), ValueRange::Double),
+            _ => return None,
+        };
+        // An empty range where there is nothing below or above.
+        const NOTHING: RangeInclusive<i64> = 1..=0;
+        Some(make(match op {
+            CompareOp::Eq => at..=at,
+            CompareOp::NotEq => return None,
+            CompareOp::Lt => at.checked_sub(1).map_or(NOTHING, |last| i64::MIN..=last),
+            CompareOp::LtEq => i64::MIN..=at,
+            CompareOp::Gt => at.checked_add(1).map_or(NOTHING, |first| first..=i64::MAX),
+            CompareOp::GtEq => at..=i64::MAX,
+        }))
+    }
+
     /// Test a text.
     pub(crate) fn text(&self, value: &str) -> bool {
         match self {
@@ -117,5 +148,32 @@ fn holds(op: CompareOp, ordering: Ordering) -> bool {
         CompareOp::LtEq => ordering != Ordering::Greater,
         CompareOp::Gt => ordering == Ordering::Greater,
         CompareOp::GtEq => ordering != Ordering::Less,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_holds_what_passes() {
+        let doubles = [f64::NEG_INFINITY, -2.5, -0.0, 0.0, 1e-300, 2.5, f64::INFINITY, f64::NAN, -f64::NAN];
+        let integers = [i64::MIN, -1, 0, 1, i64::MAX];
+        for op in [CompareOp::Eq, CompareOp::Lt, CompareOp::LtEq, CompareOp::Gt, CompareOp::GtEq] {
+            for literal in doubles {
+                let test = Test::Compare(op, Value::Double(literal));
+                let Some(ValueRange::Double(range)) = test.range() else { panic!("{op:?} {literal}") };
+                for value in doubles {
+                    let inside = range.contains(&double_key(value.to_bits() as i64));
+                    assert_eq!(inside, test.double(value), "{value} {op:?} {literal}");
+                }
+            }
+            for literal in integers {
+                let test = Test::Compare(op, Value::BigInt(literal));
+                let Some(ValueRange::Integer(range)) = test.range() else { panic!("{op:?} {literal}") };
+                assert!(integers.iter().all(|value| range.contains(value) == test.integer(*value)), "{op:?} {literal}");
+            }
+        }
+        assert_eq!(Test::Compare(CompareOp::NotEq, Value::BigInt(1)).range(), None);
     }
 }

@@ -1,11 +1,12 @@
 //! A property column of a block, decoded on demand.
 
+use super::buffer::double_key;
 use super::ints::PackedInts;
 use super::text::TextBlock;
 use super::validity::Validity;
 use crate::rows::Column;
 use crate::types::{ColumnType, Value};
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 
 /// A property column of a block.
 #[derive(Debug, Clone)]
@@ -135,16 +136,17 @@ impl DoubleColumn<'_> {
         self.validity.is_valid(row).then(|| self.scale.to_double(self.values.get(self.validity.rank(row))))
     }
 
-    /// Hand the values of `rows` to `each`, in order. Panics past the end, as a slice does.
+    /// Tell for each of `rows` whether the order key of its value lies in `range`; `None` for NULL. Panics past the end,
+    /// as a slice does.
     #[inline]
-    pub(crate) fn at_rows(&self, rows: &[u32], mut each: impl FnMut(Option<f64>)) {
+    pub(crate) fn in_range(&self, range: &RangeInclusive<i64>, rows: &[u32], mut tell: impl FnMut(Option<bool>)) {
         match self.scale {
-            Scale::Bits => {
-                at_rows(&self.validity, &self.values, rows, |bits| each(bits.map(|bits| f64::from_bits(bits as u64))))
-            }
+            Scale::Bits => at_rows(&self.validity, &self.values, rows, |bits| {
+                tell(bits.map(|bits| range.contains(&double_key(bits))));
+            }),
             Scale::Decimal(exponent) => {
-                let power = POWERS_OF_TEN[exponent as usize];
-                at_rows(&self.validity, &self.values, rows, |int| each(int.map(|int| int as f64 / power)));
+                let range = decimals_in(range, POWERS_OF_TEN[exponent as usize]);
+                at_rows(&self.validity, &self.values, rows, |int| tell(int.map(|int| range.contains(&int))));
             }
         }
     }
@@ -191,6 +193,27 @@ pub(crate) enum Scale {
     /// Divided by ten to this power.
     Decimal(u8),
 }
+
+/// The integers, of those that stand for doubles, whose quotient by `power` has its order key in `range`. They are a
+/// range too, since the quotient never falls when the integer grows.
+fn decimals_in(range: &RangeInclusive<i64>, power: f64) -> RangeInclusive<i64> {
+    let key = |int: i64| double_key((int as f64 / power).to_bits() as i64);
+    // The first integer from which on `reached` holds.
+    let first = |reached: &dyn Fn(i64) -> bool| {
+        let (mut low, mut high) = (-DECIMALS_END, DECIMALS_END);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if reached(middle) { high = middle } else { low = middle + 1 }
+        }
+        low
+    };
+    let start = first(&|int| key(int) >= *range.start());
+    let end = first(&|int| key(int) > *range.end());
+    start..=end - 1
+}
+
+/// Integers that stand for doubles are below this, and above its opposite.
+const DECIMALS_END: i64 = 1 << 53;
 
 /// Powers of ten that are exact doubles.
 const POWERS_OF_TEN: [f64; 16] = [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15];
@@ -247,7 +270,7 @@ impl Scale {
 fn decimal(value: f64, exponent: usize) -> Option<i64> {
     let power = POWERS_OF_TEN[exponent];
     let int = (value * power + 0.5_f64.copysign(value)) as i64;
-    let exact = int.unsigned_abs() < 1 << 53 && (int as f64 / power).to_bits() == value.to_bits();
+    let exact = int.unsigned_abs() < DECIMALS_END as u64 && (int as f64 / power).to_bits() == value.to_bits();
     exact.then_some(int)
 }
 
@@ -277,6 +300,22 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn decimals_of_a_range_are_those_whose_doubles_lie_in_it(
+            ints in prop::collection::vec(-1_000_i64..1_000, 1..50), a in -1_000_i64..1_000, b in -1_000_i64..1_000,
+            exponent in 0_usize..4, odd in -0.7_f64..0.7,
+        ) {
+            let power = POWERS_OF_TEN[exponent];
+            let key = |value: f64| double_key(value.to_bits() as i64);
+            let range = key((a as f64 + odd) / power)..=key(b as f64 / power);
+            let decimals = decimals_in(&range, power);
+            for int in ints.into_iter().chain([a - 1, a, a + 1, b - 1, b, b + 1]) {
+                prop_assert_eq!(decimals.contains(&int), range.contains(&key(int as f64 / power)));
+            }
+            prop_assert!(decimals_in(&(i64::MIN..=i64::MAX), power).contains(&(DECIMALS_END - 1)));
+            prop_assert!(decimals_in(&(i64::MIN..=i64::MAX), power).contains(&(1 - DECIMALS_END)));
+        }
+
         #[test]
         fn any_doubles_round_trip(bits in prop::collection::vec(any::<u64>(), 0..20)) {
             round_trip(&bits.into_iter().map(f64::from_bits).collect::<Vec<_>>());

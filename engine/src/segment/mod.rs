@@ -23,6 +23,7 @@ mod widen;
 pub(crate) mod wire;
 
 pub use block::Block;
+pub(crate) use buffer::double_key;
 pub use builder::{BlockLimits, SegmentBuilder};
 pub use column::{ColumnBlock, DoubleColumn, IntColumn};
 pub use ints::PackedInts;
