@@ -1,5 +1,6 @@
 //! A property column of a block, decoded on demand.
 
+use super::at_rows::at_rows;
 use super::buffer::double_key;
 use super::ints::PackedInts;
 use super::text::TextBlock;
@@ -162,26 +163,6 @@ impl DoubleColumn<'_> {
         self.validity.spread(range, &mut bits, 0);
         out.clear();
         out.extend(bits.into_iter().map(|bits| f64::from_bits(bits as u64)));
-    }
-}
-
-/// The choice of encoding is made once, outside of the loop.
-#[inline]
-fn at_rows(validity: &Validity, values: &PackedInts<'_>, rows: &[u32], mut each: impl FnMut(Option<i64>)) {
-    match validity {
-        Validity::All { .. } => {
-            values.at_each(rows.iter().map(|&row| (row as usize, ())), |value, ()| each(Some(value)));
-        }
-        Validity::Some(valid) if !values.is_empty() => {
-            // The value beside a NULL is read and dropped: whether a row has one is hard to predict.
-            let last = values.len() - 1;
-            let places = rows.iter().map(|&row| {
-                let (rank, is_valid) = valid.rank_and_get(row as usize);
-                (rank.min(last), is_valid)
-            });
-            values.at_each(places, |value, is_valid| each(is_valid.then_some(value)));
-        }
-        _ => rows.iter().for_each(|_| each(None)),
     }
 }
 

@@ -136,7 +136,7 @@ impl<'a> PackedInts<'a> {
 
     /// Hand the integers at `places` to `each`, in order, with what stands beside each place. Panics past the end, as a
     /// slice does.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn at_each<K>(&self, places: impl Iterator<Item = (usize, K)>, mut each: impl FnMut(i64, K)) {
         match &self.form {
             // The common form, with the choice outside of the loop.

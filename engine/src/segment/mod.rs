@@ -1,6 +1,7 @@
 //! Segments: immutable, columnar, sorted by (ordinal, ts, arrival), with their indexes inside. `docs/FORMAT.md` has
 //! the bytes. Modules in the order in which data flows: rows in, bytes, rows out.
 
+mod at_rows;
 mod bits;
 mod block;
 mod buffer;
