@@ -1,7 +1,7 @@
 //! The events of one block that matter to a question: rows, condition masks, times and keys, user by user.
 
 use super::bound::{BoundScan, Wanted, candidates_of};
-use super::evaluate::{BlockContext, evaluate, scalar_passes};
+use super::evaluate::{BlockContext, evaluate};
 use super::event_rows::{EventRows, Picked};
 use super::key_reader::KeyRows;
 use super::keys::{KeyCodes, KeySpace, Keys};
@@ -116,20 +116,12 @@ impl<'a> Selection<'a> {
         let undecided = || (0..).zip(&scan.conditions).filter(|(_, (_, decided))| !decided);
         for (bit, (node, _)) in undecided() {
             self.find_places(bit);
-            let (rows, masks) = (&self.picked.rows, &mut self.picked.masks);
             self.some_rows.clear();
-            self.some_rows.extend(self.places.iter().map(|&at| rows[at as usize]));
-            let mut places = self.places.iter();
-            let settle = |passes: bool| {
-                if let Some(&at) = places.next() {
-                    masks[at as usize] &= !(u64::from(!passes) << bit);
-                }
-            };
-            if scalar_passes(node, context, &self.some_rows, settle)? {
-                continue;
-            }
+            self.some_rows.extend(self.places.iter().map(|&at| self.picked.rows[at as usize]));
             self.some_codes.clear();
-            self.some_codes.extend(self.places.iter().map(|&at| self.picked.codes[at as usize]));
+            if scan.reads_codes {
+                self.some_codes.extend(self.places.iter().map(|&at| self.picked.codes[at as usize]));
+            }
             let truths = evaluate(node, context, &self.some_rows, &self.some_codes)?;
             for (&at, truth) in self.places.iter().zip(truths) {
                 self.picked.masks[at as usize] &= !(u64::from(truth != TRUE) << bit);

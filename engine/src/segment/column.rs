@@ -1,8 +1,8 @@
 //! A property column of a block, decoded on demand.
 
-use super::at_rows::at_rows;
 use super::buffer::double_key;
 use super::ints::PackedInts;
+use super::range_test::{RangeTest, test_rows};
 use super::text::TextBlock;
 use super::validity::Validity;
 use crate::rows::Column;
@@ -104,10 +104,10 @@ impl IntColumn<'_> {
         self.validity.is_valid(row).then(|| self.values.get(self.validity.rank(row)))
     }
 
-    /// Hand the values of `rows` to `each`, in order. Panics past the end, as a slice does.
-    #[inline]
-    pub(crate) fn at_rows(&self, rows: &[u32], each: impl FnMut(Option<i64>)) {
-        at_rows(&self.validity, &self.values, rows, each);
+    /// Replace `out` by `OUTSIDE`, `NULL` or `INSIDE` for each of `rows`: whether its value lies in `range`. Panics past
+    /// the end, as a slice does.
+    pub(crate) fn test_rows(&self, range: &RangeInclusive<i64>, rows: &[u32], out: &mut Vec<u8>) {
+        test_rows(&self.validity, &self.values, RangeTest::new(range, false), rows, out);
     }
 
     /// Replace `out` by the values of `range`, 0 for NULL. Panics past the end, as a slice does.
@@ -137,19 +137,13 @@ impl DoubleColumn<'_> {
         self.validity.is_valid(row).then(|| self.scale.to_double(self.values.get(self.validity.rank(row))))
     }
 
-    /// Tell for each of `rows` whether the order key of its value lies in `range`; `None` for NULL. Panics past the end,
-    /// as a slice does.
-    #[inline]
-    pub(crate) fn in_range(&self, range: &RangeInclusive<i64>, rows: &[u32], mut tell: impl FnMut(Option<bool>)) {
-        match self.scale {
-            Scale::Bits => at_rows(&self.validity, &self.values, rows, |bits| {
-                tell(bits.map(|bits| range.contains(&double_key(bits))));
-            }),
-            Scale::Decimal(exponent) => {
-                let range = decimals_in(range, POWERS_OF_TEN[exponent as usize]);
-                at_rows(&self.validity, &self.values, rows, |int| tell(int.map(|int| range.contains(&int))));
-            }
-        }
+    /// As [`IntColumn::test_rows`], for a range of order keys.
+    pub(crate) fn test_rows(&self, range: &RangeInclusive<i64>, rows: &[u32], out: &mut Vec<u8>) {
+        let test = match self.scale {
+            Scale::Bits => RangeTest::new(range, true),
+            Scale::Decimal(exponent) => RangeTest::new(&decimals_in(range, POWERS_OF_TEN[exponent as usize]), false),
+        };
+        test_rows(&self.validity, &self.values, test, rows, out);
     }
 
     /// Replace `out` by the values of `range`, 0 for NULL. Panics past the end, as a slice does.

@@ -1,7 +1,6 @@
 //! Segments: immutable, columnar, sorted by (ordinal, ts, arrival), with their indexes inside. `docs/FORMAT.md` has
 //! the bytes. Modules in the order in which data flows: rows in, bytes, rows out.
 
-mod at_rows;
 mod bits;
 mod block;
 mod buffer;
@@ -13,6 +12,7 @@ mod format;
 mod ints;
 mod meta;
 mod packing;
+mod range_test;
 mod reader;
 #[cfg(test)]
 mod tests;
@@ -29,6 +29,7 @@ pub use builder::{BlockLimits, SegmentBuilder};
 pub use column::{ColumnBlock, DoubleColumn, IntColumn};
 pub use ints::PackedInts;
 pub use meta::{BlockMeta, BlockUsers, ColumnStats, SegmentMeta, SegmentSpec};
+pub(crate) use range_test::{INSIDE, NULL, OUTSIDE};
 pub use reader::Segment;
 pub use text::{PlainTexts, TextBlock, TextCodes};
 pub use validity::{ValidRows, Validity};
