@@ -48,6 +48,8 @@ pub(crate) struct Picked {
     pub(crate) masks: Vec<u64>,
     /// Codes of their event names, where these are wanted.
     pub(crate) codes: Vec<u32>,
+    /// Rows that are picked up to the end of each range that was asked for.
+    pub(crate) ends: Vec<u32>,
 }
 
 impl Picked {
@@ -56,24 +58,25 @@ impl Picked {
         self.rows.clear();
         self.masks.clear();
         self.codes.clear();
+        self.ends.clear();
     }
 }
 
 impl EventRows {
-    /// Append to `picked` the rows of `runs` (ascending) whose code is kept; with `with_codes` also the codes.
+    /// Append to `picked` the rows of `ranges` (ascending) whose code is kept; with `with_codes` also the codes.
     pub(crate) fn select(
         &mut self,
         events: &PackedInts<'_>,
         wanted: &WantedCodes,
-        runs: &[(u32, u32)],
+        ranges: &[(u32, u32)],
         with_codes: bool,
         picked: &mut Picked,
     ) {
         // Codes are below the length of the dictionary: a block is checked when it is first read.
         if wanted.masks.len() <= 256 {
-            self.narrow.select(events, wanted, runs, with_codes, picked);
+            self.narrow.select(events, wanted, ranges, with_codes, picked);
         } else {
-            self.wide.select(events, wanted, runs, with_codes, picked);
+            self.wide.select(events, wanted, ranges, with_codes, picked);
         }
     }
 }
@@ -89,29 +92,30 @@ impl<T: Code> Codes<T> {
         &mut self,
         events: &PackedInts<'_>,
         wanted: &WantedCodes,
-        runs: &[(u32, u32)],
+        ranges: &[(u32, u32)],
         with_codes: bool,
         picked: &mut Picked,
     ) {
-        let (Some(first), Some(last)) = (runs.first(), runs.last()) else { return };
+        let (Some(first), Some(last)) = (ranges.first(), ranges.last()) else { return };
         let span = first.0 as usize..last.1 as usize;
-        let inside: usize = runs.iter().map(|run| (run.1 - run.0) as usize).sum();
+        let inside: usize = ranges.iter().map(|range| (range.1 - range.0) as usize).sum();
         if inside * DENSE_PART < span.len() {
-            runs.iter().for_each(|&run| self.select_one_by_one(events, wanted, run, with_codes, picked));
+            ranges.iter().for_each(|&range| self.select_one_by_one(events, wanted, range, with_codes, picked));
             return;
         }
         self.codes.resize(span.len(), T::default());
         T::decode(events, span.clone(), &mut self.codes);
         self.flag(wanted);
-        // Rows between the runs may be flagged too; what is not used is cut off again.
+        // Rows between the ranges may be flagged too; what is not used is cut off again.
         let flagged = self.flags.iter().map(|&flag| usize::from(flag)).sum::<usize>();
         let before = picked.rows.len();
         picked.rows.resize(before + flagged, 0);
         picked.masks.resize(before + flagged, 0);
         let mut count = before;
-        for &(start, end) in runs {
-            let run = start as usize - span.start..end as usize - span.start;
-            count = self.take_flagged(run, span.start, wanted, picked, count);
+        for &(start, end) in ranges {
+            let range = start as usize - span.start..end as usize - span.start;
+            count = self.take_flagged(range, span.start, wanted, picked, count);
+            picked.ends.push(count as u32);
         }
         picked.rows.truncate(count);
         picked.masks.truncate(count);
@@ -140,6 +144,7 @@ impl<T: Code> Codes<T> {
                 }
             }
         }
+        picked.ends.push(picked.rows.len() as u32);
     }
 
     /// A byte a row: 1 where the code is kept.
@@ -282,7 +287,9 @@ mod tests {
             }
             let mut picked = Picked::default();
             EventRows::default().select(&events, &wanted, &runs, true, &mut picked);
-            let Picked { rows, masks, codes: found } = picked;
+            let Picked { rows, masks, codes: found, ends } = picked;
+            let counts: Vec<u32> = runs.iter().map(|run| rows.iter().filter(|row| **row < run.1).count() as u32).collect();
+            prop_assert_eq!(ends, counts);
             let expected: Vec<u32> = runs.iter().flat_map(|run| run.0..run.1)
                 .filter(|row| keep[codes[*row as usize] as usize]).collect();
             prop_assert_eq!(&rows, &expected);

@@ -26,6 +26,7 @@ pub(crate) struct Selection<'a> {
     users: Vec<u32>,
     events: EventRows,
     runs: Vec<(u32, u32)>,
+    ranges: Vec<(u32, u32)>,
     candidates: Vec<u32>,
     places: Vec<u32>,
     some_rows: Vec<u32>,
@@ -51,7 +52,10 @@ impl<'a> Selection<'a> {
         report.blocks_read += 1;
         report.events_read += self.runs.iter().map(|run| u64::from(run.1 - run.0)).sum::<u64>();
         let events = context.block.events()?;
-        self.events.select(&events, &scan.wanted, &self.runs, scan.reads_codes, &mut self.picked);
+        let starts = &context.users.starts;
+        self.ranges.clear();
+        self.ranges.extend(self.candidates.iter().map(|&user| (starts[user as usize], starts[user as usize + 1])));
+        self.events.select(&events, &scan.wanted, &self.ranges, scan.reads_codes, &mut self.picked);
         // By time first: a condition must not be evaluated, and fail, on an event that is no part of the input.
         self.select_by_time(scan, context)?;
         self.refine(scan, context)?;
@@ -79,7 +83,7 @@ impl<'a> Selection<'a> {
     /// Times of the events `range`.
     pub(crate) fn times(&self, range: Range<usize>) -> Times<'_> {
         match &self.times {
-            Some(times) => Times::Packed { times, rows: &self.picked.rows[range] },
+            Some(times) => Times::packed(times, &self.picked.rows[range]),
             None => Times::Decoded(&self.ts[range]),
         }
     }
@@ -146,7 +150,8 @@ impl<'a> Selection<'a> {
 
     /// Keep the events for whose place and mask `keep` holds.
     fn retain(&mut self, keep: impl Fn(usize, u64) -> bool) {
-        let Picked { rows, masks, codes } = &mut self.picked;
+        let Picked { rows, masks, codes, ends } = &mut self.picked;
+        ends.clear();
         let (timed, coded) = (!self.ts.is_empty(), !codes.is_empty());
         let mut count = 0;
         for at in 0..rows.len() {
@@ -169,21 +174,31 @@ impl<'a> Selection<'a> {
 
     /// Cut the selected rows where the user changes. Users without a selected row do not appear.
     fn split_by_user(&mut self, users: &BlockUsers) {
-        let rows = &self.picked.rows;
-        let mut at = 0;
-        for &user in &self.candidates {
-            let end = users.starts[user as usize + 1];
-            let start = at;
-            while rows.get(at).is_some_and(|&row| row < end) {
-                at += 1;
-            }
-            if at > start {
+        if self.picked.ends.is_empty() {
+            self.count_ends(users);
+        }
+        let mut start = 0;
+        for (&user, &end) in self.candidates.iter().zip(&self.picked.ends) {
+            if end > start {
                 self.ordinals.push(users.ordinals[user as usize]);
                 self.users.push(user);
-                self.bounds.push(start as u32);
+                self.bounds.push(start);
+                start = end;
             }
         }
-        self.bounds.push(at as u32);
+        self.bounds.push(start);
+    }
+
+    /// Find out anew how many rows are picked up to the end of each candidate.
+    fn count_ends(&mut self, users: &BlockUsers) {
+        let mut count = 0;
+        for &user in &self.candidates {
+            let end = users.starts[user as usize + 1];
+            while self.picked.rows.get(count).is_some_and(|&row| row < end) {
+                count += 1;
+            }
+            self.picked.ends.push(count as u32);
+        }
     }
 
     fn read_keys(&mut self, scan: &mut BoundScan, context: &BlockContext<'_>, keys: &mut KeySpace) -> Result<()> {

@@ -1,12 +1,19 @@
 //! Times of one user's events, decoded when they are asked for: a kernel needs few of them.
 
-use crate::segment::PackedInts;
+use crate::segment::{Packed, PackedInts};
 
 /// Times in microseconds, ascending.
 #[derive(Debug, Clone, Copy)]
 pub enum Times<'a> {
     /// Decoded already.
     Decoded(&'a [i64]),
+    /// The times of these rows of a block, in the form that nearly all blocks have.
+    Frame {
+        /// Times of the block.
+        frame: &'a Packed<'a>,
+        /// Rows of the block.
+        rows: &'a [u32],
+    },
     /// The times of these rows of a block.
     Packed {
         /// Times of the block.
@@ -17,11 +24,20 @@ pub enum Times<'a> {
 }
 
 impl<'a> Times<'a> {
+    /// The times of `rows`, of `times` of a block.
+    #[inline]
+    pub(crate) fn packed(times: &'a PackedInts<'a>, rows: &'a [u32]) -> Self {
+        match times.as_frame() {
+            Some(frame) => Self::Frame { frame, rows },
+            None => Self::Packed { times, rows },
+        }
+    }
+
     /// Number of events.
     pub fn len(&self) -> usize {
         match self {
             Self::Decoded(ts) => ts.len(),
-            Self::Packed { rows, .. } => rows.len(),
+            Self::Frame { rows, .. } | Self::Packed { rows, .. } => rows.len(),
         }
     }
 
@@ -35,6 +51,7 @@ impl<'a> Times<'a> {
     pub fn at(&self, event: usize) -> i64 {
         match self {
             Self::Decoded(ts) => ts[event],
+            Self::Frame { frame, rows } => frame.get(rows[event] as usize),
             Self::Packed { times, rows } => times.get(rows[event] as usize),
         }
     }
@@ -46,7 +63,7 @@ impl<'a> Times<'a> {
     {
         match self {
             Self::Decoded(ts) => ts,
-            Self::Packed { .. } => {
+            Self::Frame { .. } | Self::Packed { .. } => {
                 buffer.clear();
                 self.append_to(buffer);
                 buffer
@@ -58,6 +75,7 @@ impl<'a> Times<'a> {
     pub(crate) fn append_to(&self, to: &mut Vec<i64>) {
         match self {
             Self::Decoded(ts) => to.extend_from_slice(ts),
+            Self::Frame { frame, rows } => to.extend(rows.iter().map(|&row| frame.get(row as usize))),
             Self::Packed { times, rows } => to.extend(rows.iter().map(|&row| times.get(row as usize))),
         }
     }

@@ -29,6 +29,7 @@ pub use builder::{BlockLimits, SegmentBuilder};
 pub use column::{ColumnBlock, DoubleColumn, IntColumn};
 pub use ints::PackedInts;
 pub use meta::{BlockMeta, BlockUsers, ColumnStats, SegmentMeta, SegmentSpec};
+pub use packing::Packed;
 pub(crate) use range_test::{INSIDE, NULL, OUTSIDE};
 pub use reader::Segment;
 pub use text::{PlainTexts, TextBlock, TextCodes};

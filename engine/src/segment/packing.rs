@@ -93,7 +93,7 @@ impl Unpacked for u8 {
 
 /// Integers as a base and packed differences to it (frame of reference). Access by index costs one load.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Packed<'a> {
+pub struct Packed<'a> {
     base: i64,
     width: u8,
     mask: u64,
@@ -163,9 +163,9 @@ impl<'a> Packed<'a> {
         (u64::from_le_bytes(word) >> (bit % 8)) & self.mask
     }
 
-    /// The value at `index`, which must be below [`Packed::len`].
+    /// The value at `index`, which must be below the number of values.
     #[inline(always)]
-    pub(crate) fn get(&self, index: usize) -> i64 {
+    pub fn get(&self, index: usize) -> i64 {
         self.base.wrapping_add(self.bits(index) as i64)
     }
 

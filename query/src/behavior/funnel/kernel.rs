@@ -7,6 +7,7 @@ use super::matches::{DropReason, Events, Matches, UserInput};
 use super::rules::{Rules, UNLIMITED_US};
 use super::spec::{Count, FunnelSpec, Order};
 use trodden_engine::error::Result;
+use trodden_engine::scan::Times;
 
 /// Finds funnels in users, one after the other, with buffers that it keeps. One per thread.
 #[derive(Debug)]
@@ -106,8 +107,16 @@ impl FunnelKernel {
 
     /// False when events with the same time compete for steps.
     fn run_plain(&mut self, input: &UserInput<'_>) -> bool {
+        // The choice of how times are stored is made once, outside of the loops.
+        match input.times {
+            Times::Frame { frame, rows } => self.run_plain_with(input, |event| frame.get(rows[event] as usize)),
+            times => self.run_plain_with(input, |event| times.at(event)),
+        }
+    }
+
+    #[inline(always)]
+    fn run_plain_with(&mut self, input: &UserInput<'_>, ts: impl Fn(usize) -> i64 + Copy) -> bool {
         let Rules { steps, within_us, ties, .. } = self.rules;
-        let ts = |event| input.times.at(event);
         let Forward::Level { level, completed_at } = fast::forward(ts, input.steps, steps, within_us, ties) else {
             return false;
         };
