@@ -3,29 +3,37 @@
 mod append;
 mod commit;
 mod import;
+mod lookup;
 mod maintenance;
 mod open;
+mod recover;
 mod snapshot;
 mod spill;
 mod state;
+mod times;
 mod users;
 mod written;
 
+#[cfg(test)]
+mod tests;
+
 pub use append::Appended;
+pub(crate) use commit::MAX_RECORD_BYTES;
 pub use import::{Import, Imported};
 pub use snapshot::{LiveSegment, ShardSnapshot, Snapshot};
 pub(crate) use state::TableState;
+pub(crate) use written::open_segment;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::ingest::BigIntRanges;
 use crate::log::{FileLog, Log};
 use crate::manifest::Manifest;
-use crate::storage::{Store, StoreLock};
+use crate::storage::Store;
 use crate::types::{Schema, TableOptions};
 use append::{Overlay, catalog_changes};
 use commit::CommitQueue;
+use lookup::Lookup;
 use parking_lot::{Mutex, RwLock};
-use snapshot::Lookup;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
@@ -35,6 +43,8 @@ pub(crate) struct Limits {
     pub(crate) memtable_rows: u64,
     pub(crate) memtable_bytes: u64,
     pub(crate) import_memory_bytes: usize,
+    /// Most bytes of a record of the log.
+    pub(crate) record_bytes: usize,
     pub(crate) threads: usize,
 }
 
@@ -70,8 +80,6 @@ pub(crate) struct Shared {
     pub(crate) state: RwLock<Arc<TableState>>,
     /// Number of the next segment file.
     pub(crate) next_file: AtomicU64,
-    /// Keeps the database to this process for as long as a table is held.
-    pub(crate) _lock: Arc<dyn StoreLock>,
 }
 
 /// The table as it will be when all queued records are applied.
