@@ -76,11 +76,11 @@ fn for_each_batch(
     let mut batch = Rows::default();
     while fill(&mut cursors)? {
         let bound = cursors.iter().filter_map(Cursor::bound).min();
-        let before = batch.len();
+        let mut taken = 0;
         for cursor in &mut cursors {
-            cursor.take_before(bound, &mut batch)?;
+            taken += cursor.take_before(bound, &mut batch)?;
         }
-        if batch.len() == before {
+        if taken == 0 {
             // All rows of a buffer share the key of the bound: more of the same input is needed to know where they end.
             for cursor in cursors.iter_mut().filter(|cursor| cursor.bound() == bound) {
                 cursor.load_block()?;
@@ -157,8 +157,10 @@ impl Cursor<'_> {
         Ok(())
     }
 
-    /// Move the rows with keys before `bound` to `batch`, those that are not hidden.
-    fn take_before(&mut self, bound: Option<Key>, batch: &mut Rows) -> Result<()> {
+    /// Move the rows with keys before `bound` to `batch`, those that are not hidden; how many rows there were, hidden ones
+    /// too.
+    fn take_before(&mut self, bound: Option<Key>, batch: &mut Rows) -> Result<usize> {
+        let mut taken = 0;
         while let Some(buffer) = self.buffers.front_mut() {
             let rows = &buffer.rows;
             let end = match bound {
@@ -174,13 +176,14 @@ impl Cursor<'_> {
                 let kept: Vec<u32> = (buffer.at..end).filter(shown).map(|row| row as u32).collect();
                 batch.append_picked(rows, &kept)?;
             }
+            taken += end - buffer.at;
             buffer.at = end;
             if end < rows.len() {
-                return Ok(());
+                break;
             }
             self.buffers.pop_front();
         }
-        Ok(())
+        Ok(taken)
     }
 }
 
@@ -232,6 +235,26 @@ mod tests {
         builder.push(&rows, &rows.sort_permutation()).unwrap();
         let (_, bytes) = builder.finish(&mut users.map(|user| Some(user.to_string()))).unwrap();
         MergeInput { segment: Arc::new(Segment::open(Blob::from(bytes)).unwrap()), hidden: Arc::default() }
+    }
+
+    #[test]
+    fn a_segment_of_which_everything_is_hidden_leaves_the_ids_of_nobody() {
+        let schema = Schema { columns: vec![ColumnDef { name: "t".into(), column_type: ColumnType::Text }] };
+        let mut inputs = [segment(0..3, &schema, 1), segment(3..5, &schema, 1)];
+        let hidden = |users: std::ops::Range<u32>| Arc::new(users.collect::<RoaringBitmap>());
+        (inputs[0].hidden, inputs[1].hidden) = (hidden(0..3), hidden(3..5));
+        for inputs in [&inputs[..1], &inputs[..]] {
+            let (meta, bytes) = merge(inputs, &schema, i64::MIN, Vec::new()).unwrap();
+            let merged = Segment::open(Blob::from(bytes)).unwrap();
+            assert_eq!((meta.rows, merged.user_ids().unwrap().iter().flatten().count()), (0, 0));
+        }
+        // Past retention, with users that nobody deleted: their ids stay.
+        (inputs[0].hidden, inputs[1].hidden) = (Arc::default(), hidden(3..4));
+        let (meta, bytes) = merge(&inputs, &schema, 1, Vec::new()).unwrap();
+        assert_eq!(meta.rows, 4, "a row at the line is not past it");
+        let (meta, _) = merge(&inputs, &schema, 2, Vec::new()).unwrap();
+        assert_eq!(meta.rows, 0);
+        assert_eq!(Segment::open(Blob::from(bytes)).unwrap().user_ids().unwrap().iter().flatten().count(), 4);
     }
 
     #[test]
