@@ -1,7 +1,7 @@
 //! Several writers and readers at once.
 
 use crate::model::{Event, batch, view};
-use crate::script::create;
+use crate::script::{create, options};
 use crate::slow::SlowStore;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -123,9 +123,10 @@ fn that_a_user_is_gone_is_not_said_before_it_is_durable() {
     });
 }
 
-#[test]
-fn users_are_found_whatever_happens_to_the_catalog() {
-    let (_engine, table) = create(Arc::new(FaultStore::new())).unwrap();
+/// While a thread looks up users, imports of `count` users come to their ends, and every other one is given up.
+fn look_up_during_imports(options: EngineOptions, rounds: u64, count: u64) {
+    let engine = Engine::open_store(Arc::new(FaultStore::new()), options).unwrap();
+    let table = engine.create_table("t", Schema::default(), TableOptions { shards: 2, ..Default::default() }).unwrap();
     let events = |first: u64, count: u64| -> Vec<Event> {
         let user = |n| Event { user: format!("user {n}"), ..event(1, n) };
         (first..first + count).map(user).collect()
@@ -150,10 +151,10 @@ fn users_are_found_whatever_happens_to_the_catalog() {
                 rounds += 1;
             }
         });
-        for round in 0..30_u64 {
+        for round in 0..rounds {
             let import = table.begin_import(&[u128::from(round)]).unwrap();
-            import.push(0, batch(&events(10_000 * (round + 1), 40))).unwrap();
-            import.push(1, batch(&events(10_000 * (round + 1) + 40, 40))).unwrap();
+            import.push(0, batch(&events(1_000_000 * (round + 1), count))).unwrap();
+            import.push(1, batch(&events(1_000_000 * (round + 1) + count, count))).unwrap();
             if round % 2 == 0 {
                 import.commit().unwrap();
             }
@@ -161,6 +162,17 @@ fn users_are_found_whatever_happens_to_the_catalog() {
         finished.store(true, Ordering::SeqCst);
         reader.join().unwrap();
     });
+}
+
+#[test]
+fn users_are_found_while_the_catalog_is_rebuilt() {
+    look_up_during_imports(options(), 20, 40);
+}
+
+#[test]
+fn users_are_found_as_soon_as_their_import_is_seen() {
+    // So many that the catalog gets them in several steps.
+    look_up_during_imports(EngineOptions::default(), 6, 70_000);
 }
 
 #[test]
