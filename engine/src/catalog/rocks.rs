@@ -1,5 +1,7 @@
 //! The catalog in RocksDB: one database per table, in its directory `catalog`.
 
+#![expect(clippy::disallowed_methods, reason = "RocksDB has files of its own, which the store does not know")]
+
 use super::key::{META, USER, decode_times, encode_times, event_key, event_prefix, prefix_end, user_key};
 use super::{Catalog, CatalogBatch, EventKey, Position};
 use crate::error::{Error, Result};

@@ -96,10 +96,10 @@ impl Segment {
         let continues = rebuilt.continues(&rows);
         rebuilt.add_rows(&rows);
         totals[EVENT_COLUMN].add(&block.column_at(EVENT_COLUMN)?, &users, None);
-        for column in EVENT_COLUMN + 1..self.footer.columns.len() {
+        for (column, total) in totals.iter_mut().enumerate().skip(EVENT_COLUMN + 1) {
             let decoded = block.column_at(column)?;
             self.verify_column(index, column, &decoded)?;
-            totals[column].add(&decoded, &users, self.block_range(index, column));
+            total.add(&decoded, &users, self.block_range(index, column));
             if let Some(property) =
                 column.checked_sub(PROPERTY_COLUMNS).filter(|property| rebuilt.is_indexed(*property))
             {

@@ -24,6 +24,7 @@ impl Blob {
     ///
     /// # Errors
     /// What the operating system says about opening or mapping the file.
+    #[expect(clippy::disallowed_methods, reason = "this is the seam to the files of this machine")]
     pub fn map(path: &Path) -> Result<Self> {
         let file = File::open(path).map_err(|error| Error::io(path.display(), error))?;
         Self::map_file(&file).map_err(|error| error.at(path.display()))

@@ -1,5 +1,7 @@
 //! A directory of this machine.
 
+#![expect(clippy::disallowed_methods, reason = "this is the seam to the files of this machine")]
+
 use super::{AppendFile, Blob, BlobWriter, Store, StoreLock, check_name};
 use crate::error::{Error, ErrorKind, Result};
 use parking_lot::Mutex;
