@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use trodden_engine::error::ErrorKind;
-use trodden_engine::types::{Schema, TableOptions, Value};
+use trodden_engine::types::{ColumnDef, ColumnType, Schema, TableOptions, Value};
 use trodden_engine::{Engine, EngineOptions, Table};
 
 const DAY_US: i64 = 86_400_000_000;
@@ -373,6 +373,18 @@ fn dropped_tables_leave_no_file_and_their_names_are_free() {
     assert_eq!(view(&snapshot).unwrap().len(), 1, "a snapshot stays readable");
     let kind = table.append(batch(&[event("anna", 2, "visit", None)])).unwrap_err().kind();
     assert_eq!(kind, ErrorKind::NotFound);
+    // A handle that somebody still holds writes nothing, either.
+    let column = ColumnDef { name: "n".into(), column_type: ColumnType::Text };
+    let refused = [
+        table.flush(),
+        table.compact(true),
+        table.enforce_retention(i64::MAX),
+        table.set_retention(None),
+        table.add_column(&column),
+        table.delete_user("anna").map(|_| ()),
+        table.begin_import(&[]).map(|_| ()),
+    ];
+    assert!(refused.iter().all(|done| done.as_ref().is_err_and(|error| error.kind() == ErrorKind::NotFound)));
     assert!(files(&dir.path().join("tables")).iter().all(|path| !path.to_string_lossy().contains("segment-")));
     assert!(snapshot.ordinal_of("anna").unwrap().is_some(), "its catalog stays as long as the snapshot");
     drop((table, snapshot));

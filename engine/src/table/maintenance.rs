@@ -186,6 +186,7 @@ impl Shared {
     /// Write what is in memory to segments, and publish a manifest with them and with `edit`. The caller holds
     /// `maintenance`.
     pub(crate) fn flush(&self, edit: impl FnOnce(&mut Manifest)) -> Result<()> {
+        self.check_present()?;
         self.queue.check()?;
         let frozen = {
             let mut log = self.log.lock();
@@ -244,6 +245,7 @@ impl Shared {
 
     /// Publish a manifest that differs from the live one by `edit`. The caller holds `maintenance`.
     pub(crate) fn edit(&self, edit: impl FnOnce(&mut Manifest)) -> Result<()> {
+        self.check_present()?;
         self.queue.check()?;
         let mut manifest = self.state.read().manifest.as_ref().clone();
         manifest.number += 1;
@@ -281,6 +283,7 @@ impl Shared {
 
     /// Merge the segments that `choose` chooses in each shard, until it chooses none. The caller holds `maintenance`.
     pub(crate) fn compact(&self, choose: impl Fn(&[SegmentSummary]) -> Choice) -> Result<()> {
+        self.check_present()?;
         loop {
             let state = Arc::clone(&self.state.read());
             let hidden_before_us = state.manifest.hidden_before_us;

@@ -133,7 +133,16 @@ impl Shared {
                 Err(Error::new(ErrorKind::Locked, format!("an import into table '{}' is under way", self.name))
                     .with_hint("write again when it is finished"))
             }
-            Busy::Dropped => Err(Error::new(ErrorKind::NotFound, format!("table '{}' was dropped", self.name))),
+            // Where the drop itself failed, that is what the queue says.
+            Busy::Dropped => self.check_present().and_then(|()| self.queue.check()),
+        }
+    }
+
+    /// Refuse to write files for a table that was dropped: nothing would explain them.
+    pub(crate) fn check_present(&self) -> Result<()> {
+        match self.state.read().manifest.dropped {
+            true => Err(Error::new(ErrorKind::NotFound, format!("table '{}' was dropped", self.name))),
+            false => Ok(()),
         }
     }
 
