@@ -125,3 +125,53 @@ fn smaller(a: ScalarValue, b: ScalarValue) -> ScalarValue {
 fn larger(a: ScalarValue, b: ScalarValue) -> ScalarValue {
     if b.partial_cmp(&a) == Some(std::cmp::Ordering::Greater) { b } else { a }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::table::schema::table_schema;
+    use datafusion::arrow::array::{ArrayRef, Float64Array, Int64Array, StringArray};
+    use std::sync::Arc;
+    use trodden_engine::storage::MemoryStore;
+    use trodden_engine::{Engine, EngineOptions, EventBatch};
+
+    fn batch(columns: Vec<(&str, ArrayRef)>) -> EventBatch {
+        let rows = columns[0].1.len();
+        EventBatch {
+            user_id: StringArray::from_iter_values((0..rows).map(|row| format!("user {row}"))),
+            ts: Int64Array::from(vec![1; rows]),
+            event: StringArray::from(vec!["x"; rows]),
+            event_id: None,
+            properties: columns.into_iter().map(|(name, array)| (name.to_string(), array)).collect(),
+        }
+    }
+
+    #[test]
+    fn bounds_have_the_type_that_the_column_has_by_now() {
+        let engine = Engine::open_store(Arc::new(MemoryStore::new()), EngineOptions::default()).unwrap();
+        let table = engine.create_table("t", Default::default(), Default::default()).unwrap();
+        let integers = |values: [i64; 2]| Arc::new(Int64Array::from(values.to_vec())) as ArrayRef;
+        // The second one holds an integer that no DOUBLE does, so that it becomes TEXT.
+        let narrow =
+            vec![("wide", integers([1, 7])), ("text", integers([10, (1 << 53) + 1])), ("same", integers([3, 4]))];
+        table.append(batch(narrow)).unwrap();
+        table.flush().unwrap();
+        let doubles = || Arc::new(Float64Array::from(vec![1.5, 0.5])) as ArrayRef;
+        table.append(batch(vec![("wide", doubles()), ("text", doubles())])).unwrap();
+        let schema = table_schema(&table.schema());
+        let statistics = of_snapshot(&table.snapshot(), &schema);
+        for (field, column) in schema.fields().iter().zip(&statistics.column_statistics) {
+            for bound in [&column.min_value, &column.max_value].into_iter().filter_map(Precision::get_value) {
+                assert_eq!(bound.data_type(), *field.data_type(), "{}", field.name());
+            }
+        }
+        let bounds = |name: &str| {
+            let column = &statistics.column_statistics[schema.index_of(name).unwrap()];
+            (column.min_value.get_value().cloned(), column.max_value.get_value().cloned())
+        };
+        let double = |value| Some(ScalarValue::Float64(Some(value)));
+        assert_eq!(bounds("wide"), (double(0.5), double(7.0)));
+        assert_eq!(bounds("text"), (None, None));
+        assert_eq!(bounds("same"), (Some(ScalarValue::Int64(Some(3))), Some(ScalarValue::Int64(Some(4)))));
+    }
+}
