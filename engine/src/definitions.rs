@@ -59,6 +59,11 @@ fn load(store: &dyn Store) -> Result<Content> {
     Ok(content)
 }
 
+/// Whether the live definitions can be read.
+pub(crate) fn check_stored(store: &dyn Store) -> Result<()> {
+    load(store).map(|_| ())
+}
+
 impl Definitions {
     /// Read them, and remove what a crash left of older ones.
     pub(crate) fn open(store: Arc<dyn Store>) -> Result<Self> {

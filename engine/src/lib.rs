@@ -23,6 +23,7 @@ mod definitions;
 pub mod engine;
 pub mod scan;
 pub mod check;
+pub mod examine;
 
 // What they stand on.
 pub mod parallel;
@@ -30,5 +31,6 @@ pub mod storage;
 
 pub use check::Finding;
 pub use engine::{Engine, EngineOptions};
+pub use examine::Examination;
 pub use ingest::EventBatch;
 pub use table::{Appended, Import, Imported, LiveSegment, ShardSnapshot, Snapshot, Table};

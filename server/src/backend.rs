@@ -260,6 +260,12 @@ pub struct Checked {
 /// The database cannot be opened at all: nothing is there, another process has it, or what is broken is so central
 /// that the rest cannot be read.
 pub fn check(path: &Path) -> Outcome<Checked> {
+    // First without opening: what is broken keeps a database from being opened, and an opening changes files.
+    let examined = Engine::examine(path).map_err(|error| failed(&error.into()))?;
+    if !examined.findings.is_empty() {
+        let findings = examined.findings.iter().map(ToString::to_string).collect();
+        return Ok(Checked { tables: examined.tables, findings });
+    }
     let options = EngineOptions { create_if_missing: false, ..EngineOptions::default() };
     let engine = Engine::open(path, options).map_err(|error| failed(&error.into()))?;
     let findings = engine.check().iter().map(ToString::to_string).collect();

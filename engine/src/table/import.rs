@@ -11,7 +11,7 @@ use crate::catalog::CatalogBatch;
 use crate::compact::{MergeInput, choose};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ingest::{BigIntRanges, EncodedBatch, EventBatch, grow};
-use crate::manifest::{Manifest, SegmentEntry};
+use crate::manifest::{self, Manifest};
 use crate::parallel;
 use crate::types::Schema;
 use parking_lot::Mutex;
@@ -74,12 +74,11 @@ impl Table {
     /// says.
     pub fn begin_import(&self, fingerprints: &[u128]) -> Result<Import> {
         let shared = &self.shared;
-        if let Some(known) = fingerprints.iter().find(|fingerprint| self.is_imported(**fingerprint)) {
-            let message = format!("table '{}' has the file with fingerprint {known:032x} already", shared.name);
-            return Err(Error::new(ErrorKind::AlreadyExists, message).with_hint("nothing was imported again"));
-        }
+        self.check_new(fingerprints)?;
         let _maintenance = shared.maintenance.lock();
         let mut ingest = shared.drained()?;
+        // Again, now that no other import can end meanwhile.
+        self.check_new(fingerprints)?;
         shared.flush(|_| ())?;
         ingest.busy = Busy::Import;
         let has_users = |next: &(u32, u64)| next.0 > 0;
@@ -99,6 +98,14 @@ impl Table {
         fingerprints.sort();
         fingerprints.dedup();
         Ok(Import { shared: Arc::clone(shared), fingerprints, state: Mutex::new(state), finished: false })
+    }
+
+    fn check_new(&self, fingerprints: &[u128]) -> Result<()> {
+        let Some(known) = fingerprints.iter().find(|fingerprint| self.is_imported(**fingerprint)) else {
+            return Ok(());
+        };
+        let message = format!("table '{}' has the file with fingerprint {known:032x} already", self.shared.name);
+        Err(Error::new(ErrorKind::AlreadyExists, message).with_hint("nothing was imported again"))
     }
 }
 
@@ -163,9 +170,7 @@ impl Import {
         self.finished = true;
         // What was imported is durable, so a failure here is no failure of the import.
         let _maintenance = self.shared.maintenance.lock();
-        if let Err(error) = self.shared.compact(choose) {
-            tracing::warn!(table = %self.shared.name, %error, "compaction after the import failed");
-        }
+        self.shared.settle(choose);
         Ok(imported)
     }
 
@@ -194,13 +199,16 @@ impl Import {
             ..before.manifest.as_ref().clone()
         };
         manifest.imported.extend(self.fingerprints.iter().cloned());
-        let written = written.into_iter().map(|one| one.map(|one| (one.entry.clone(), one.keep())));
-        let written: Vec<Option<(SegmentEntry, LiveSegment)>> = written.collect();
         for ((shard, import), written) in manifest.shards.iter_mut().zip(&mut state.shards).zip(&written) {
             (shard.next_ordinal, shard.next_seq) = import.get_mut().next;
-            shard.segments.extend(written.iter().map(|(entry, _)| entry.clone()));
+            shard.segments.extend(written.iter().map(|written| written.entry.clone()));
         }
         let position = manifest.log_position;
+        manifest::check(&manifest)?;
+        // Before anybody can see the events: a catalog may know more than a reader's snapshot, but never less. Until the
+        // end it counts as unfinished.
+        state.save_users(shared)?;
+        let written: Vec<Option<LiveSegment>> = written.into_iter().map(|one| one.map(Written::keep)).collect();
         shared.publish(&manifest)?;
         {
             let mut log = shared.log.lock();
@@ -209,14 +217,18 @@ impl Import {
                 next.position = position;
                 for ((shard, import), written) in next.shards.iter_mut().zip(&mut state.shards).zip(written) {
                     (shard.next_ordinal, shard.next_seq) = import.get_mut().next;
-                    shard.flushed.extend(written.map(|(_, live)| live));
+                    shard.flushed.extend(written);
                 }
                 Ok(())
             })?;
             log.restart_after(position);
             shared.queue.restart_after(position);
         }
-        state.save_users(shared, Some(position)).inspect_err(|error| shared.queue.poison(error))?;
+        let catalog = &shared.lookup.catalog;
+        let finished = catalog.apply(CatalogBatch::default(), position).and_then(|()| catalog.flush());
+        finished.inspect_err(|error| shared.queue.poison(error))?;
+        // From here on nothing is left to undo, and the catalog is whole.
+        state.catalog_changed = false;
         let mut ingest = shared.ingest.lock();
         *ingest = IngestState::after(&shared.state.read(), std::mem::take(&mut state.ranges));
         Ok(())
@@ -276,34 +288,28 @@ impl ImportState {
         }
         let users_bytes: usize = self.shards.iter_mut().map(|shard| shard.get_mut().users.memory_bytes()).sum();
         if users_bytes > shared.limits.import_memory_bytes / 2 {
-            self.save_users(shared, None)?;
+            self.save_users(shared)?;
         }
         Ok(())
     }
 
-    /// Move the known users to the catalog: as part of an import under way, or at its end, with its position.
-    fn save_users(&mut self, shared: &Shared, position: Option<u64>) -> Result<()> {
+    /// Move the known users to the catalog.
+    fn save_users(&mut self, shared: &Shared) -> Result<()> {
         const USERS: usize = 50_000;
         let catalog = &shared.lookup.catalog;
         let mut changes = CatalogBatch::default();
+        self.catalog_changed = true;
         for (number, shard) in (0_u16..).zip(&mut self.shards) {
             let shard = shard.get_mut();
             for (id, ordinal) in shard.users.take_new() {
                 changes.users.push((number, id, ordinal));
                 if changes.users.len() == USERS {
                     catalog.apply_unfinished(std::mem::take(&mut changes))?;
-                    self.catalog_changed = true;
                 }
             }
             shard.in_catalog = true;
         }
-        match position {
-            Some(position) => catalog.apply(changes, position)?,
-            None => {
-                catalog.apply_unfinished(changes)?;
-                self.catalog_changed = true;
-            }
-        }
+        catalog.apply_unfinished(changes)?;
         catalog.flush()
     }
 }

@@ -1,7 +1,7 @@
 //! A run of an import: the batches gathered so far, sorted into one segment a shard.
 
 use super::Shared;
-use super::append::accept;
+use super::times::{accept, sorted_times};
 use super::written::Written;
 use crate::catalog::{CatalogBatch, EventKey};
 use crate::error::{Error, ErrorKind, Result};
@@ -143,7 +143,7 @@ impl RunBuilder<'_> {
         let mut asked: Vec<EventKey> = keys.iter().flatten().filter(|key| !times.contains_key(key)).copied().collect();
         asked.sort_unstable();
         asked.dedup();
-        let stored = self.shared.lookup.catalog.event_times(&asked)?;
+        let stored = sorted_times(self.shared.lookup.catalog.as_ref(), &asked)?;
         times.extend(asked.into_iter().zip(stored));
         let rows = batch.shard(number).zip(keys);
         let new = rows.filter(|(row, key)| {
