@@ -1,12 +1,15 @@
 //! `check`: every checksum and every invariant of every file, and whether the parts fit together.
 
-use crate::engine::{Engine, check_format};
+use crate::definitions;
+use crate::engine::{Engine, check_format, has_format, table_numbers};
 use crate::error::{Error, Result};
 use crate::ingest::shard_of;
-use crate::log::Record;
+use crate::log::{FileLog, Log, Record};
 use crate::manifest::Manifest;
-use crate::table::{LiveSegment, Shared, TableState};
+use crate::storage::{LocalStore, Store};
+use crate::table::{LiveSegment, Shared, TableState, open_segment};
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 
 /// Ids that are asked of the catalog at once.
@@ -56,6 +59,57 @@ impl Engine {
         }
         findings.0
     }
+}
+
+/// Check the files of the database in the directory `path`, each for itself, where the whole cannot be opened: what stands
+/// in the way of opening may not be all that is broken. The catalog is not looked at, since it is derived. Nothing is
+/// written.
+///
+/// # Errors
+/// The directory cannot be read, or holds no database.
+pub fn check_closed(path: &Path) -> Result<Vec<Finding>> {
+    let store: Arc<dyn Store> = Arc::new(LocalStore::open(path)?);
+    check_store(&store).map(|findings| findings.0)
+}
+
+fn check_store(store: &Arc<dyn Store>) -> Result<Findings> {
+    let mut findings = Findings::default();
+    if !has_format(store.as_ref())? {
+        return Err(crate::engine::no_database("the directory"));
+    }
+    findings.note("FORMAT", check_format(store.as_ref()));
+    findings.note("definitions", definitions::load(store.as_ref()).map(|_| ()));
+    for number in table_numbers(store.as_ref())? {
+        check_table_files(store, number, &mut findings);
+    }
+    Ok(findings)
+}
+
+/// Manifest, segments and log of a table that is not open.
+fn check_table_files(store: &Arc<dyn Store>, number: u64, findings: &mut Findings) {
+    let directory = Manifest::directory(number);
+    let manifest = match Manifest::load(store.as_ref(), number) {
+        Ok(Some(manifest)) if !manifest.dropped => manifest,
+        Ok(Some(_)) => return,
+        Ok(None) => {
+            let has = |kind: &str| store.list(&format!("{directory}/{kind}-")).is_ok_and(|names| !names.is_empty());
+            if has("segment") || has("log") {
+                findings.add(&directory, "segments or a log, but no manifest; restore the manifest from a backup");
+            }
+            return;
+        }
+        Err(error) => return findings.add(&directory, error),
+    };
+    for entry in manifest.segments() {
+        let name = Manifest::segment_file(number, entry.file);
+        match open_segment(store.as_ref(), &name, entry) {
+            Ok(live) => live.segment.verify().into_iter().for_each(|error| findings.add(&name, error)),
+            Err(error) => findings.add(&name, error),
+        }
+    }
+    let log = FileLog::new(Arc::clone(store), directory.clone(), manifest.log_position + 1);
+    let read = log.replay(manifest.log_position, &mut |_, bytes| Record::decode(bytes).map(|_| ()));
+    findings.note(&format!("{directory}: log"), read);
 }
 
 fn check_table(shared: &Shared, findings: &mut Findings) {
@@ -159,6 +213,51 @@ fn check_files(shared: &Shared, state: &TableState, findings: &mut Findings) {
         let known = own.starts_with("/catalog/") || own.starts_with("/log-") || own.starts_with("/manifest-");
         if !known && !live.contains(&name) {
             findings.add(name, "nothing refers to this file; an unfinished import or compaction leaves such files until the next opening");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::FaultStore;
+    use crate::types::{Schema, TableOptions};
+    use crate::{EngineOptions, EventBatch};
+    use arrow_array::{Int64Array, StringArray};
+
+    #[test]
+    fn every_broken_file_of_a_closed_database_is_named() {
+        let store = FaultStore::new();
+        let engine = Engine::open_store(Arc::new(store.clone()), EngineOptions::default()).unwrap();
+        let table = engine.create_table("t", Schema::default(), TableOptions::default()).unwrap();
+        engine.define("view", Some("text")).unwrap();
+        let users: Vec<String> = (0..40).map(|user| format!("user-{user}")).collect();
+        let batch = EventBatch {
+            user_id: StringArray::from_iter_values(&users),
+            ts: Int64Array::from_iter_values(0..40),
+            event: StringArray::from_iter_values(users.iter().map(|_| "e")),
+            event_id: None,
+            properties: Vec::new(),
+        };
+        table.append(batch.clone()).unwrap();
+        table.flush().unwrap();
+        table.append(batch).unwrap();
+        let image = store.written_image();
+        let closed = |image| check_store(&(Arc::new(FaultStore::from_image(image)) as Arc<dyn Store>)).unwrap().0;
+        assert_eq!(closed(image.clone()), []);
+        let segments: Vec<&String> = image.keys().filter(|name| name.contains("/segment-")).collect();
+        let log = image.keys().find(|name| name.contains("/log-")).unwrap();
+        let definitions = image.keys().find(|name| name.starts_with("definitions-")).unwrap();
+        let broken = [segments[0].as_str(), segments[1], log, definitions, "FORMAT"];
+        let mut damaged = image.clone();
+        for name in broken {
+            let bytes = Arc::make_mut(damaged.get_mut(name).unwrap());
+            let middle = bytes.len() / 2;
+            bytes[middle] ^= 1;
+        }
+        let found: String = closed(damaged).iter().map(|finding| format!("{finding}\n")).collect();
+        for name in broken {
+            assert!(found.contains(name), "{name} is missing in:\n{found}");
         }
     }
 }

@@ -133,13 +133,22 @@ impl Engine {
     /// Make a table.
     ///
     /// # Errors
-    /// `AlreadyExists`; `InvalidInput` for a name, a column or an option that cannot be; what the disk says.
+    /// `AlreadyExists`, also for a name that differs only by case; `InvalidInput` for a name, a column or an option that
+    /// cannot be; what the disk says.
     pub fn create_table(&self, name: &str, schema: Schema, options: TableOptions) -> Result<Arc<Table>> {
         check_table(name, &schema, &options)?;
         // Held until the table is there, so that two threads cannot make it twice.
         let mut number = self.next_table.lock();
-        if self.tables.read().contains_key(name) {
-            return Err(Error::new(ErrorKind::AlreadyExists, format!("there is a table '{name}' already")));
+        let lower = name.to_lowercase();
+        match self.tables.read().keys().find(|there| there.to_lowercase() == lower) {
+            Some(there) if there == name => {
+                return Err(Error::new(ErrorKind::AlreadyExists, format!("there is a table '{name}' already")));
+            }
+            Some(there) => {
+                let message = format!("there is a table '{there}' already, from which '{name}' differs only by case");
+                return Err(Error::new(ErrorKind::AlreadyExists, message).with_hint("give it another name"));
+            }
+            None => {}
         }
         let manifest = Manifest::first(*number, name, schema, options);
         *number += 1;
@@ -207,15 +216,20 @@ impl Engine {
     }
 }
 
-fn no_database(place: &str) -> Error {
+pub(crate) fn no_database(place: &str) -> Error {
     Error::new(ErrorKind::NotFound, format!("{place}: there is no database"))
-        .with_hint("check the path; a database is made by the first import or CREATE TABLE")
+        .with_hint("check the path, or open it with leave to make a database (create_if_missing)")
 }
 
 fn write_format(store: &dyn Store) -> Result<()> {
     let format = Format { format: "trodden".into(), version: FORMAT_VERSION, oldest_reader: OLDEST_FORMAT_VERSION };
     let bytes = encode_checked(&serde_json::to_vec(&format).expect("plain data"));
     store.put_if_absent(FORMAT_FILE, &bytes).map(|_| ())
+}
+
+/// Whether there is a database at all.
+pub(crate) fn has_format(store: &dyn Store) -> Result<bool> {
+    Ok(store.list(FORMAT_FILE)?.iter().any(|name| name == FORMAT_FILE))
 }
 
 pub(crate) fn check_format(store: &dyn Store) -> Result<()> {
@@ -234,13 +248,17 @@ pub(crate) fn check_format(store: &dyn Store) -> Result<()> {
     Ok(())
 }
 
-fn table_numbers(store: &dyn Store) -> Result<BTreeSet<u64>> {
+pub(crate) fn table_numbers(store: &dyn Store) -> Result<BTreeSet<u64>> {
     let names = store.list("tables/")?;
     let number = |name: &String| name.split('/').nth(1)?.parse().ok();
     Ok(names.iter().filter_map(number).collect())
 }
 
-fn check_table(name: &str, schema: &Schema, options: &TableOptions) -> Result<()> {
+/// Whether a table of this name, with these columns and options, can be made.
+///
+/// # Errors
+/// `InvalidInput` for what cannot be, `ResourceLimit` for more columns than a table has.
+pub fn check_table(name: &str, schema: &Schema, options: &TableOptions) -> Result<()> {
     if name.is_empty() || name.len() > 255 || name.chars().any(char::is_control) {
         return Err(Error::invalid("the name of a table has 1 to 255 bytes and no control characters"));
     }

@@ -8,3 +8,4 @@ mod local;
 mod model;
 mod power;
 mod script;
+mod stopped;

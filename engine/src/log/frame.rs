@@ -73,7 +73,7 @@ pub(super) fn encode_mark(position: u64) -> Vec<u8> {
 }
 
 /// The frame at the beginning of `bytes` and its length.
-fn decode(bytes: &[u8]) -> Option<(Frame<'_>, usize)> {
+pub(super) fn decode(bytes: &[u8]) -> Option<(Frame<'_>, usize)> {
     let header = bytes.first_chunk::<HEADER_BYTES>()?;
     let u32_at = |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
     if header[..4] != MAGIC || crc32c::crc32c(&header[..24]) != u32_at(24) {
@@ -106,7 +106,7 @@ pub(super) fn read_frames(name: &str, bytes: &[u8], each: &mut dyn FnMut(Frame<'
     Ok(())
 }
 
-fn find_frame(bytes: &[u8]) -> Option<usize> {
+pub(super) fn find_frame(bytes: &[u8]) -> Option<usize> {
     let candidates = bytes.windows(MAGIC.len()).enumerate().filter(|(_, window)| *window == MAGIC);
     candidates.map(|(at, _)| at).find(|&at| decode(&bytes[at..]).is_some())
 }

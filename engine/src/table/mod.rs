@@ -12,14 +12,17 @@ mod users;
 mod written;
 
 pub use append::Appended;
+pub(crate) use import::fingerprint_text;
 pub use import::{Import, Imported};
 pub use snapshot::{LiveSegment, ShardSnapshot, Snapshot};
 pub(crate) use state::TableState;
+pub(crate) use written::open_segment;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::ingest::BigIntRanges;
 use crate::log::{FileLog, Log};
 use crate::manifest::Manifest;
+use crate::outline::TableOutline;
 use crate::storage::{Store, StoreLock};
 use crate::types::{Schema, TableOptions};
 use append::{Overlay, catalog_changes};
@@ -170,8 +173,26 @@ impl Table {
 
     /// Whether a file with this fingerprint was imported.
     pub fn is_imported(&self, fingerprint: u128) -> bool {
-        let fingerprint = import::fingerprint_text(fingerprint);
+        let fingerprint = fingerprint_text(fingerprint);
         self.shared.state.read().manifest.imported.contains(&fingerprint)
+    }
+
+    /// Whether nothing was ever added to it: no column and no event.
+    pub fn is_untouched(&self) -> bool {
+        let state = self.shared.state.read();
+        state.position == 0 && state.schema.columns.is_empty()
+    }
+
+    /// What an import has to know of it.
+    pub fn outline(&self) -> TableOutline {
+        let state = self.shared.state.read();
+        TableOutline {
+            name: self.shared.name.clone(),
+            schema: state.schema.clone(),
+            options: state.manifest.options.clone(),
+            imported: state.manifest.imported.clone(),
+            is_untouched: state.position == 0 && state.schema.columns.is_empty(),
+        }
     }
 
     /// Bytes of all its files.
