@@ -13,6 +13,8 @@ pub enum Failure {
     Usage(Report),
     /// What was asked for failed: exit code 1.
     Failed(Report),
+    /// Ctrl-C ended it: exit code 130, as shells have it.
+    Interrupted(Report),
     /// The failure has been told already: exit code 1, no further word.
     Told,
     /// Nobody reads our output any more (`| head`): a quiet end with exit code 0.
@@ -44,6 +46,7 @@ impl Failure {
         match self {
             Self::Usage(_) => 2,
             Self::Failed(_) | Self::Told => 1,
+            Self::Interrupted(_) => 130,
             Self::PipeClosed => 0,
         }
     }

@@ -26,7 +26,11 @@ pub(super) fn run(arguments: &CheckArgs, terminal: &Terminal) -> Outcome {
     for finding in &checked.findings {
         print_line(format!("broken: {finding}"))?;
     }
-    let what = format!("{} of {}", counted(checked.tables, "table"), arguments.db.db.display());
+    let db = arguments.db.db.display();
+    let what = match checked.tables {
+        Some(tables) => format!("{} of {db}", counted(tables, "table")),
+        None => format!("{db}, which cannot be opened"),
+    };
     let time = elapsed(started.elapsed());
     if checked.findings.is_empty() {
         return print_line(format!("{what}: every checksum and invariant holds (checked in {time})"));
