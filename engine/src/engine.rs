@@ -168,6 +168,23 @@ impl Engine {
         Ok(())
     }
 
+    /// Remove the database, if it has nothing: for a caller that made it just now, and whose first work failed. Nothing can
+    /// be done with it after that.
+    ///
+    /// # Errors
+    /// `InvalidInput` where there is a table or a definition, and what the disk says.
+    pub fn discard(&self) -> Result<()> {
+        // Held, so that no table is made meanwhile.
+        let _number = self.next_table.lock();
+        if !self.tables.read().is_empty() || !self.definitions().is_empty() {
+            return Err(Error::invalid("the database is not empty").with_hint("drop its tables and views first"));
+        }
+        for name in self.store.list("")?.iter().filter(|name| *name != "LOCK") {
+            self.store.delete(name)?;
+        }
+        self.store.discard()
+    }
+
     /// The table called `name`.
     ///
     /// # Errors

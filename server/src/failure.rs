@@ -1,5 +1,6 @@
 //! How a command ends when it does not succeed: the exit code, and what is told.
 
+use crate::interrupt::EXIT_CODE;
 use crate::report::Report;
 use std::io;
 
@@ -46,7 +47,7 @@ impl Failure {
         match self {
             Self::Usage(_) => 2,
             Self::Failed(_) | Self::Told => 1,
-            Self::Interrupted(_) => 130,
+            Self::Interrupted(_) => EXIT_CODE,
             Self::PipeClosed => 0,
         }
     }

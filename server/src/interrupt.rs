@@ -6,6 +6,18 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 use trodden_query::CancelToken;
 
+/// What a second Ctrl-C does while what the first one ended is not done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Second {
+    /// It ends the process at once: what was stored stays stored, and the next opening removes what is half.
+    Ends,
+    /// Nothing: a person in the shell does not want to lose it.
+    Waits,
+}
+
+/// Exit code of a process that Ctrl-C ended, as shells have it.
+pub const EXIT_CODE: u8 = 130;
+
 /// Watches for Ctrl-C for the rest of the process.
 pub struct Interrupt {
     state: Arc<Mutex<State>>,
@@ -28,7 +40,7 @@ impl Interrupt {
     ///
     /// # Errors
     /// The operating system gives no thread or no signal.
-    pub fn watch() -> Outcome<Self> {
+    pub fn watch(second: Second) -> Outcome<Self> {
         let failed = |error: std::io::Error| Failure::io("watching for Ctrl-C", &error);
         let state = Arc::new(Mutex::new(State::default()));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
@@ -40,7 +52,9 @@ impl Interrupt {
         let watch = move || {
             runtime.block_on(async {
                 while signals.recv().await.is_some() {
-                    pull(&seen);
+                    if pull(&seen) && second == Second::Ends {
+                        std::process::exit(EXIT_CODE.into());
+                    }
                 }
             });
         };
@@ -66,13 +80,15 @@ impl Interrupt {
     }
 }
 
-fn pull(state: &Mutex<State>) {
+/// Ends what runs. True when that was asked before.
+fn pull(state: &Mutex<State>) -> bool {
     let mut state = locked(state);
-    state.pulled = true;
+    let again = std::mem::replace(&mut state.pulled, true);
     if let Some((token, notify)) = &state.running {
         token.cancel();
         notify.notify_one();
     }
+    again
 }
 
 /// What Ctrl-C ends.
@@ -109,7 +125,8 @@ mod tests {
         let interrupt = Interrupt { state: Arc::new(Mutex::new(State::default())) };
         let first = interrupt.begin();
         assert!(!first.token().is_cancelled());
-        pull(&interrupt.state);
+        assert!(!pull(&interrupt.state));
+        assert!(pull(&interrupt.state));
         assert!(first.token().is_cancelled());
         drop(first);
         assert!(interrupt.begin().token().is_cancelled());

@@ -57,7 +57,8 @@ impl Report {
     /// empty one marks one character.
     #[must_use]
     pub fn with_place(mut self, text: &str, span: Range<usize>, label: Option<String>) -> Self {
-        self.place = Some(Place { text: text.to_owned(), span: visible_span(text, span), label });
+        let text: String = text.chars().flat_map(harmless).collect();
+        self.place = Some(Place { span: visible_span(&text, span), text, label });
         self
     }
 
@@ -106,6 +107,13 @@ impl Report {
             None => format!("{}\n", self.headline()),
         }
     }
+}
+
+/// `letter`, or as many question marks as a control character has bytes: places are counted in bytes.
+fn harmless(letter: char) -> impl Iterator<Item = char> {
+    let steers = letter.is_control() && !matches!(letter, '\n' | '\r' | '\t');
+    let (letter, count) = if steers { ('?', letter.len_utf8()) } else { (letter, 1) };
+    std::iter::repeat_n(letter, count)
 }
 
 fn tidy(text: &str) -> String {

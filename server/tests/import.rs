@@ -222,6 +222,9 @@ fn what_cannot_be_imported_leaves_no_new_database() {
     import(&["--table", "t", &file, "--shards", "1025"]).fails(2, &["--shards"]);
     import(&["--table", "t", &file, "--threads", "0"]).fails(2, &["--threads"]);
     place.trodden(&["generate", "--db", "db", "--table", "", "--events", "10"]).fails(2, &["name of a table"]);
+    // What only shows when all rows are read.
+    let late = place.file("late.csv", format!("{EVENTS_CSV}z,tomorrow,view,,\n"));
+    import(&["--table", "t", &late]).fails(1, &["rejected"]);
     assert!(!place.path("db").exists(), "a database was left");
 }
 

@@ -108,8 +108,33 @@ fn an_import_ends_and_leaves_neither_table_nor_file() {
     let child = place.command(&arguments).spawn().expect("a child");
     common::wait_for(|| place.path("db/tables/1").exists().then_some(()));
     interrupted(child).fails(130, &["cancelled", "nothing was stored"]);
-    assert_eq!(place.rows("SHOW TABLES").len(), 0);
+    assert!(!place.path("db").exists(), "the database that was made for it is left");
+    // Where there was a database before, it stays as it was.
+    place.sql("CREATE TABLE other (n BIGINT)", &["--create"]).succeeds();
+    let child = place.command(&arguments).spawn().expect("a child");
+    common::wait_for(|| place.path("db/tables/2").exists().then_some(()));
+    interrupted(child).fails(130, &["cancelled", "nothing was stored"]);
+    assert_eq!(place.rows("SHOW TABLES").len(), 1);
     assert!(place.database_files("segment-").is_empty() && place.database_files("unfinished").is_empty());
+    place.trodden(&["check", "--db", "db"]).succeeds();
+}
+
+#[test]
+fn a_second_ctrl_c_does_not_wait() {
+    let place = Place::with_events();
+    // A reader that does not read: the process waits for it, whatever it is asked.
+    let statement = "SELECT x FROM generate_series(1, 9000000000000) AS a(x)";
+    let mut child = place.command(&["sql", "--db", "db", "--format", "csv", "-c", statement]).spawn().expect("a child");
+    let out = child.stdout.take().expect("standard output");
+    let (_sender, never) = std::sync::mpsc::channel::<()>();
+    let _ = never.recv_timeout(Duration::from_millis(700));
+    Place::interrupt(&child);
+    let _ = never.recv_timeout(Duration::from_millis(300));
+    assert!(child.try_wait().expect("a child").is_none(), "the first one was enough, so this test tells nothing");
+    Place::interrupt(&child);
+    let code = common::wait_for(|| child.try_wait().expect("a child")).code();
+    drop(out);
+    assert_eq!(code, Some(130));
     place.trodden(&["check", "--db", "db"]).succeeds();
 }
 

@@ -146,6 +146,12 @@ impl Backend {
         Ok((made, true))
     }
 
+    /// Removes a database that was made for an import which then failed.
+    pub fn discard(&self) {
+        // A database that stays is empty and does no harm; the failure of the import is what counts.
+        let _ = self.database().engine().discard();
+    }
+
     /// Stores made-up events from `next` in a table, which is made when it is absent, all or none. `source` names them;
     /// events of the same source are stored once: `None` when they are there already.
     ///

@@ -4,7 +4,7 @@ use super::print_line;
 use crate::backend::{Backend, BackendOptions, NewTable, import_failed, import_trial};
 use crate::cli::ImportArgs;
 use crate::failure::{Failure, Outcome};
-use crate::interrupt::Interrupt;
+use crate::interrupt::{Interrupt, Second};
 use crate::progress::ImportBar;
 use crate::tell;
 use crate::terminal::Terminal;
@@ -16,7 +16,7 @@ pub(super) fn run(arguments: ImportArgs, terminal: &Terminal) -> Outcome {
     let new_table = new_table(&arguments)?;
     let options = import_options(&arguments)?;
     new_table.check(&arguments.table)?;
-    let interrupt = Interrupt::watch()?;
+    let interrupt = Interrupt::watch(Second::Ends)?;
     let running = interrupt.begin();
     let bar = ImportBar::new(terminal, running.token());
     let db = &arguments.db.db;
@@ -27,7 +27,8 @@ pub(super) fn run(arguments: ImportArgs, terminal: &Terminal) -> Outcome {
         bar.finish();
         return print_line(summary?.to_string());
     }
-    if !db.exists() {
+    let is_new = !db.exists();
+    if is_new {
         files.check().map_err(|error| import_failed(&error))?;
     }
     let threads = arguments.threads.map(|threads| threads as usize);
@@ -35,6 +36,9 @@ pub(super) fn run(arguments: ImportArgs, terminal: &Terminal) -> Outcome {
     let imported = backend.import(&arguments.table, &new_table, files, &bar);
     bar.finish();
     imported.warnings.iter().for_each(|warning| tell(warning, terminal));
+    if imported.outcome.is_err() && is_new {
+        backend.discard();
+    }
     let summary = imported.outcome?;
     print_line(summary.to_string())?;
     if let Some(path) = arguments.rejects.filter(|_| summary.rejected > 0) {

@@ -3,7 +3,7 @@
 use crate::backend::{Backend, BackendOptions};
 use crate::cli::SqlArgs;
 use crate::failure::{Failure, Outcome};
-use crate::interrupt::Interrupt;
+use crate::interrupt::{Interrupt, Second};
 use crate::output::Format;
 use crate::session::{Flow, Session, Settings};
 use crate::shell;
@@ -33,7 +33,7 @@ pub(super) fn run(arguments: &SqlArgs, terminal: &Terminal) -> Outcome {
         create: arguments.create,
     };
     let backend = Backend::open(&arguments.db.db, &options)?;
-    let interrupt = Interrupt::watch()?;
+    let interrupt = Interrupt::watch(if interactive { Second::Waits } else { Second::Ends })?;
     let mut session = Session::new(backend, interrupt, settings, *terminal, arguments.output.as_deref())?;
     if interactive {
         shell::run(&mut session)?;
