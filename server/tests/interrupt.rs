@@ -69,6 +69,10 @@ fn a_statement_that_writes_ends_and_leaves_nothing() {
     let place = Place::with_events();
     let events = format!("SELECT 'u' AS user_id, TIMESTAMP '2026-01-01 00:00:00' AS ts, 'view' AS event FROM {ROWS}");
     interrupts(&place, &format!("INSERT INTO events (user_id, ts, event) {events} WHERE x + y < 0"));
+    let join = "(SELECT 1 AS k, x FROM generate_series(1, 10000000) AS a(x)) a \
+        JOIN (SELECT 1 AS k, y FROM generate_series(1, 10000000) AS b(y)) b ON a.k = b.k AND a.x + b.y < 0";
+    let events_of_join = "SELECT 'u' AS user_id, TIMESTAMP '2026-01-01 00:00:00' AS ts, 'view' AS event";
+    interrupts(&place, &format!("INSERT INTO events (user_id, ts, event) {events_of_join} FROM {join}"));
     interrupts(&place, &format!("CREATE TABLE copy AS {events} WHERE x + y < 0"));
     interrupts(&place, &format!("COPY (SELECT x, y FROM {ROWS}) TO 'out.csv'"));
     assert_eq!(place.rows("SHOW TABLES").len(), 1);

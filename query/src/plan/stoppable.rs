@@ -3,7 +3,8 @@
 //! The scans and the operators of trodden look at the wish to stop themselves. DataFusion's own nodes do not: a join that
 //! makes a billion rows of a few would run to its end. So what begins a stream of rows, and what can make many rows of
 //! few, gets a node above it that hands batches on until the statement is cancelled, and lets other tasks run between. A
-//! join that compares every row with every row may give no row for a long time: its condition asks as well.
+//! join may compare for a long time before it gives a row: its condition asks as well. Only the last step of a sort or of a
+//! grouping cannot be stopped inside.
 
 use crate::plan::exec::SingleExec;
 use crate::table::scan::TableScanExec;
@@ -17,7 +18,9 @@ use datafusion::logical_expr::ColumnarValue;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_plan::coop::make_cooperative;
 use datafusion::physical_plan::joins::utils::JoinFilter;
-use datafusion::physical_plan::joins::{NestedLoopJoinExec, NestedLoopJoinExecBuilder};
+use datafusion::physical_plan::joins::{
+    HashJoinExec, HashJoinExecBuilder, NestedLoopJoinExec, NestedLoopJoinExecBuilder,
+};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::unnest::UnnestExec;
 use datafusion::physical_plan::{
@@ -47,19 +50,27 @@ pub(crate) fn stoppable(
     plan.transform_up(wrap).data()
 }
 
-/// A join that compares every row with every row gets a condition that asks.
+/// A join with a condition gets one that asks: it may compare for long before a row fits.
 fn stoppable_condition(
     plan: Arc<dyn ExecutionPlan>,
     statement: &Arc<StatementState>,
 ) -> Result<Arc<dyn ExecutionPlan>> {
-    let Some((join, filter)) = plan.downcast_ref::<NestedLoopJoinExec>().and_then(|join| Some((join, join.filter()?)))
-    else {
-        return Ok(plan);
+    let asking = |filter: &JoinFilter| {
+        let (inner, statement) = (Arc::clone(filter.expression()), Arc::clone(statement));
+        let condition = Arc::new(StoppableExpr { inner, statement });
+        Some(JoinFilter::new(condition, filter.column_indices().to_vec(), Arc::clone(filter.schema())))
     };
-    let condition =
-        Arc::new(StoppableExpr { inner: Arc::clone(filter.expression()), statement: Arc::clone(statement) });
-    let filter = JoinFilter::new(condition, filter.column_indices().to_vec(), Arc::clone(filter.schema()));
-    Ok(Arc::new(NestedLoopJoinExecBuilder::from(join).with_filter(Some(filter)).build()?))
+    if let Some(join) = plan.downcast_ref::<NestedLoopJoinExec>()
+        && let Some(filter) = join.filter()
+    {
+        return Ok(Arc::new(NestedLoopJoinExecBuilder::from(join).with_filter(asking(filter)).build()?));
+    }
+    if let Some(join) = plan.downcast_ref::<HashJoinExec>()
+        && let Some(filter) = join.filter()
+    {
+        return Ok(Arc::new(HashJoinExecBuilder::from(join).with_filter(asking(filter)).build()?));
+    }
+    Ok(plan)
 }
 
 /// The value of an expression, until the statement is cancelled.

@@ -215,3 +215,42 @@ pub fn import_failed(error: &ImportError) -> Failure {
         _ => Failure::Failed(report),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use trodden_query::Options;
+    use trodden_query::engine::storage::FaultStore;
+    use trodden_query::engine::{Engine, EngineOptions};
+    use trodden_query::import::{ImportOptions, Silent, prepare};
+
+    /// Makes the store read-only when the reading begins.
+    struct Sabotage(FaultStore);
+
+    impl Progress for Sabotage {
+        fn begin(&self, _bytes_total: u64) {
+            self.0.set_read_only(true);
+        }
+        fn advance(&self, _bytes: u64, _rows: u64) {}
+        fn note(&self, _message: &str) {}
+    }
+
+    #[test]
+    fn an_import_that_fails_does_so_for_its_own_reason() {
+        let store = FaultStore::new();
+        let engine = Engine::open_store(Arc::new(store.clone()), EngineOptions::default()).expect("an engine");
+        let backend = Backend { database: Database::of_engine(engine, Options::default()), runtime: None };
+        let place = tempfile::tempdir().expect("a directory");
+        let file = place.path().join("e.csv");
+        std::fs::write(&file, "user_id,ts,event\na,2026-01-01,view\nb,,view\n").expect("a file");
+        let files = prepare(&ImportOptions::file(file.display().to_string()), &Silent).expect("a file with rows");
+        let imported = backend.import("t", &NewTable::default(), files, &Sabotage(store));
+        match imported.outcome {
+            Err(Failure::Failed(report)) => assert!(report.message().contains("rejected rows"), "{report:?}"),
+            other => panic!("{other:?}"),
+        }
+        let warnings: Vec<&str> = imported.warnings.iter().map(Report::message).collect();
+        assert_eq!(warnings.len(), 1, "{warnings:?}");
+        assert!(warnings[0].contains("the empty table t could not be removed"), "{warnings:?}");
+    }
+}
