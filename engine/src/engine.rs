@@ -137,19 +137,14 @@ impl Engine {
     /// Make a table.
     ///
     /// # Errors
-    /// `AlreadyExists`; `InvalidInput` for a name, a column or an option that cannot be; what the disk says; `Poisoned`
-    /// where an earlier attempt failed so that whether its table is there is not known.
+    /// `AlreadyExists`, also for a name that differs only by case; `InvalidInput` for a name, a column or an option that
+    /// cannot be; what the disk says; `Poisoned` where an earlier attempt failed so that whether its table is there is not
+    /// known.
     pub fn create_table(&self, name: &str, schema: Schema, options: TableOptions) -> Result<Arc<Table>> {
         check_table(name, &schema, &options)?;
         // Held until the table is there, so that two threads cannot make it twice.
         let mut creation = self.creation.lock();
-        if self.tables.read().contains_key(name) {
-            return Err(Error::new(ErrorKind::AlreadyExists, format!("there is a table '{name}' already")));
-        }
-        if creation.uncertain.contains(name) {
-            let message = format!("an earlier attempt to make table '{name}' failed, and may have made it");
-            return Err(Error::new(ErrorKind::Poisoned, message).with_hint("open the database again, and look"));
-        }
+        self.check_free(name, &creation)?;
         let manifest = Manifest::first(creation.next_table, name, schema, options);
         creation.next_table += 1;
         match Table::create(self.store.clone(), self.lock.clone(), &manifest, self.limits.clone()) {
@@ -165,6 +160,27 @@ impl Engine {
                 Err(error)
             }
         }
+    }
+
+    /// Whether a table may be made under this name.
+    fn check_free(&self, name: &str, creation: &Creation) -> Result<()> {
+        let lower = name.to_lowercase();
+        let is_same = |there: &&String| there.to_lowercase() == lower;
+        match self.tables.read().keys().find(is_same) {
+            Some(there) if there == name => {
+                return Err(Error::new(ErrorKind::AlreadyExists, format!("there is a table '{name}' already")));
+            }
+            Some(there) => {
+                let message = format!("there is a table '{there}' already, from which '{name}' differs only by case");
+                return Err(Error::new(ErrorKind::AlreadyExists, message).with_hint("give it another name"));
+            }
+            None => {}
+        }
+        if creation.uncertain.iter().any(|uncertain| is_same(&uncertain)) {
+            let message = format!("an earlier attempt to make table '{name}' failed, and may have made it");
+            return Err(Error::new(ErrorKind::Poisoned, message).with_hint("open the database again, and look"));
+        }
+        Ok(())
     }
 
     /// Remove what an attempt to make a table left.
@@ -188,6 +204,23 @@ impl Engine {
         table.drop_files()?;
         self.tables.write().remove(name);
         Ok(())
+    }
+
+    /// Remove the database, if it has nothing: for a caller that made it just now, and whose first work failed. Nothing can
+    /// be done with it after that.
+    ///
+    /// # Errors
+    /// `InvalidInput` where there is a table or a definition, and what the disk says.
+    pub fn discard(&self) -> Result<()> {
+        // Held, so that no table is made meanwhile.
+        let _creation = self.creation.lock();
+        if !self.tables.read().is_empty() || !self.definitions().is_empty() {
+            return Err(Error::invalid("the database is not empty").with_hint("drop its tables and views first"));
+        }
+        for name in self.store.list("")?.iter().filter(|name| *name != "LOCK") {
+            self.store.delete(name)?;
+        }
+        self.store.discard()
     }
 
     /// The table called `name`.
@@ -258,7 +291,7 @@ pub(crate) fn is_database(store: &dyn Store) -> Result<bool> {
 
 pub(crate) fn no_database(place: &str) -> Error {
     Error::new(ErrorKind::NotFound, format!("{place}: there is no database"))
-        .with_hint("check the path; a database is made by the first import or CREATE TABLE")
+        .with_hint("check the path, or open it with leave to make a database (create_if_missing)")
 }
 
 fn write_format(store: &dyn Store) -> Result<()> {
@@ -297,7 +330,11 @@ fn make_names_durable(store: &dyn Store, tables: &BTreeSet<u64>) -> Result<()> {
     store.sync_directory("")
 }
 
-fn check_table(name: &str, schema: &Schema, options: &TableOptions) -> Result<()> {
+/// Whether a table of this name, with these columns and options, can be made.
+///
+/// # Errors
+/// `InvalidInput` for what cannot be, `ResourceLimit` for more columns than a table has.
+pub fn check_table(name: &str, schema: &Schema, options: &TableOptions) -> Result<()> {
     if name.is_empty() || name.len() > 255 || name.chars().any(char::is_control) {
         return Err(Error::invalid("the name of a table has 1 to 255 bytes and no control characters"));
     }

@@ -71,6 +71,7 @@ impl Error {
             Io::StorageFull | Io::QuotaExceeded => {
                 (ErrorKind::StorageFull, Some("free space on the disk, then open the database again"))
             }
+            Io::FileTooLarge => (ErrorKind::StorageFull, Some("raise the limit of the size of files (ulimit -f)")),
             _ => (ErrorKind::Io, None),
         };
         let mut error = Self::new(kind, format!("{what}: {source}"));

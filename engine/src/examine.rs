@@ -4,13 +4,14 @@
 use crate::check::{Finding, Findings};
 use crate::definitions;
 use crate::engine::{Engine, check_format, is_database, no_database, table_numbers};
-use crate::error::{ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::log::FileLog;
 use crate::manifest::Manifest;
 use crate::segment::Segment;
 use crate::storage::{LocalStore, Store};
 use crate::table::open_segment;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -21,14 +22,35 @@ pub struct Examination {
     pub tables: u64,
     /// What is broken, file by file. Empty: every file is whole, and [`Engine::check`] tells whether they fit together.
     pub findings: Vec<Finding>,
+    /// Whether the database can be opened for all that.
+    pub opens: bool,
+}
+
+/// What is found on the way.
+#[derive(Default)]
+struct Found {
+    all: Findings,
+    /// How many of them are about the inside of a segment, which an opening does not read.
+    inside: usize,
+}
+
+impl Found {
+    fn add(&mut self, place: impl Into<String>, problem: impl fmt::Display) {
+        self.all.add(place, problem);
+    }
+
+    fn add_inside(&mut self, place: &str, problems: Vec<Error>) {
+        self.inside += problems.len();
+        problems.into_iter().for_each(|problem| self.add(place, problem));
+    }
 }
 
 impl Engine {
     /// Read every file of the database in the directory `path`, and change none.
     ///
     /// # Errors
-    /// `Locked` while another process or handle has it, `NotFound` if there is none, what the disk says to listing the
-    /// directory. What is wrong with a file is a finding.
+    /// `Locked` while another process or handle has it, `NotFound` if there is none, `UnsupportedFormat`, what the disk says
+    /// to listing the directory. What is wrong with a file is a finding.
     pub fn examine(path: &Path) -> Result<Examination> {
         let store = LocalStore::open(path).map_err(|error| match error.kind() {
             ErrorKind::NotFound => no_database(&path.display().to_string()),
@@ -49,32 +71,35 @@ impl Engine {
             return Err(no_database("the directory"));
         }
         let _lock = store.lock()?;
-        let mut findings = Findings::default();
-        findings.note("FORMAT", check_format(store.as_ref()));
-        findings.note("definitions", definitions::check_stored(store.as_ref()));
+        let mut found = Found::default();
+        match check_format(store.as_ref()) {
+            Err(error) if error.kind() == ErrorKind::UnsupportedFormat => return Err(error),
+            format => found.all.note("FORMAT", format),
+        }
+        found.all.note("definitions", definitions::load(store.as_ref()).map(|_| ()));
         let mut tables = 0;
         let mut names: BTreeMap<String, u64> = BTreeMap::new();
         for number in table_numbers(store.as_ref())? {
-            let Some(name) = examine_table(&store, number, &mut findings)? else { continue };
+            let Some(name) = examine_table(&store, number, &mut found)? else { continue };
             tables += 1;
             if let Some(other) = names.insert(name.clone(), number) {
-                findings.add(Manifest::directory(number), format!("table {other} is called '{name}', too"));
+                found.add(Manifest::directory(number), format!("table {other} is called '{name}', too"));
             }
         }
-        Ok(Examination { tables, findings: findings.0 })
+        Ok(Examination { tables, opens: found.all.0.len() == found.inside, findings: found.all.0 })
     }
 }
 
 /// Examine the files of a table. The name of the table, or a word for it where no manifest can be read; `None` where
 /// there is no table.
-fn examine_table(store: &Arc<dyn Store>, number: u64, findings: &mut Findings) -> Result<Option<String>> {
+fn examine_table(store: &Arc<dyn Store>, number: u64, found: &mut Found) -> Result<Option<String>> {
     let directory = Manifest::directory(number);
     let mut live = None;
     for (name, manifest) in Manifest::all(store.as_ref(), number)? {
         live = match manifest {
             Ok(manifest) => Some(manifest),
             Err(error) => {
-                findings.add(name, error);
+                found.add(name, error);
                 None
             }
         };
@@ -83,7 +108,7 @@ fn examine_table(store: &Arc<dyn Store>, number: u64, findings: &mut Findings) -
     let Some(manifest) = live else {
         // Without it, it is not known which of them count.
         for name in &segments {
-            examine_segment(store, name, findings);
+            examine_segment(store, name, found);
         }
         if segments.is_empty() && store.list(&format!("{directory}/log-"))?.is_empty() {
             // A table that was never made, unless its manifest is among the findings.
@@ -91,7 +116,7 @@ fn examine_table(store: &Arc<dyn Store>, number: u64, findings: &mut Findings) -
             return Ok(has_manifest.then(|| directory.clone()));
         }
         if store.list(&format!("{directory}/manifest-"))?.is_empty() {
-            findings.add(&directory, "segments or a log, but no manifest (hint: restore the manifest from a backup)");
+            found.add(&directory, "segments or a log, but no manifest (hint: restore the manifest from a backup)");
         }
         return Ok(Some(directory));
     };
@@ -101,21 +126,21 @@ fn examine_table(store: &Arc<dyn Store>, number: u64, findings: &mut Findings) -
     for entry in manifest.segments() {
         let name = Manifest::segment_file(number, entry.file);
         match open_segment(store.as_ref(), &name, entry) {
-            Ok(live) => live.segment.verify().into_iter().for_each(|error| findings.add(&name, error)),
-            Err(error) => findings.add(&name, error),
+            Ok(live) => found.add_inside(&name, live.segment.verify()),
+            Err(error) => found.add(&name, error),
         }
     }
     let log = FileLog::new(Arc::clone(store), &directory, manifest.log_position + 1);
     for (name, error) in log.examine(manifest.log_position)? {
-        findings.add(name, error);
+        found.add(name, error);
     }
     Ok(Some(manifest.name))
 }
 
 /// Examine a segment of which no manifest tells anything.
-fn examine_segment(store: &Arc<dyn Store>, name: &str, findings: &mut Findings) {
+fn examine_segment(store: &Arc<dyn Store>, name: &str, found: &mut Found) {
     match store.get(name).and_then(Segment::open) {
-        Ok(segment) => segment.verify().into_iter().for_each(|error| findings.add(name, error)),
-        Err(error) => findings.add(name, error),
+        Ok(segment) => found.add_inside(name, segment.verify()),
+        Err(error) => found.add(name, error),
     }
 }

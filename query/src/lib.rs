@@ -29,4 +29,5 @@ pub use datafusion::arrow;
 pub use datafusion::scalar::ScalarValue;
 pub use error::{Error, ErrorKind, Result, Span};
 pub use result::QueryResult;
+pub use sql::script::{ScriptCut, cut_script};
 pub use warnings::{CancelToken, Warning};

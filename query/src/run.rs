@@ -5,6 +5,7 @@ use crate::database::{QueryOptions, Shared, Statement};
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::catalog::{Names, normalised, plain_name};
 use crate::plan::context::StatementContext;
+use crate::plan::stoppable::stoppable;
 use crate::result::QueryResult;
 use crate::session::runtime_of;
 use crate::sql::identifiers::quote_columns;
@@ -106,7 +107,8 @@ impl<'a> Runner<'a> {
                 Error::invalid(format!("parameter {missing} has no value")).with_hint("give a value for each $n")
             );
         }
-        Ok(self.state.create_physical_plan(&plan).await?)
+        let physical = self.state.create_physical_plan(&plan).await?;
+        Ok(stoppable(physical, &self.statement)?)
     }
 
     fn no_such_statement(&self, name: &str) -> Error {

@@ -31,6 +31,8 @@ fn places(image: &Image) -> Vec<String> {
     let examined = Engine::examine_store(Arc::new(store.clone())).unwrap();
     assert_eq!(store.written_image(), *image, "an examination changes nothing");
     assert_eq!(store.writes(), 0);
+    let opened = Engine::open_store(Arc::new(FaultStore::from_image(image.clone())), options());
+    assert_eq!(opened.is_ok(), examined.opens, "{examined:?}");
     examined.findings.into_iter().map(|finding| finding.place).collect()
 }
 

@@ -15,3 +15,4 @@ mod model;
 mod power;
 mod script;
 mod slow;
+mod stopped;

@@ -127,6 +127,10 @@ impl Store for SlowStore {
         self.inner.size(name)
     }
 
+    fn discard(&self) -> Result<()> {
+        self.inner.discard()
+    }
+
     fn local_path(&self, _name: &str) -> Option<PathBuf> {
         None
     }

@@ -18,7 +18,7 @@ const HEADER_BYTES: usize = 28;
 pub(super) struct Frame<'a> {
     /// Position of its first record.
     pub(super) first: u64,
-    count: u32,
+    pub(super) count: u32,
     payload: &'a [u8],
 }
 
@@ -74,7 +74,7 @@ pub(super) fn encode_mark(position: u64) -> Vec<u8> {
 }
 
 /// The frame at the beginning of `bytes` and its length.
-fn decode(bytes: &[u8]) -> Option<(Frame<'_>, usize)> {
+pub(super) fn decode(bytes: &[u8]) -> Option<(Frame<'_>, usize)> {
     let header = bytes.first_chunk::<HEADER_BYTES>()?;
     let end = header_length(header)?;
     let u32_at = |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
@@ -96,7 +96,7 @@ pub(super) fn read_frames(
     while offset < bytes.len() {
         let Some((frame, length)) = decode(&bytes[offset..]) else {
             let Some((next, found)) = find_frame(bytes, offset) else { return Ok(()) };
-            if next - offset == HEADER_BYTES && found.first == expected {
+            if is_lost_mark(next - offset, &found, expected) {
                 offset = next;
                 continue;
             }
@@ -118,11 +118,16 @@ pub(super) fn read_frames(
 
 /// The first frame behind the bytes at `offset`, which are none. Where they begin as a frame that did not arrive as a
 /// whole, what looks like a frame inside of it is somebody's data.
-fn find_frame(bytes: &[u8], offset: usize) -> Option<(usize, Frame<'_>)> {
+pub(super) fn find_frame(bytes: &[u8], offset: usize) -> Option<(usize, Frame<'_>)> {
     let torn = bytes[offset..].first_chunk::<HEADER_BYTES>().and_then(header_length);
     let from = offset.saturating_add(torn.unwrap_or(1)).min(bytes.len());
     let candidates = bytes[from..].windows(MAGIC.len()).enumerate().filter(|(_, window)| *window == MAGIC);
     candidates.map(|(at, _)| from + at).find_map(|at| Some((at, decode(&bytes[at..])?.0)))
+}
+
+/// Whether the `length` bytes before the frame `found` are a mark that was lost, as `expected` is the record that is next.
+pub(super) fn is_lost_mark(length: usize, found: &Frame<'_>, expected: u64) -> bool {
+    length == HEADER_BYTES && found.first == expected
 }
 
 /// How long the frame with this header is, if it is a header.

@@ -3,9 +3,11 @@
 //! A record has a position, counted from 1 without gaps for the life of a table. Records that wait together are written
 //! as one frame with one checksum and synced once, so a power cut leaves all of a frame or none of it.
 
+mod describe;
 mod frame;
 mod record;
 
+pub use describe::describe_log;
 pub(crate) use record::{BatchRecord, DeleteRecord, Record, ShardBatch};
 
 use crate::error::{Error, ErrorKind, Result};

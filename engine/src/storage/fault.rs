@@ -302,6 +302,10 @@ impl Store for FaultStore {
         state.written.get(name).map(|bytes| bytes.len() as u64).ok_or_else(|| not_found(name))
     }
 
+    fn discard(&self) -> Result<()> {
+        Ok(())
+    }
+
     fn local_path(&self, _name: &str) -> Option<PathBuf> {
         None
     }

@@ -131,6 +131,22 @@ fn create_dir(dir: &Path) -> Result<()> {
     }
 }
 
+/// Remove `dir` and the directories in it, as far as there is no file in them.
+fn remove_empty(dir: &Path) -> Result<()> {
+    for entry in fs::read_dir(dir).map_err(|e| Error::io(dir.display(), e))? {
+        let path = entry.map_err(|e| Error::io(dir.display(), e))?.path();
+        if path.is_dir() {
+            remove_empty(&path)?;
+        }
+    }
+    match fs::remove_dir(dir) {
+        Err(e) if e.kind() != io::ErrorKind::DirectoryNotEmpty => {
+            Err(Error::io(format!("cannot remove {}", dir.display()), e))
+        }
+        _ => Ok(()),
+    }
+}
+
 fn sync_dir(dir: &Path) -> Result<()> {
     let synced = File::open(dir).and_then(|dir| dir.sync_all());
     synced.map_err(|e| Error::io(format!("cannot sync {}", dir.display()), e))
@@ -270,6 +286,12 @@ impl Store for LocalStore {
     fn size(&self, name: &str) -> Result<u64> {
         let path = self.path(name)?;
         Ok(fs::metadata(&path).map_err(|e| Error::io(path.display(), e))?.len())
+    }
+
+    fn discard(&self) -> Result<()> {
+        let lock = self.root.join("LOCK");
+        fs::remove_file(&lock).map_err(|e| Error::io(format!("cannot remove {}", lock.display()), e))?;
+        remove_empty(&self.root)
     }
 
     fn local_path(&self, name: &str) -> Option<PathBuf> {

@@ -63,6 +63,10 @@ impl Store for MemoryStore {
         self.inner.size(name)
     }
 
+    fn discard(&self) -> Result<()> {
+        Ok(())
+    }
+
     fn local_path(&self, _name: &str) -> Option<PathBuf> {
         None
     }

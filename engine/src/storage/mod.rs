@@ -116,6 +116,13 @@ pub trait Store: Send + Sync + Debug {
     /// `NotFound`, or what the disk says.
     fn size(&self, name: &str) -> Result<u64>;
 
+    /// Remove what a store without objects still is: its lock and its directories. The owner of the lock calls this, and
+    /// nothing after it. What another process put there meanwhile stays.
+    ///
+    /// # Errors
+    /// Whatever the disk says.
+    fn discard(&self) -> Result<()>;
+
     /// The path of `name` if the store is a directory of this machine: RocksDB wants one.
     fn local_path(&self, name: &str) -> Option<PathBuf>;
 }

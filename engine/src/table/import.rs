@@ -13,6 +13,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::ingest::{BigIntRanges, EncodedBatch, EventBatch, grow};
 use crate::manifest::{self, Manifest};
 use crate::parallel;
+use crate::stop::{self, NEVER, Stop};
 use crate::types::Schema;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -59,6 +60,8 @@ struct ImportState {
     /// Something was written to the catalog that is not committed.
     catalog_changed: bool,
     failed: bool,
+    /// The table takes no columns and types that it does not have.
+    strict: bool,
 }
 
 /// How the manifest writes a fingerprint.
@@ -73,6 +76,23 @@ impl Table {
     /// `AlreadyExists` if a file with one of them was imported before, `Locked` during another import, what the disk
     /// says.
     pub fn begin_import(&self, fingerprints: &[u128]) -> Result<Import> {
+        self.begin(fingerprints, self.shared.options().strict)
+    }
+
+    /// As [`Table::begin_import`], into a table to which nothing was ever added: a strict table takes the columns and
+    /// types of this import, and holds later ones to them.
+    ///
+    /// # Errors
+    /// Those of [`Table::begin_import`]; `InvalidInput` for a table that has something.
+    pub fn begin_first_import(&self, fingerprints: &[u128]) -> Result<Import> {
+        if !self.is_untouched() {
+            return Err(Error::invalid(format!("table '{}' has columns or events already", self.shared.name))
+                .with_hint("only the first import of a table sets its columns"));
+        }
+        self.begin(fingerprints, false)
+    }
+
+    fn begin(&self, fingerprints: &[u128], strict: bool) -> Result<Import> {
         let shared = &self.shared;
         self.check_new(fingerprints)?;
         let _maintenance = shared.maintenance.lock();
@@ -93,6 +113,7 @@ impl Table {
             shards,
             catalog_changed: false,
             failed: false,
+            strict,
         };
         let mut fingerprints: Vec<String> = fingerprints.iter().map(|&f| fingerprint_text(f)).collect();
         fingerprints.sort();
@@ -128,10 +149,10 @@ impl Import {
         if sequence < state.next_sequence || state.early.contains_key(&sequence) {
             return Err(Error::invalid(format!("batch {sequence} was pushed twice")));
         }
-        let pushed = state.take(sequence, encoded, options.strict).and_then(|()| {
+        let pushed = state.take(sequence, encoded).and_then(|()| {
             // Batches that are early cannot be written yet, so they count from the beginning.
             match state.memory_bytes >= self.shared.limits.import_memory_bytes && !state.ready.is_empty() {
-                true => state.spill(&self.shared),
+                true => state.spill(&self.shared, NEVER),
                 false => Ok(()),
             }
         });
@@ -143,7 +164,15 @@ impl Import {
     ///
     /// # Errors
     /// `InvalidInput` where a batch is missing; what the disk says. Nothing is imported then.
-    pub fn commit(mut self) -> Result<Imported> {
+    pub fn commit(self) -> Result<Imported> {
+        self.commit_unless(NEVER)
+    }
+
+    /// As [`Import::commit`], for as long as `stop` answers false. It is asked last before anything becomes visible.
+    ///
+    /// # Errors
+    /// Those of [`Import::commit`]; `Cancelled` soon after `stop` says so.
+    pub fn commit_unless(mut self, stop: Stop<'_>) -> Result<Imported> {
         let mut state = self.state.lock();
         if state.failed {
             return Err(Error::new(ErrorKind::Poisoned, "the import failed before").with_hint("begin it again"));
@@ -151,7 +180,7 @@ impl Import {
         if !state.early.is_empty() {
             return Err(Error::invalid(format!("batch {} was never pushed", state.next_sequence)));
         }
-        state.spill(&self.shared)?;
+        state.spill(&self.shared, stop)?;
         let mut imported = Imported::default();
         let mut runs = Vec::with_capacity(state.shards.len());
         for shard in &mut state.shards {
@@ -160,22 +189,23 @@ impl Import {
             imported.duplicates += shard.duplicates;
             runs.push(std::mem::take(&mut shard.runs));
         }
-        let written = self.merge_runs(runs, &state.schema)?;
+        let written = self.merge_runs(runs, &state.schema, stop)?;
         for written in written.iter().flatten() {
             imported.segments += 1;
             imported.bytes += written.entry.meta.bytes;
         }
+        stop::check(stop)?;
         self.publish(&mut state, written)?;
         drop(state);
         self.finished = true;
         // What was imported is durable, so a failure here is no failure of the import.
         let _maintenance = self.shared.maintenance.lock();
-        self.shared.settle(choose);
+        self.shared.settle(choose, stop);
         Ok(imported)
     }
 
     /// One segment a shard: merging costs once what every query over many runs would cost again.
-    fn merge_runs(&self, runs: Vec<Vec<Written>>, schema: &Schema) -> Result<Vec<Option<Written>>> {
+    fn merge_runs(&self, runs: Vec<Vec<Written>>, schema: &Schema, stop: Stop<'_>) -> Result<Vec<Option<Written>>> {
         let runs: Vec<Mutex<Vec<Written>>> = runs.into_iter().map(Mutex::new).collect();
         parallel::map(&runs, self.shared.limits.threads, |runs| {
             let mut runs = std::mem::take(&mut *runs.lock());
@@ -183,7 +213,7 @@ impl Import {
                 return Ok(runs.pop());
             }
             let inputs: Vec<MergeInput> = runs.iter().map(|run| MergeInput::from(&run.live)).collect();
-            self.shared.write_merged(&inputs, schema, i64::MIN).map(Some)
+            self.shared.write_merged(&inputs, schema, i64::MIN, stop).map(Some)
         })
     }
 
@@ -254,11 +284,11 @@ impl Drop for Import {
 
 impl ImportState {
     /// Take a batch, and move those that are next in order to `ready`.
-    fn take(&mut self, sequence: u64, batch: EncodedBatch, strict: bool) -> Result<()> {
+    fn take(&mut self, sequence: u64, batch: EncodedBatch) -> Result<()> {
         self.memory_bytes += batch.memory_bytes();
         self.early.insert(sequence, batch);
         while let Some(batch) = self.early.remove(&self.next_sequence) {
-            self.schema = grow(&self.schema, &mut self.ranges, batch.incoming(), strict)?;
+            self.schema = grow(&self.schema, &mut self.ranges, batch.incoming(), self.strict)?;
             self.ready.push(batch);
             self.next_sequence += 1;
         }
@@ -266,7 +296,7 @@ impl ImportState {
     }
 
     /// Write what is ready as a run, shards in parallel.
-    fn spill(&mut self, shared: &Shared) -> Result<()> {
+    fn spill(&mut self, shared: &Shared, stop: Stop<'_>) -> Result<()> {
         let ready = std::mem::take(&mut self.ready);
         self.memory_bytes = self.early.values().map(EncodedBatch::memory_bytes).sum();
         if ready.is_empty() {
@@ -278,7 +308,7 @@ impl ImportState {
             shared.lookup.catalog.apply_unfinished(CatalogBatch::default())?;
             self.catalog_changed = true;
         }
-        let builder = RunBuilder { shared, schema: &self.schema, batches: &ready };
+        let builder = RunBuilder { shared, schema: &self.schema, batches: &ready, stop };
         let numbers: Vec<u16> = (0..self.shards.len() as u16).collect();
         let runs = parallel::map(&numbers, shared.limits.threads, |&number| {
             builder.run(number, &mut self.shards[number as usize].lock())

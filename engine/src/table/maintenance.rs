@@ -10,6 +10,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::ingest::check_new_column;
 use crate::manifest::{self, Manifest, SegmentEntry, ShardManifest, Tombstone};
 use crate::parallel;
+use crate::stop::{self, NEVER, Stop};
 use crate::types::{ColumnDef, Schema};
 use parking_lot::MutexGuard;
 use roaring::RoaringBitmap;
@@ -29,7 +30,7 @@ impl Table {
     pub fn flush(&self) -> Result<()> {
         let _maintenance = self.shared.maintenance.lock();
         self.shared.flush(|_| ())?;
-        self.shared.settle(choose);
+        self.shared.settle(choose, NEVER);
         Ok(())
     }
 
@@ -39,9 +40,17 @@ impl Table {
     /// # Errors
     /// What the disk says, `Corrupt` for a damaged segment. Nothing is lost then: the old segments stay.
     pub fn compact(&self, full: bool) -> Result<()> {
+        self.compact_unless(full, NEVER)
+    }
+
+    /// As [`Table::compact`], for as long as `stop` answers false. Merges that came to their end stay.
+    ///
+    /// # Errors
+    /// Those of [`Table::compact`]; `Cancelled` soon after `stop` says so.
+    pub fn compact_unless(&self, full: bool, stop: Stop<'_>) -> Result<()> {
         let _maintenance = self.shared.maintenance.lock();
         self.shared.flush(|_| ())?;
-        self.shared.compact(if full { choose_full } else { choose })?;
+        self.shared.compact(if full { choose_full } else { choose }, stop)?;
         if full {
             self.shared.lookup.catalog.scrub()?;
         }
@@ -67,7 +76,7 @@ impl Table {
             let at = segments.iter().position(SegmentSummary::is_all_expired);
             at.map_or(Choice::Rest, |at| Choice::Merge(at..at + 1))
         };
-        shared.compact(past)
+        shared.compact(past, NEVER)
     }
 
     /// Add a property column.
@@ -141,7 +150,7 @@ impl Shared {
         // Where another thread is at it already, it is enough.
         if let (true, Some(_maintenance)) = (self.holds_in_memory(1), self.maintenance.try_lock()) {
             match self.flush(|_| ()) {
-                Ok(()) => self.settle(choose),
+                Ok(()) => self.settle(choose, NEVER),
                 Err(error) => tracing::warn!(table = %self.name, %error, "the memtable stays in memory"),
             }
         }
@@ -176,9 +185,10 @@ impl Shared {
             || state.memory_bytes() >= self.limits.memtable_bytes.saturating_mul(times)
     }
 
-    /// Compact after something was made durable: a failure is no failure of that. The caller holds `maintenance`.
-    pub(crate) fn settle(&self, choose: impl Fn(&[SegmentSummary]) -> Choice) {
-        if let Err(error) = self.compact(choose) {
+    /// Compact after something was made durable, for as long as `stop` answers false: a failure is no failure of that. The
+    /// caller holds `maintenance`.
+    pub(crate) fn settle(&self, choose: impl Fn(&[SegmentSummary]) -> Choice, stop: Stop<'_>) {
+        if let Err(error) = self.compact(choose, stop) {
             tracing::warn!(table = %self.name, %error, "compaction failed, and is tried again later");
         }
     }
@@ -201,7 +211,7 @@ impl Shared {
         let numbers: Vec<usize> = (0..frozen.shards.len()).filter(|&at| !frozen.shards[at].frozen.is_empty()).collect();
         let written = parallel::map(&numbers, self.limits.threads, |&shard| {
             let inputs: Vec<MergeInput> = frozen.shards[shard].frozen.iter().map(MergeInput::from).collect();
-            self.write_merged(&inputs, &frozen.schema, frozen.manifest.hidden_before_us)
+            self.write_merged(&inputs, &frozen.schema, frozen.manifest.hidden_before_us, NEVER)
         })?;
         let mut manifest = Manifest {
             number: frozen.manifest.number + 1,
@@ -277,14 +287,17 @@ impl Shared {
         inputs: &[MergeInput],
         schema: &Schema,
         hidden_before_us: i64,
+        stop: Stop<'_>,
     ) -> Result<Written> {
-        self.write_segment(|sink| merge(inputs, schema, hidden_before_us, sink))
+        self.write_segment(stop, |sink| merge(inputs, schema, hidden_before_us, sink))
     }
 
-    /// Merge the segments that `choose` chooses in each shard, until it chooses none. The caller holds `maintenance`.
-    pub(crate) fn compact(&self, choose: impl Fn(&[SegmentSummary]) -> Choice) -> Result<()> {
+    /// Merge the segments that `choose` chooses in each shard, until it chooses none, or `stop` says so. The caller holds
+    /// `maintenance`.
+    pub(crate) fn compact(&self, choose: impl Fn(&[SegmentSummary]) -> Choice, stop: Stop<'_>) -> Result<()> {
         self.check_present()?;
         loop {
+            stop::check(stop)?;
             let state = Arc::clone(&self.state.read());
             let hidden_before_us = state.manifest.hidden_before_us;
             let choices = state.shards.iter().enumerate().filter_map(|(number, shard)| {
@@ -303,7 +316,7 @@ impl Shared {
             let written = parallel::map(&choices, self.limits.threads, |(number, range)| {
                 let flushed = &state.shards[*number].flushed[range.clone()];
                 let inputs: Vec<MergeInput> = flushed.iter().map(MergeInput::from).collect();
-                self.write_merged(&inputs, &state.manifest.schema, hidden_before_us)
+                self.write_merged(&inputs, &state.manifest.schema, hidden_before_us, stop)
             })?;
             self.replace(&state, &choices, written)?;
         }

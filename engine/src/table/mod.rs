@@ -19,6 +19,7 @@ mod tests;
 
 pub use append::Appended;
 pub(crate) use commit::MAX_RECORD_BYTES;
+pub(crate) use import::fingerprint_text;
 pub use import::{Import, Imported};
 pub use snapshot::{LiveSegment, ShardSnapshot, Snapshot};
 pub(crate) use state::TableState;
@@ -28,6 +29,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::ingest::BigIntRanges;
 use crate::log::{FileLog, Log};
 use crate::manifest::Manifest;
+use crate::outline::TableOutline;
 use crate::storage::Store;
 use crate::types::{Schema, TableOptions};
 use append::{Overlay, catalog_changes};
@@ -187,8 +189,26 @@ impl Table {
 
     /// Whether a file with this fingerprint was imported.
     pub fn is_imported(&self, fingerprint: u128) -> bool {
-        let fingerprint = import::fingerprint_text(fingerprint);
+        let fingerprint = fingerprint_text(fingerprint);
         self.shared.state.read().manifest.imported.contains(&fingerprint)
+    }
+
+    /// Whether nothing was ever added to it: no column and no event.
+    pub fn is_untouched(&self) -> bool {
+        let state = self.shared.state.read();
+        state.position == 0 && state.schema.columns.is_empty()
+    }
+
+    /// What an import has to know of it.
+    pub fn outline(&self) -> TableOutline {
+        let state = self.shared.state.read();
+        TableOutline {
+            name: self.shared.name.clone(),
+            schema: state.schema.clone(),
+            options: state.manifest.options.clone(),
+            imported: state.manifest.imported.clone(),
+            is_untouched: state.position == 0 && state.schema.columns.is_empty(),
+        }
     }
 
     /// Bytes of all its files.

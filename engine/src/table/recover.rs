@@ -6,6 +6,7 @@ use crate::catalog::{Catalog, CatalogBatch, EventKey, Position};
 use crate::compact::{Choice, SegmentSummary, choose};
 use crate::error::{Error, Result};
 use crate::log::Record;
+use crate::stop::NEVER;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -47,7 +48,7 @@ impl Shared {
                 catalog.flush()?;
             }
             // A database that is opened for a moment each time has no other occasion.
-            self.settle(opening_choice);
+            self.settle(opening_choice, NEVER);
         }
         self.log.lock().truncate_through(end)
     }

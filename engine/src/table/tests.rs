@@ -125,6 +125,10 @@ impl Store for Naughty {
         self.inner.size(name)
     }
 
+    fn discard(&self) -> Result<()> {
+        self.inner.discard()
+    }
+
     fn local_path(&self, _name: &str) -> Option<PathBuf> {
         None
     }

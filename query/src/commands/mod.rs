@@ -83,11 +83,8 @@ pub(crate) async fn run(runner: Runner<'_>, statement: &Statement) -> Result<Que
         Command::Describe(name) => describe(&runner, name),
         Command::Optimize(name) => {
             let table = catalog.table(name)?;
-            blocking(move || {
-                table.flush()?;
-                Ok(table.compact(true)?)
-            })
-            .await?;
+            let state = Arc::clone(&state);
+            blocking(move || Ok(table.compact_unless(true, &|| state.check_cancelled().is_err())?)).await?;
             done("OPTIMIZE")
         }
         Command::Flush(name) => {
@@ -123,13 +120,14 @@ async fn create_table(runner: Runner<'_>, statement: &Statement) -> Result<Query
     };
     let catalog = Arc::clone(&runner.shared.catalog);
     let plain = plain_name(name)?;
-    let there = catalog.engine.table(&plain).is_ok();
-    if there && *if_not_exists {
+    let there = catalog.resolve(&plain);
+    let is_view = there.as_ref().is_some_and(|there| catalog.views.read().contains_key(there));
+    if there.is_some() && !is_view && *if_not_exists {
         return Ok(QueryResult::done(runner.statement, "CREATE TABLE"));
     }
-    if there || catalog.views.read().contains_key(&plain) {
-        let what = if there { "table" } else { "view" };
-        return Err(Error::new(ErrorKind::AlreadyExists, format!("there is a {what} '{plain}' already"))
+    if let Some(there) = there {
+        let what = if is_view { "view" } else { "table" };
+        return Err(Error::new(ErrorKind::AlreadyExists, format!("there is a {what} '{there}' already"))
             .with_hint("give another name, or write IF NOT EXISTS")
             .at(name.span()));
     }
@@ -148,10 +146,18 @@ async fn create_table(runner: Runner<'_>, statement: &Statement) -> Result<Query
         }
         None => None,
     };
-    let table = blocking(move || Ok(catalog.engine.create_table(&plain, schema, table_options)?)).await;
+    let makes = Arc::clone(&catalog);
+    let table = blocking(move || makes.create_table(&plain, schema, table_options)).await;
     let table = table.map_err(|error| error.at(name.span()))?;
     match source {
-        Some(plan) => insert::fill(runner, table, plan, None).await,
+        Some(plan) => {
+            let filled = insert::fill(runner, Arc::clone(&table), plan, None).await;
+            if filled.is_err() {
+                // Half a table is none. Why the query failed matters more than that its table could not be removed.
+                let _ = blocking(move || catalog_drop(&catalog, &table)).await;
+            }
+            filled
+        }
         None => Ok(QueryResult::done(runner.statement, "CREATE TABLE")),
     }
 }
@@ -265,10 +271,13 @@ fn create_view(
 ) -> Result<Option<(String, View)>> {
     let catalog = &runner.shared.catalog;
     let plain = plain_name(name)?;
-    if catalog.engine.table(&plain).is_ok() {
-        return Err(Error::new(ErrorKind::AlreadyExists, format!("there is a table '{plain}' already")).at(name.span()));
+    let there = catalog.resolve(&plain);
+    if let Some(table) = there.as_ref().filter(|there| !catalog.views.read().contains_key(*there)) {
+        return Err(Error::new(ErrorKind::AlreadyExists, format!("there is a table '{table}' already")).at(name.span()));
     }
-    let there = catalog.views.read().contains_key(&plain);
+    // A view is replaced under the name that it has.
+    let plain = there.clone().unwrap_or(plain);
+    let there = there.is_some();
     if there && if_not_exists {
         return Ok(None);
     }

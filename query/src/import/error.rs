@@ -1,6 +1,6 @@
 //! What can go wrong in an import: the file, the place in it, the cause, and the way out.
 
-use super::summary::Reject;
+use super::summary::{Reject, one_line};
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
@@ -188,7 +188,16 @@ pub enum ImportError {
     },
     /// The engine refused the events.
     #[error(transparent)]
-    Engine(#[from] trodden_engine::error::Error),
+    Engine(trodden_engine::error::Error),
+}
+
+impl From<trodden_engine::error::Error> for ImportError {
+    fn from(error: trodden_engine::error::Error) -> Self {
+        match error.kind() {
+            trodden_engine::error::ErrorKind::Cancelled => Self::Cancelled,
+            _ => Self::Engine(error),
+        }
+    }
 }
 
 impl ImportError {
@@ -252,7 +261,7 @@ impl ImportError {
 
 /// Names in quotes with commas, cut after twenty.
 fn list(names: &[String]) -> String {
-    let mut text = names.iter().take(20).map(|name| format!("'{name}'")).collect::<Vec<_>>().join(", ");
+    let mut text = names.iter().take(20).map(|name| format!("'{}'", one_line(name))).collect::<Vec<_>>().join(", ");
     if names.len() > 20 {
         let _ = write!(text, " and {} more", names.len() - 20);
     }
@@ -262,7 +271,7 @@ fn list(names: &[String]) -> String {
 fn first_rejects(first: &[Reject]) -> String {
     let mut text = String::from(" The first:");
     for reject in first {
-        let _ = write!(text, "\n  {}, line {}: {}", reject.file, reject.line, reject.reason);
+        let _ = write!(text, "\n  {}, line {}: {}", reject.file, reject.line, one_line(&reject.reason));
     }
     text
 }

@@ -2,17 +2,23 @@
 
 use super::error::{ImportError, Result};
 use super::options::{Compression, FileFormat, ImportOptions};
+use super::summary::Progress;
+use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
 use std::collections::HashSet;
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::path::Path;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 use xxhash_rust::xxh3::{Xxh3Default, xxh3_128};
 
 /// Bytes at the beginning of a file from which its kind is told.
 const HEAD_BYTES: usize = 4096;
 /// Bytes read at a time for the fingerprint.
 const HASH_BYTES: usize = 1 << 20;
+/// Bytes read at a time from standard input.
+const SPOOL_BYTES: usize = 1 << 18;
+/// How long to wait for standard input before asking whether it is still wanted.
+const PATIENCE: Duration = Duration::from_millis(100);
 
 /// A file to import.
 #[derive(Debug)]
@@ -28,7 +34,7 @@ pub(super) struct InputFile {
 }
 
 /// All files that the options name, in order, each once.
-pub(super) fn find_files(options: &ImportOptions) -> Result<Vec<InputFile>> {
+pub(super) fn find_files(options: &ImportOptions, progress: &dyn Progress) -> Result<Vec<InputFile>> {
     if options.files.is_empty() {
         return Err(ImportError::Option { cause: "no file was named".into(), hint: "name a file, a glob or -".into() });
     }
@@ -36,7 +42,7 @@ pub(super) fn find_files(options: &ImportOptions) -> Result<Vec<InputFile>> {
     let mut seen = HashSet::new();
     for pattern in &options.files {
         if pattern == "-" {
-            files.push(spool_stdin(options)?);
+            files.push(spool_stdin(options, progress)?);
             continue;
         }
         for path in expand(pattern)? {
@@ -109,11 +115,45 @@ fn strip_compression(name: &str) -> (&str, Option<Compression>) {
     }
 }
 
-fn spool_stdin(options: &ImportOptions) -> Result<InputFile> {
+fn spool_stdin(options: &ImportOptions, progress: &dyn Progress) -> Result<InputFile> {
     let failed = |source| ImportError::Read { file: "standard input".into(), source };
     let mut spool = tempfile::NamedTempFile::new().map_err(failed)?;
-    io::copy(&mut io::stdin().lock(), spool.as_file_mut()).map_err(failed)?;
+    // A read of standard input cannot be called back, so it waits on a thread of its own, which is left to itself when
+    // nobody wants the input any more.
+    let (sender, pieces) = bounded(4);
+    std::thread::spawn(move || read_stdin(&sender));
+    loop {
+        if progress.cancelled() {
+            return Err(ImportError::Cancelled);
+        }
+        match pieces.recv_timeout(PATIENCE) {
+            Ok(piece) => spool.as_file_mut().write_all(&piece.map_err(failed)?).map_err(failed)?,
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => break,
+        }
+    }
     InputFile::open("standard input".into(), Some(spool), options)
+}
+
+/// Give the pieces of standard input to `pieces`, up to its end, a failure, or a reader that left.
+fn read_stdin(pieces: &Sender<io::Result<Vec<u8>>>) {
+    let mut input = io::stdin().lock();
+    loop {
+        let mut piece = vec![0; SPOOL_BYTES];
+        let read = match input.read(&mut piece) {
+            Ok(0) => return,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            read => read,
+        };
+        let piece = read.map(|length| {
+            piece.truncate(length);
+            piece
+        });
+        let failed = piece.is_err();
+        if pieces.send(piece).is_err() || failed {
+            return;
+        }
+    }
 }
 
 impl InputFile {
@@ -247,12 +287,15 @@ impl InputFile {
     }
 
     /// xxh3-128 of the bytes on disk.
-    pub(super) fn content_hash(&self) -> Result<u128> {
+    pub(super) fn content_hash(&self, cancelled: &dyn Fn() -> bool) -> Result<u128> {
         let failed = |source| ImportError::Read { file: self.path.clone(), source };
         let mut file = self.raw()?;
         let mut hasher = Xxh3Default::new();
         let mut buffer = vec![0; HASH_BYTES];
         loop {
+            if cancelled() {
+                return Err(ImportError::Cancelled);
+            }
             match file.read(&mut buffer).map_err(failed)? {
                 0 => return Ok(hasher.digest128()),
                 count => hasher.update(&buffer[..count]),

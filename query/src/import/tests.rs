@@ -17,7 +17,8 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 use trodden_engine::error::Result as EngineResult;
 use trodden_engine::ingest::EventBatch;
-use trodden_engine::types::ColumnType;
+use trodden_engine::stop::Stop;
+use trodden_engine::types::{ColumnType, Schema};
 
 /// A table that keeps what it is given as lines of text.
 #[derive(Default)]
@@ -54,7 +55,7 @@ impl Sink for Running<'_> {
         Ok(())
     }
 
-    fn commit(self: Box<Self>) -> EngineResult<Stored> {
+    fn commit(self: Box<Self>, _stop: Stop<'_>) -> EngineResult<Stored> {
         let batches = self.batches.into_inner();
         assert!(batches.keys().copied().eq(0..batches.len() as u64), "a number was left out");
         let mut rows = self.memory.rows.lock();

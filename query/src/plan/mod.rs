@@ -2,7 +2,7 @@
 //!
 //! [`relation`] sees `FUNNEL(…)` where a table may stand; [`arguments`] and [`funnel_args`] read the call;
 //! [`funnel_node`] is the logical node; [`lower`] picks between [`funnel_leaf`] (an event table itself, [`peel`]) and
-//! [`funnel_general`] (any rows); both run the kernel by [`funnel_run`].
+//! [`funnel_general`] (any rows); both run the kernel by [`funnel_run`]. [`stoppable`] makes every plan end when it is cancelled.
 
 pub(crate) mod arguments;
 pub(crate) mod catalog;
@@ -18,3 +18,4 @@ pub(crate) mod intern;
 pub(crate) mod lower;
 pub(crate) mod peel;
 pub(crate) mod relation;
+pub(crate) mod stoppable;

@@ -2,6 +2,7 @@
 
 use crate::error::Error;
 use crate::table::schema::timestamp_type;
+use crate::warnings::StatementState;
 use async_trait::async_trait;
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringArray};
 use datafusion::arrow::compute::{cast, concat_batches};
@@ -58,9 +59,11 @@ impl DataSink for EventSink {
         &self.schema
     }
 
-    async fn write_all(&self, mut data: SendableRecordBatchStream, _context: &Arc<TaskContext>) -> Result<u64> {
+    async fn write_all(&self, mut data: SendableRecordBatchStream, context: &Arc<TaskContext>) -> Result<u64> {
+        let statement = StatementState::of(context.session_config());
         let (mut batches, mut rows, mut accepted) = (Vec::new(), 0, 0);
         while let Some(batch) = data.next().await.transpose()? {
+            statement.check_cancelled()?;
             if rows + batch.num_rows() > BATCH_ROWS {
                 accepted += self.append(&mut batches).await?;
                 rows = 0;
@@ -70,6 +73,7 @@ impl DataSink for EventSink {
                 batches.push(batch);
             }
         }
+        statement.check_cancelled()?;
         accepted += self.append(&mut batches).await?;
         Ok(accepted)
     }
