@@ -148,11 +148,19 @@ async fn create_table(runner: Runner<'_>, statement: &Statement) -> Result<Query
         }
         None => None,
     };
-    let table = blocking(move || Ok(catalog.engine.create_table(&plain, schema, table_options)?)).await;
+    let (made, new_name) = (Arc::clone(&catalog), plain.clone());
+    let table = blocking(move || Ok(made.engine.create_table(&new_name, schema, table_options)?)).await;
     let table = table.map_err(|error| error.at(name.span()))?;
-    match source {
-        Some(plan) => insert::fill(runner, table, plan, None).await,
-        None => Ok(QueryResult::done(runner.statement, "CREATE TABLE")),
+    let Some(plan) = source else {
+        return Ok(QueryResult::done(runner.statement, "CREATE TABLE"));
+    };
+    match insert::fill(runner, table, plan, None).await {
+        Ok(filled) => Ok(filled),
+        Err(error) => {
+            // The statement made the table, so when it fails there is none.
+            blocking(move || Ok(catalog.engine.drop_table(&plain)?)).await?;
+            Err(error)
+        }
     }
 }
 
