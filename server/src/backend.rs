@@ -430,7 +430,7 @@ fn offset_in(whole: &str, part: &str) -> usize {
 }
 
 fn import_failed(error: &ImportError) -> Failure {
-    let report = Report::error(error.to_string());
+    let report = Report::error(error.message());
     Failure::Failed(match error.hint() {
         Some(hint) => report.with_hint(hint),
         None => report,
@@ -440,6 +440,15 @@ fn import_failed(error: &ImportError) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::terminal::Terminal;
+
+    #[test]
+    fn the_way_out_of_a_failed_import_is_told_once() {
+        let error = engine::error::Error::invalid("no").with_hint("the way out");
+        let Failure::Failed(report) = import_failed(&ImportError::Engine(error)) else { panic!("no failure") };
+        let plain = Terminal { stdout: false, stderr: false, unicode: false, color: false, width: 80 };
+        assert_eq!(report.render(&plain).matches("the way out").count(), 1, "{}", report.render(&plain));
+    }
 
     #[test]
     fn places_are_bytes_of_the_script() {

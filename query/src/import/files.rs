@@ -4,14 +4,14 @@ use super::error::{ImportError, Result};
 use super::options::{Compression, FileFormat, ImportOptions};
 use std::collections::HashSet;
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::path::Path;
 use std::time::SystemTime;
 use xxhash_rust::xxh3::{Xxh3Default, xxh3_128};
 
 /// Bytes at the beginning of a file from which its kind is told.
 const HEAD_BYTES: usize = 4096;
-/// Bytes read at a time for the fingerprint.
+/// Bytes read at a time for the fingerprint, or a copy.
 const HASH_BYTES: usize = 1 << 20;
 
 /// A file to import.
@@ -23,7 +23,7 @@ pub(super) struct InputFile {
     pub(super) compression: Compression,
     pub(super) bytes: u64,
     modified: Option<SystemTime>,
-    /// Standard input, spooled: a file may have to be read more than once.
+    /// Standard input or a pipe, spooled: a file may have to be read more than once.
     spooled: Option<tempfile::NamedTempFile>,
 }
 
@@ -36,12 +36,14 @@ pub(super) fn find_files(options: &ImportOptions) -> Result<Vec<InputFile>> {
     let mut seen = HashSet::new();
     for pattern in &options.files {
         if pattern == "-" {
-            files.push(spool_stdin(options)?);
+            let name = "standard input".to_string();
+            let spool = spool(&name, &mut io::stdin().lock())?;
+            files.push(InputFile::open(name, Some(spool), options)?);
             continue;
         }
         for path in expand(pattern)? {
             if seen.insert(fs::canonicalize(&path).unwrap_or_else(|_| path.clone().into())) {
-                files.push(InputFile::open(path, None, options)?);
+                files.push(open(path, options)?);
             }
         }
     }
@@ -109,11 +111,31 @@ fn strip_compression(name: &str) -> (&str, Option<Compression>) {
     }
 }
 
-fn spool_stdin(options: &ImportOptions) -> Result<InputFile> {
-    let failed = |source| ImportError::Read { file: "standard input".into(), source };
-    let mut spool = tempfile::NamedTempFile::new().map_err(failed)?;
-    io::copy(&mut io::stdin().lock(), spool.as_file_mut()).map_err(failed)?;
-    InputFile::open("standard input".into(), Some(spool), options)
+fn open(path: String, options: &ImportOptions) -> Result<InputFile> {
+    // A pipe or a device says nothing of its size, and what was read of it is gone.
+    let is_read_once = fs::metadata(&path).is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir());
+    if !is_read_once {
+        return InputFile::open(path, None, options);
+    }
+    let mut source = File::open(&path).map_err(|source| ImportError::Read { file: path.clone(), source })?;
+    let spool = spool(&path, &mut source)?;
+    InputFile::open(path, Some(spool), options)
+}
+
+/// Copy `source` to a temporary file. A failure is told of the side on which it happened.
+fn spool(name: &str, source: &mut dyn Read) -> Result<tempfile::NamedTempFile> {
+    let directory = std::env::temp_dir();
+    let failed = |source| ImportError::Spool { file: name.into(), directory: directory.display().to_string(), source };
+    let mut spool = tempfile::NamedTempFile::new_in(&directory).map_err(failed)?;
+    let mut buffer = vec![0; HASH_BYTES];
+    loop {
+        match source.read(&mut buffer) {
+            Ok(0) => return Ok(spool),
+            Ok(count) => spool.as_file_mut().write_all(&buffer[..count]).map_err(failed)?,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(source) => return Err(ImportError::Read { file: name.into(), source }),
+        }
+    }
 }
 
 impl InputFile {
@@ -246,8 +268,8 @@ impl InputFile {
         Err(ImportError::Changed { file: self.path.clone() })
     }
 
-    /// xxh3-128 of the bytes on disk.
-    pub(super) fn content_hash(&self) -> Result<u128> {
+    /// xxh3-128 of the bytes on disk. `on_read` is told of every piece, and may end it.
+    pub(super) fn content_hash(&self, on_read: impl Fn(u64) -> Result<()>) -> Result<u128> {
         let failed = |source| ImportError::Read { file: self.path.clone(), source };
         let mut file = self.raw()?;
         let mut hasher = Xxh3Default::new();
@@ -255,7 +277,10 @@ impl InputFile {
         loop {
             match file.read(&mut buffer).map_err(failed)? {
                 0 => return Ok(hasher.digest128()),
-                count => hasher.update(&buffer[..count]),
+                count => {
+                    hasher.update(&buffer[..count]);
+                    on_read(count as u64)?;
+                }
             }
         }
     }

@@ -6,6 +6,7 @@
 //! end, so nothing has to be undone. `docs/IMPORT.md` tells the user's side.
 
 mod batch;
+mod budget;
 mod chunks;
 mod convert;
 mod delimited;
@@ -13,12 +14,16 @@ mod error;
 mod files;
 mod infer;
 mod json;
+mod misfit;
+mod notices;
 mod options;
 mod parquet;
+mod pattern;
 mod pipeline;
 mod plan;
 mod rejects;
 mod summary;
+mod survey;
 mod target;
 mod time;
 
@@ -26,17 +31,25 @@ mod time;
 mod tests;
 
 pub use error::{ImportError, Result};
-pub use options::{ColumnOptions, Compression, FileFormat, ImportOptions, SAMPLE_ROWS, TimeFormat};
+pub use options::{ColumnOptions, Compression, FileFormat, ImportOptions, SAMPLE_ROWS, TimeFormat, parse_column_type};
 pub use summary::{ColumnReport, FileOutcome, FileReport, ImportSummary, Progress, Reject, Silent};
 
+use budget::AHEAD_BYTES;
 use files::{find_files, fingerprint};
+use misfit::Misfit;
+use parking_lot::Mutex;
 use pipeline::{Outcome, Pass, Source, guarded};
-use plan::{Plan, Survey, TableShape, make_plan, outcome_options};
+use plan::{Plan, TableShape, make_plan, outcome_options};
 use std::collections::HashMap;
 use std::time::Instant;
+use survey::Survey;
 use target::{Nowhere, Stored, Target};
 use trodden_engine::Table;
 use trodden_engine::types::Schema;
+
+/// Most times that the files are read again. Every reading knows the types of all values that the one before met, so
+/// more than these show that the values are others each time.
+const RESTARTS_MAX: u32 = 2;
 
 /// Read the files into `table`: all of them, or nothing. Files imported before are skipped.
 ///
@@ -46,7 +59,7 @@ pub fn import(table: &Table, options: &ImportOptions, progress: &dyn Progress) -
     if options.dry_run {
         return dry_run(&table.schema(), table.options().strict, options, progress);
     }
-    run(table, options, progress)
+    run(table, options, progress, AHEAD_BYTES)
 }
 
 /// Read and check the files as for a table that has `schema` already (`strict`: and takes nothing else), and store
@@ -64,6 +77,7 @@ pub fn dry_run(
         &Nowhere::new(TableShape { schema: schema.clone(), strict }),
         &ImportOptions { dry_run: true, ..options.clone() },
         progress,
+        AHEAD_BYTES,
     )
 }
 
@@ -72,6 +86,7 @@ struct Run<'a> {
     target: &'a dyn Target,
     options: &'a ImportOptions,
     progress: &'a dyn Progress,
+    ahead_bytes: u64,
     started: Instant,
     sources: Vec<Source>,
     surveys: Vec<Option<Survey>>,
@@ -80,7 +95,13 @@ struct Run<'a> {
     notes: Vec<String>,
 }
 
-fn run(target: &dyn Target, options: &ImportOptions, progress: &dyn Progress) -> Result<ImportSummary> {
+/// `ahead_bytes`: memory for the pieces of work under way.
+fn run(
+    target: &dyn Target,
+    options: &ImportOptions,
+    progress: &dyn Progress,
+    ahead_bytes: u64,
+) -> Result<ImportSummary> {
     let started = Instant::now();
     let files = find_files(options)?;
     check_options(options, &files)?;
@@ -94,6 +115,7 @@ fn run(target: &dyn Target, options: &ImportOptions, progress: &dyn Progress) ->
         target,
         options,
         progress,
+        ahead_bytes,
         started,
         surveys: Vec::new(),
         hashes: Vec::new(),
@@ -101,11 +123,9 @@ fn run(target: &dyn Target, options: &ImportOptions, progress: &dyn Progress) ->
         notes: Vec::new(),
         sources,
     };
+    progress.preparing(run.sources.iter().map(|source| source.file.bytes).sum());
     run.sample()?;
-    for source in &run.sources {
-        let hash = source.file.content_hash()?;
-        run.hashes.push(hash);
-    }
+    run.hash()?;
     run.import()
 }
 
@@ -164,39 +184,85 @@ impl Run<'_> {
         Ok((survey, if header_only { "there is a header and no row" } else { empty }))
     }
 
+    /// The hashes of all files, by which those that were imported before are known.
+    fn hash(&mut self) -> Result<()> {
+        for source in &self.sources {
+            let hash = source.file.content_hash(|bytes| {
+                self.progress.advance(bytes, 0);
+                if self.progress.cancelled() { Err(ImportError::Cancelled) } else { Ok(()) }
+            })?;
+            self.hashes.push(hash);
+        }
+        Ok(())
+    }
+
+    fn plan(&self) -> Result<Plan> {
+        let files: Vec<&files::InputFile> = self.sources.iter().map(|source| &source.file).collect();
+        make_plan(&files, &self.surveys, &self.target.shape(), self.options)
+    }
+
+    fn pass<'b>(&'b self, todo: &'b [usize], plan: &'b Plan) -> Pass<'b> {
+        Pass {
+            sources: &self.sources,
+            todo,
+            plan,
+            options: self.options,
+            progress: self.progress,
+            ahead_bytes: self.ahead_bytes,
+            notices: Mutex::default(),
+        }
+    }
+
     fn import(mut self) -> Result<ImportSummary> {
+        let mut plan = self.plan()?;
         loop {
-            let files: Vec<&files::InputFile> = self.sources.iter().map(|source| &source.file).collect();
-            let plan = make_plan(&files, &self.surveys, &self.target.shape(), self.options)?;
             let (outcomes, todo, fingerprints) = self.select(&plan);
             if todo.is_empty() {
                 return Ok(self.summary(plan, outcomes, (0, 0, Vec::new()), Stored::default()));
             }
-            let sources = &self.sources;
-            let pass = Pass { sources, todo: &todo, plan: &plan, options: self.options, progress: self.progress };
             let sink = self.target.begin(&fingerprints)?;
-            match pass.load(&*sink)? {
-                Outcome::Done { rows, rejected, first_rejects } => {
-                    todo.iter().try_for_each(|&file| sources[file].file.check_unchanged())?;
+            let outcome = self.pass(&todo, &plan).load(&*sink)?;
+            match outcome {
+                Outcome::Done { rows, rejected, first_rejects, notes } => {
+                    todo.iter().try_for_each(|&file| self.sources[file].file.check_unchanged())?;
                     self.progress.committing();
                     let stored = sink.commit()?;
+                    plan.notes.extend(notes);
                     return Ok(self.summary(plan, outcomes, (rows, rejected, first_rejects), stored));
                 }
-                Outcome::Widen(reason) => {
+                Outcome::Widen(file, misfit) => {
                     drop(sink);
-                    self.restarts += 1;
-                    if self.restarts > 2 {
-                        // The types of all values were known in this pass, so the values are others now.
-                        return Err(ImportError::Changed { file: sources[todo[0]].file.path.clone() });
-                    }
-                    let note = format!("after the sample, {reason}; all rows were looked at and read again");
-                    self.progress.note(&note);
-                    let mut surveys = self.surveys.clone();
-                    pass.survey(&mut surveys)?;
-                    self.surveys = surveys;
-                    self.notes.push(note);
+                    plan = self.look_again(&plan, &todo, file, misfit)?;
                 }
             }
+        }
+    }
+
+    /// The plan with the types of all values, since one contradicts `plan`.
+    fn look_again(&mut self, plan: &Plan, todo: &[usize], file: usize, misfit: Misfit) -> Result<Plan> {
+        self.restarts += 1;
+        let note = format!("after the sample, {misfit}; all rows were looked at and read again");
+        self.progress.note(&note);
+        self.notes.push(note);
+        let mut surveys = self.surveys.clone();
+        self.pass(todo, plan).survey(&mut surveys)?;
+        self.surveys = surveys;
+        let next = self.plan()?;
+        let path = &self.sources[file].file.path;
+        if next.is_like(plan) {
+            // No type holds the value, unless it is another one by now.
+            self.sources[file].file.check_unchanged()?;
+            let hint = format!("leave the column out: exclude '{}'", misfit.column);
+            return Err(ImportError::BadValue {
+                file: path.clone(),
+                column: misfit.column,
+                cause: misfit.reason,
+                hint,
+            });
+        }
+        match self.restarts > RESTARTS_MAX {
+            true => Err(ImportError::Changed { file: path.clone() }),
+            false => Ok(next),
         }
     }
 
