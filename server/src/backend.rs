@@ -146,7 +146,16 @@ impl Backend {
     ) -> Outcome<ImportSummary> {
         let (table, is_new) = match self.database.engine().table(name) {
             Ok(table) => (table, false),
-            Err(_) if options.dry_run => return trial(new_table, options, progress),
+            Err(_) if options.dry_run => return trial(options, progress),
+            // Its columns are those of this import, and must be there before the first row.
+            Err(_) if new_table.strict => {
+                let summary = import::import_new(self.database.engine(), name, new_table, options, progress);
+                let summary = summary.map_err(|error| import_failed(&error))?;
+                if let Ok(table) = self.database.engine().table(name) {
+                    self.enforce_retention(&table)?;
+                }
+                return Ok(summary);
+            }
             Err(_) => (self.create(name, new_table)?, true),
         };
         let summary = import::import(&table, options, progress).map_err(|error| import_failed(&error));
@@ -228,9 +237,9 @@ impl Backend {
     }
 }
 
-/// The import of a trial into a table that is not there.
-fn trial(new_table: &TableOptions, options: &ImportOptions, progress: &dyn Progress) -> Outcome<ImportSummary> {
-    import::dry_run(&Schema::default(), new_table.strict, options, progress).map_err(|error| import_failed(&error))
+/// The import of a trial into a table that is not there, which takes all columns even if it will be strict.
+fn trial(options: &ImportOptions, progress: &dyn Progress) -> Outcome<ImportSummary> {
+    import::dry_run(&Schema::default(), false, options, progress).map_err(|error| import_failed(&error))
 }
 
 /// As [`Backend::import`] for a trial where there is no database.
@@ -238,11 +247,11 @@ fn trial(new_table: &TableOptions, options: &ImportOptions, progress: &dyn Progr
 /// # Errors
 /// What the import says.
 pub fn import_trial(
-    new_table: &TableOptions,
+    _new_table: &TableOptions,
     options: &ImportOptions,
     progress: &dyn Progress,
 ) -> Outcome<ImportSummary> {
-    trial(new_table, options, progress)
+    trial(options, progress)
 }
 
 /// What a check found.

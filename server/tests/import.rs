@@ -193,6 +193,12 @@ fn cases() -> Vec<Case> {
             "SELECT user_id FROM t ORDER BY user_id",
             json!([{"user_id": "a"}, {"user_id": "b"}]),
         ),
+        case(
+            &["--strict"],
+            ("e.csv", "user_id,ts,event,n,none\na,2026-01-01,view,1,\nb,2026-01-01,view,2,\n"),
+            "SELECT user_id, n FROM t ORDER BY user_id",
+            json!([{"user_id": "a", "n": 1}, {"user_id": "b", "n": 2}]),
+        ),
     ]
 }
 
@@ -216,6 +222,27 @@ fn a_table_has_as_many_shards_as_it_is_told() {
         assert_eq!(place.database_files("segment").len().to_string(), shards);
         assert_eq!(place.rows("SELECT count(*) AS n FROM t")[0]["n"], 200);
     }
+}
+
+#[test]
+fn a_strict_table_keeps_the_columns_of_its_first_import() {
+    let place = Place::new();
+    let import = |name: &str, content: &str, more: &[&str]| {
+        let file = place.file(name, content);
+        place.trodden(&[&["import", "--db", "db", "--table", "t", &file], more].concat())
+    };
+    // A late value widens the type also here; a failed import leaves no table.
+    let late = "a,2026-01-01,view,1\n".repeat(150_000) + "b,2026-01-01,view,0.5\n";
+    import("bad.csv", "user_id,ts,event,n\na,never,view,1\n", &["--strict", "--time-format", "rfc3339"])
+        .fails(1, &["never"]);
+    assert_eq!(place.rows("SHOW TABLES"), Vec::<serde_json::Value>::new());
+    import("first.csv", &format!("user_id,ts,event,n\n{late}"), &["--strict", "--dry-run"]).succeeds();
+    import("first.csv", &format!("user_id,ts,event,n\n{late}"), &["--strict"]).succeeds();
+    assert_eq!(place.rows("SELECT sum(n) AS n FROM t")[0]["n"], 150_000.5);
+    import("second.csv", "user_id,ts,event,n,m\na,2026-01-01,view,1,2\n", &[]).fails(1, &["strict", "'m'"]);
+    import("third.csv", "user_id,ts,event,n\na,2026-01-01,view,x\n", &[]).fails(1, &["'x'", "DOUBLE"]);
+    import("fourth.csv", "user_id,ts,event,n\na,2026-01-01,view,3\n", &[]).succeeds();
+    assert_eq!(place.rows("SELECT count(*) AS n FROM t")[0]["n"], 150_002);
 }
 
 #[test]

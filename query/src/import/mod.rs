@@ -43,9 +43,9 @@ use plan::{Plan, TableShape, make_plan, outcome_options};
 use std::collections::HashMap;
 use std::time::Instant;
 use survey::Survey;
-use target::{Nowhere, Stored, Target};
-use trodden_engine::Table;
-use trodden_engine::types::Schema;
+use target::{NewTable, Nowhere, Stored, Target};
+use trodden_engine::types::{Schema, TableOptions};
+use trodden_engine::{Engine, Table};
 
 /// Most times that the files are read again. Every reading knows the types of all values that the one before met, so
 /// more than these show that the values are others each time.
@@ -60,6 +60,24 @@ pub fn import(table: &Table, options: &ImportOptions, progress: &dyn Progress) -
         return dry_run(&table.schema(), table.options().strict, options, progress);
     }
     run(table, options, progress, AHEAD_BYTES)
+}
+
+/// As [`import`], into a table that is made with `table` and the columns of the files. It is there afterwards if an event
+/// was stored.
+///
+/// # Errors
+/// As [`ImportError`] tells. There is then no such table.
+pub fn import_new(
+    engine: &Engine,
+    name: &str,
+    table: &TableOptions,
+    options: &ImportOptions,
+    progress: &dyn Progress,
+) -> Result<ImportSummary> {
+    match options.dry_run {
+        true => dry_run(&Schema::default(), false, options, progress),
+        false => run(&NewTable { engine, name, options: table }, options, progress, AHEAD_BYTES),
+    }
 }
 
 /// Read and check the files as for a table that has `schema` already (`strict`: and takes nothing else), and store
@@ -220,7 +238,7 @@ impl Run<'_> {
             if todo.is_empty() {
                 return Ok(self.summary(plan, outcomes, (0, 0, Vec::new()), Stored::default()));
             }
-            let sink = self.target.begin(&fingerprints)?;
+            let sink = self.target.begin(&fingerprints, &plan.columns)?;
             let outcome = self.pass(&todo, &plan).load(&*sink)?;
             match outcome {
                 Outcome::Done { rows, rejected, first_rejects, notes } => {

@@ -1,9 +1,10 @@
-//! Where events go: a table, or nowhere for a trial.
+//! Where events go: a table, one that is made for them, or nowhere for a trial.
 
-use super::plan::TableShape;
+use super::plan::{PlannedColumn, TableShape};
 use trodden_engine::error::Result;
 use trodden_engine::ingest::EventBatch;
-use trodden_engine::{Import, Table};
+use trodden_engine::types::{ColumnDef, Schema, TableOptions};
+use trodden_engine::{Engine, Import, Table};
 
 /// What a commit stored.
 #[derive(Debug, Clone, Copy, Default)]
@@ -18,8 +19,8 @@ pub(super) struct Stored {
 pub(super) trait Target: Sync {
     fn shape(&self) -> TableShape;
     fn is_imported(&self, fingerprint: u128) -> bool;
-    /// Begin an import that becomes visible, with these fingerprints, when it is committed.
-    fn begin<'a>(&'a self, fingerprints: &[u128]) -> Result<Box<dyn Sink + 'a>>;
+    /// Begin an import that becomes visible, with these fingerprints, when it is committed. `columns`: what it brings.
+    fn begin<'a>(&'a self, fingerprints: &[u128], columns: &[PlannedColumn]) -> Result<Box<dyn Sink + 'a>>;
 }
 
 /// A running import. Dropped without a commit, it leaves nothing.
@@ -38,7 +39,7 @@ impl Target for Table {
         Table::is_imported(self, fingerprint)
     }
 
-    fn begin<'a>(&'a self, fingerprints: &[u128]) -> Result<Box<dyn Sink + 'a>> {
+    fn begin<'a>(&'a self, fingerprints: &[u128], _columns: &[PlannedColumn]) -> Result<Box<dyn Sink + 'a>> {
         Ok(Box::new(self.begin_import(fingerprints)?))
     }
 }
@@ -52,6 +53,65 @@ impl Sink for Import {
         let imported = Import::commit(*self)?;
         let (accepted, duplicates) = (imported.accepted, imported.duplicates);
         Ok(Stored { accepted, duplicates, segments: imported.segments, bytes: imported.bytes })
+    }
+}
+
+/// A table that is made for the import, with the columns that it brings: so a strict table can have any. It is not left
+/// behind when the import stores nothing.
+pub(super) struct NewTable<'a> {
+    pub(super) engine: &'a Engine,
+    pub(super) name: &'a str,
+    pub(super) options: &'a TableOptions,
+}
+
+/// An import into a table that was made for it. Dropped without a commit, neither is left.
+struct FirstImport<'a> {
+    table: &'a NewTable<'a>,
+    import: Option<Import>,
+    stored: bool,
+}
+
+impl Target for NewTable<'_> {
+    fn shape(&self) -> TableShape {
+        TableShape::default()
+    }
+
+    fn is_imported(&self, _fingerprint: u128) -> bool {
+        false
+    }
+
+    fn begin<'a>(&'a self, fingerprints: &[u128], columns: &[PlannedColumn]) -> Result<Box<dyn Sink + 'a>> {
+        let columns = columns.iter();
+        let columns = columns.map(|column| ColumnDef { name: column.name.clone(), column_type: column.column_type });
+        let made = self.engine.create_table(self.name, Schema { columns: columns.collect() }, self.options.clone())?;
+        // From here on the table goes with the import.
+        let mut first = FirstImport { table: self, import: None, stored: false };
+        first.import = Some(made.begin_import(fingerprints)?);
+        Ok(Box::new(first))
+    }
+}
+
+impl Sink for FirstImport<'_> {
+    fn push(&self, sequence: u64, batch: &EventBatch) -> Result<()> {
+        self.import.as_ref().map_or(Ok(()), |import| import.push(sequence, batch.clone()))
+    }
+
+    fn commit(mut self: Box<Self>) -> Result<Stored> {
+        let Some(import) = self.import.take() else { return Ok(Stored::default()) };
+        let stored = Sink::commit(Box::new(import))?;
+        self.stored = stored.accepted > 0;
+        Ok(stored)
+    }
+}
+
+impl Drop for FirstImport<'_> {
+    fn drop(&mut self) {
+        drop(self.import.take());
+        if !self.stored
+            && let Err(error) = self.table.engine.drop_table(self.table.name)
+        {
+            tracing::warn!(table = %self.table.name, %error, "an empty table is left behind");
+        }
     }
 }
 
@@ -79,7 +139,7 @@ impl Target for Nowhere {
         false
     }
 
-    fn begin<'a>(&'a self, _fingerprints: &[u128]) -> Result<Box<dyn Sink + 'a>> {
+    fn begin<'a>(&'a self, _fingerprints: &[u128], _columns: &[PlannedColumn]) -> Result<Box<dyn Sink + 'a>> {
         Ok(Box::new(Counter::default()))
     }
 }

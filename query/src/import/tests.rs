@@ -9,7 +9,7 @@ mod rejects;
 mod typed;
 mod types;
 
-use super::plan::TableShape;
+use super::plan::{PlannedColumn, TableShape};
 use super::target::{Sink, Stored, Target};
 use super::*;
 use arrow_array::Array;
@@ -47,7 +47,7 @@ impl Target for Memory {
         self.imported.lock().contains(&fingerprint)
     }
 
-    fn begin<'a>(&'a self, fingerprints: &[u128]) -> EngineResult<Box<dyn Sink + 'a>> {
+    fn begin<'a>(&'a self, fingerprints: &[u128], _columns: &[PlannedColumn]) -> EngineResult<Box<dyn Sink + 'a>> {
         Ok(Box::new(Running { memory: self, fingerprints: fingerprints.to_vec(), batches: Mutex::default() }))
     }
 }

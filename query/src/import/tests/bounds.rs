@@ -28,7 +28,7 @@ impl Target for Slow {
         false
     }
 
-    fn begin<'a>(&'a self, _fingerprints: &[u128]) -> EngineResult<Box<dyn Sink + 'a>> {
+    fn begin<'a>(&'a self, _fingerprints: &[u128], _columns: &[PlannedColumn]) -> EngineResult<Box<dyn Sink + 'a>> {
         Ok(Box::new(Gate(self)))
     }
 }
