@@ -80,7 +80,10 @@ impl<'a> Runner<'a> {
         }
         let plan = self.logical(parsed, statement)?;
         let tag = tag(&plan);
-        let stream = self.execute_plan(plan).await?;
+        let mut stream = self.execute_plan(plan).await?;
+        if let DfStatement::CopyTo(copy) = parsed {
+            stream = commands::copy::explained(stream, copy.target.clone());
+        }
         Ok(QueryResult::stream(stream, self.statement, tag))
     }
 

@@ -6,7 +6,7 @@
 
 use super::spill::{RunBuilder, ShardImport};
 use super::written::Written;
-use super::{Busy, IngestState, LiveSegment, Shared, Table};
+use super::{Busy, IngestState, Limits, LiveSegment, Shared, Table};
 use crate::catalog::CatalogBatch;
 use crate::compact::{MergeInput, choose};
 use crate::error::{Error, ErrorKind, Result};
@@ -151,7 +151,7 @@ impl Import {
         }
         let pushed = state.take(sequence, encoded).and_then(|()| {
             // Batches that are early cannot be written yet, so they count from the beginning.
-            match state.memory_bytes >= self.shared.limits.import_memory_bytes && !state.ready.is_empty() {
+            match state.memory_bytes >= self.shared.gathered_bytes() && !state.ready.is_empty() {
                 true => state.spill(&self.shared, NEVER),
                 false => Ok(()),
             }
@@ -265,6 +265,22 @@ impl Import {
     }
 }
 
+impl Shared {
+    fn gathered_bytes(&self) -> usize {
+        let Limits { import_memory_bytes, threads, .. } = self.limits;
+        gathered_bytes(import_memory_bytes, threads, self.options().shards.into())
+    }
+}
+
+/// Bytes to gather before they are written: `limit`, or less where a thread has a larger part of all to write.
+///
+/// What is in the shards that are written at once is there about three times more meanwhile, as rows, in their order,
+/// and encoded. So this part is at most a quarter of `limit`, as with two threads for eight shards.
+fn gathered_bytes(limit: usize, threads: usize, shards: usize) -> usize {
+    let at_once = threads.clamp(1, shards.max(1));
+    limit.min(limit / 4 * shards.max(1) / at_once)
+}
+
 impl Drop for Import {
     fn drop(&mut self) {
         if self.finished {
@@ -341,5 +357,25 @@ impl ImportState {
         }
         catalog.apply_unfinished(changes)?;
         catalog.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn writing_needs_no_more_memory_with_more_threads() {
+        let limit = 800 << 20;
+        for shards in [1, 2, 3, 8, 64, 1024] {
+            for threads in [0, 1, 2, 8, 64, 4096] {
+                let gathered = gathered_bytes(limit, threads, shards);
+                let copies = 3.0 * threads.clamp(1, shards) as f64 / shards as f64;
+                let needed = gathered as f64 * (1.0 + copies);
+                assert!(needed <= 1.75 * limit as f64, "{needed} bytes for {shards} shards and {threads} threads");
+                assert!((limit / 4..=limit).contains(&gathered), "{gathered} bytes are gathered");
+            }
+        }
+        assert_eq!(gathered_bytes(limit, 2, 8), limit);
     }
 }

@@ -149,17 +149,16 @@ async fn create_table(runner: Runner<'_>, statement: &Statement) -> Result<Query
     let makes = Arc::clone(&catalog);
     let table = blocking(move || makes.create_table(&plain, schema, table_options)).await;
     let table = table.map_err(|error| error.at(name.span()))?;
-    match source {
-        Some(plan) => {
-            let filled = insert::fill(runner, Arc::clone(&table), plan, None).await;
-            if filled.is_err() {
-                // Half a table is none. Why the query failed matters more than that its table could not be removed.
-                let _ = blocking(move || catalog_drop(&catalog, &table)).await;
-            }
-            filled
-        }
-        None => Ok(QueryResult::done(runner.statement, "CREATE TABLE")),
+    let Some(plan) = source else {
+        return Ok(QueryResult::done(runner.statement, "CREATE TABLE"));
+    };
+    let filled = insert::fill(runner, Arc::clone(&table), plan, None).await;
+    if filled.is_err() {
+        // The statement made the table, so when it fails there is none. Why the query failed matters more than that its
+        // table could not be removed.
+        let _ = blocking(move || catalog_drop(&catalog, &table)).await;
     }
+    filled
 }
 
 /// The property columns of `CREATE TABLE`. The fixed columns may stand there, with their own types.

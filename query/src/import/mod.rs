@@ -6,6 +6,7 @@
 //! end, so nothing has to be undone. `docs/IMPORT.md` tells the user's side.
 
 mod batch;
+mod budget;
 mod chunks;
 mod convert;
 mod delimited;
@@ -13,12 +14,16 @@ mod error;
 mod files;
 mod infer;
 mod json;
+mod misfit;
+mod notices;
 mod options;
 mod parquet;
+mod pattern;
 mod pipeline;
 mod plan;
 mod rejects;
 mod summary;
+mod survey;
 mod target;
 mod time;
 
@@ -26,16 +31,24 @@ mod time;
 mod tests;
 
 pub use error::{ImportError, Result};
-pub use options::{ColumnOptions, Compression, FileFormat, ImportOptions, SAMPLE_ROWS, TimeFormat};
+pub use options::{ColumnOptions, Compression, FileFormat, ImportOptions, SAMPLE_ROWS, TimeFormat, parse_column_type};
 pub use summary::{ColumnReport, FileOutcome, FileReport, ImportSummary, Progress, Reject, Silent};
 
+use budget::AHEAD_BYTES;
 use files::{find_files, fingerprint};
+use misfit::Misfit;
+use parking_lot::Mutex;
 use pipeline::{Outcome, Pass, Source, guarded};
-use plan::{Plan, Survey, TableShape, make_plan, outcome_options};
+use plan::{Plan, TableShape, make_plan, outcome_options};
 use std::collections::HashMap;
 use std::time::Instant;
+use survey::Survey;
 use target::{First, Nowhere, Stored, Target};
 use trodden_engine::{Table, TableOutline};
+
+/// Most times that the files are read again. Every reading knows the types of all values that the one before met, so
+/// more than these show that the values are others each time.
+const RESTARTS_MAX: u32 = 2;
 
 /// Read the files into `table`: all of them, or nothing. Files imported before are skipped.
 ///
@@ -69,7 +82,8 @@ pub fn prepare(options: &ImportOptions, progress: &dyn Progress) -> Result<Prepa
         let parquet = is_parquet.then(|| guarded(&file, || parquet::ParquetFile::open(&file))).transpose()?;
         sources.push(Source { file, parquet });
     }
-    let mut prepared = Prepared { options: options.clone(), started, sources, surveys: Vec::new() };
+    let mut prepared =
+        Prepared { options: options.clone(), ahead_bytes: AHEAD_BYTES, started, sources, surveys: Vec::new() };
     prepared.sample(progress)?;
     Ok(prepared)
 }
@@ -77,6 +91,8 @@ pub fn prepare(options: &ImportOptions, progress: &dyn Progress) -> Result<Prepa
 /// Files that were found and looked at, and what is to be done with them.
 pub struct Prepared {
     options: ImportOptions,
+    /// Memory for the pieces of work under way.
+    ahead_bytes: u64,
     started: Instant,
     sources: Vec<Source>,
     surveys: Vec<Option<Survey>>,
@@ -127,11 +143,18 @@ impl Prepared {
     }
 
     fn run(self, target: &dyn Target, progress: &dyn Progress) -> Result<ImportSummary> {
-        let mut hashes = Vec::with_capacity(self.sources.len());
-        for source in &self.sources {
-            hashes.push(source.file.content_hash(&|| progress.cancelled())?);
-        }
+        progress.preparing(self.sources.iter().map(|source| source.file.bytes).sum());
+        let hashes = self.hashes(progress)?;
         Run { target, prepared: self, progress, hashes, restarts: 0, notes: Vec::new() }.import()
+    }
+
+    /// The hashes of all files, by which those that were imported before are known.
+    fn hashes(&self, progress: &dyn Progress) -> Result<Vec<u128>> {
+        let on_read = |bytes| {
+            progress.advance(bytes, 0);
+            if progress.cancelled() { Err(ImportError::Cancelled) } else { Ok(()) }
+        };
+        self.sources.iter().map(|source| source.file.content_hash(on_read)).collect()
     }
 
     fn plan(&self, shape: &TableShape) -> Result<Plan> {
@@ -151,8 +174,13 @@ struct Run<'a> {
 }
 
 #[cfg(test)]
-fn run(target: &dyn Target, options: &ImportOptions, progress: &dyn Progress) -> Result<ImportSummary> {
-    prepare(options, progress)?.run(target, progress)
+fn run(
+    target: &dyn Target,
+    options: &ImportOptions,
+    progress: &dyn Progress,
+    ahead_bytes: u64,
+) -> Result<ImportSummary> {
+    Prepared { ahead_bytes, ..prepare(options, progress)? }.run(target, progress)
 }
 
 fn check_options(options: &ImportOptions, files: &[files::InputFile]) -> Result<()> {
@@ -215,38 +243,72 @@ impl Prepared {
 }
 
 impl Run<'_> {
+    fn plan(&self) -> Result<Plan> {
+        self.prepared.plan(&self.target.shape())
+    }
+
+    fn pass<'b>(&'b self, todo: &'b [usize], plan: &'b Plan) -> Pass<'b> {
+        Pass {
+            sources: &self.prepared.sources,
+            todo,
+            plan,
+            options: &self.prepared.options,
+            progress: self.progress,
+            ahead_bytes: self.prepared.ahead_bytes,
+            notices: Mutex::default(),
+        }
+    }
+
     fn import(mut self) -> Result<ImportSummary> {
+        let mut plan = self.plan()?;
         loop {
-            let plan = self.prepared.plan(&self.target.shape())?;
             let (outcomes, todo, fingerprints) = self.select(&plan);
             if todo.is_empty() {
                 return Ok(self.summary(plan, outcomes, (0, 0, Vec::new()), Stored::default()));
             }
-            let Prepared { sources, options, .. } = &self.prepared;
-            let pass = Pass { sources, todo: &todo, plan: &plan, options, progress: self.progress };
             let sink = self.target.begin(&fingerprints)?;
-            match pass.load(&*sink)? {
-                Outcome::Done { rows, rejected, first_rejects } => {
-                    todo.iter().try_for_each(|&file| sources[file].file.check_unchanged())?;
+            let outcome = self.pass(&todo, &plan).load(&*sink)?;
+            match outcome {
+                Outcome::Done { rows, rejected, first_rejects, notes } => {
+                    todo.iter().try_for_each(|&file| self.prepared.sources[file].file.check_unchanged())?;
                     self.progress.committing();
                     let stored = sink.commit(&|| self.progress.cancelled())?;
+                    plan.notes.extend(notes);
                     return Ok(self.summary(plan, outcomes, (rows, rejected, first_rejects), stored));
                 }
-                Outcome::Widen(reason) => {
+                Outcome::Widen(file, misfit) => {
                     drop(sink);
-                    self.restarts += 1;
-                    if self.restarts > 2 {
-                        // The types of all values were known in this pass, so the values are others now.
-                        return Err(ImportError::Changed { file: sources[todo[0]].file.path.clone() });
-                    }
-                    let note = format!("after the sample, {reason}; all rows were looked at and read again");
-                    self.progress.note(&note);
-                    let mut surveys = self.prepared.surveys.clone();
-                    pass.survey(&mut surveys)?;
-                    self.prepared.surveys = surveys;
-                    self.notes.push(note);
+                    plan = self.look_again(&plan, &todo, file, misfit)?;
                 }
             }
+        }
+    }
+
+    /// The plan with the types of all values, since one contradicts `plan`.
+    fn look_again(&mut self, plan: &Plan, todo: &[usize], file: usize, misfit: Misfit) -> Result<Plan> {
+        self.restarts += 1;
+        let note = format!("after the sample, {misfit}; all rows were looked at and read again");
+        self.progress.note(&note);
+        self.notes.push(note);
+        let mut surveys = self.prepared.surveys.clone();
+        self.pass(todo, plan).survey(&mut surveys)?;
+        self.prepared.surveys = surveys;
+        let next = self.plan()?;
+        let path = &self.prepared.sources[file].file.path;
+        if next.is_like(plan) {
+            // No type holds the value, unless it is another one by now.
+            self.prepared.sources[file].file.check_unchanged()?;
+            let hint = format!("leave the column out: exclude '{}'", misfit.column);
+            return Err(ImportError::BadValue {
+                file: path.clone(),
+                column: misfit.column,
+                cause: misfit.reason,
+                hint,
+            });
+        }
+        match self.restarts > RESTARTS_MAX {
+            true => Err(ImportError::Changed { file: path.clone() }),
+            false => Ok(next),
         }
     }
 

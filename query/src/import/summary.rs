@@ -8,6 +8,11 @@ use trodden_engine::types::ColumnType;
 
 /// Told how far an import is. Called from several threads.
 pub trait Progress: Sync {
+    /// The files are looked at before the first row is taken: names, types, whether they were imported before. So
+    /// `bytes_total` will be read from disk, and told to [`Progress::advance`] with 0 rows.
+    fn preparing(&self, bytes_total: u64) {
+        self.begin(bytes_total);
+    }
     /// A pass over the files begins; `bytes_total` is what it will read from disk. Called again when the files have to
     /// be read again.
     fn begin(&self, bytes_total: u64);

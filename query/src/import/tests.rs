@@ -1,8 +1,12 @@
 //! Imports of small files into a table in memory, and of real data where it is there.
 
 mod bad_input;
+mod bounds;
 mod formats;
+mod notes;
 mod real_data;
+mod rejects;
+mod typed;
 mod types;
 
 use super::plan::TableShape;
@@ -134,7 +138,7 @@ fn compress(name: &str, content: &[u8]) -> Vec<u8> {
 }
 
 fn import_into(memory: &Memory, options: &ImportOptions) -> Result<ImportSummary> {
-    run(memory, options, &Silent)
+    run(memory, options, &Silent, AHEAD_BYTES)
 }
 
 /// Import into an empty table: the summary and the rows.

@@ -207,7 +207,7 @@ pub fn import_trial(
 
 /// The failure that an error of an import means.
 pub fn import_failed(error: &ImportError) -> Failure {
-    let report = Report::error(error.to_string());
+    let report = Report::error(error.message());
     let report = error.hint().into_iter().fold(report, |report, hint| report.with_hint(hint));
     match error {
         ImportError::Option { .. } => Failure::Usage(report),
@@ -219,6 +219,7 @@ pub fn import_failed(error: &ImportError) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::terminal::Terminal;
     use trodden_query::Options;
     use trodden_query::engine::storage::FaultStore;
     use trodden_query::engine::{Engine, EngineOptions};
@@ -233,6 +234,14 @@ mod tests {
         }
         fn advance(&self, _bytes: u64, _rows: u64) {}
         fn note(&self, _message: &str) {}
+    }
+
+    #[test]
+    fn the_way_out_of_a_failed_import_is_told_once() {
+        let error = trodden_query::engine::error::Error::invalid("no").with_hint("the way out");
+        let Failure::Failed(report) = import_failed(&ImportError::Engine(error)) else { panic!("no failure") };
+        let plain = Terminal { stdout: false, stderr: false, unicode: false, color: false, width: 80 };
+        assert_eq!(report.render(&plain).matches("the way out").count(), 1, "{}", report.render(&plain));
     }
 
     #[test]
