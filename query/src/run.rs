@@ -50,6 +50,7 @@ impl<'a> Runner<'a> {
 
     pub(crate) async fn run(self, statement: &Statement) -> Result<QueryResult> {
         self.statement.check_cancelled()?;
+        self.enforce_retention().await;
         match &statement.command {
             Command::Relational(parsed) => self.relational(parsed).await,
             Command::Prepare { name, statement: inner } => self.prepare(name, inner, statement),

@@ -85,7 +85,8 @@ fn property(live: &[&LiveSegment], name: &str, whole: bool) -> ColumnStatistics 
 
 /// NULLs and, if there is any value, the smallest and the largest one. `None`: not known.
 fn segment_range(segment: &Segment, name: &str) -> Option<(u64, Option<(ScalarValue, ScalarValue)>)> {
-    if segment.schema().column(name).is_none() {
+    // Only properties are in the schema of a segment, but `event_id` is stored beside them.
+    if name != "event_id" && segment.schema().column(name).is_none() {
         return Some((segment.meta().rows, None));
     }
     let stats = segment.column_stats(name)?;
