@@ -4,6 +4,7 @@
 mod docs;
 mod errors;
 mod files;
+mod layouts;
 mod paths;
 mod plans;
 mod sessions;
