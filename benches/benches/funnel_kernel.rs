@@ -148,7 +148,7 @@ fn partial(criterion: &mut Criterion) {
             let mut partial = FunnelPartial::default();
             for input in users.inputs() {
                 for chain in kernel.run(&input).iter() {
-                    partial.add(&(), &chain, input.times);
+                    partial.add(&(), &chain);
                 }
             }
             black_box(partial.finish(3))

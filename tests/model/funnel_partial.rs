@@ -16,7 +16,7 @@ fn partial(users: &[(u8, Vec<Event>)]) -> FunnelPartial<u8> {
         let columns = Columns::of(events);
         let input = columns.input(&spec);
         for chain in kernel.run(&input).iter() {
-            partial.add(key, &chain, input.times);
+            partial.add(key, &chain);
         }
     }
     partial
@@ -30,7 +30,11 @@ fn chains(users: &[(u8, Vec<Event>)], key: u8) -> Vec<Vec<i64>> {
     for (_, events) in users.iter().filter(|user| user.0 == key) {
         let columns = Columns::of(events);
         let matches = kernel.run(&columns.input(&spec));
-        chains.extend(matches.iter().map(|chain| chain.events.iter().map(|&e| events[e as usize].ts).collect()));
+        for chain in matches.iter() {
+            let times: Vec<i64> = chain.events.iter().map(|&event| events[event as usize].ts).collect();
+            assert_eq!(chain.times, times);
+            chains.push(times);
+        }
     }
     chains
 }

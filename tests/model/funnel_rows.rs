@@ -92,7 +92,7 @@ proptest! {
                 let by = by.and_then(|event| by_value(number, event as usize, seed));
                 let entered = events[chain.events[0] as usize].ts;
                 let start = spec.bucket.map_or(0, |bucket| bucket.start_us(entered, spec.time_zone));
-                partial.add(&(by, start), &chain, input.times);
+                partial.add(&(by, start), &chain);
             }
             for (chain, _) in funnel_model::funnel(&spec, events) {
                 let by = attributed(&chain, attribution).and_then(|event| by_value(number, event, seed));

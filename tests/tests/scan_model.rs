@@ -102,6 +102,10 @@ fn leaf() -> impl Strategy<Value = Predicate> {
         }),
         prop_oneof![Just("country"), Just("price"), Just("n"), Just("flag")]
             .prop_map(|name| Predicate::IsNull(property(name))),
+        proptest::collection::vec(0..7u8, 0..5).prop_map(|users| Predicate::In {
+            column: ColumnRef::User,
+            values: users.into_iter().map(|u| Value::Text(format!("u{u}"))).collect()
+        }),
         Just(Predicate::True),
         Just(Predicate::False),
         Just(Predicate::Unknown),

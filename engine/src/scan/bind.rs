@@ -134,6 +134,7 @@ impl Binder<'_> {
             }
         }
         ordinals.sort_unstable();
+        ordinals.dedup();
         Ok(Node::Users { ordinals, negated })
     }
 
@@ -163,6 +164,15 @@ impl Node {
                 ByEvent { can: sum.can || part.can, always: sum.always || part.always }
             }),
             _ => ByEvent { can: true, always: false },
+        }
+    }
+
+    /// Whether its evaluation may fail on some row.
+    pub(crate) fn may_fail(&self) -> bool {
+        match self {
+            Self::Custom { .. } => true,
+            Self::And(parts) | Self::Or(parts) => parts.iter().any(Self::may_fail),
+            _ => false,
         }
     }
 

@@ -87,7 +87,7 @@ fn users_of(node: &Node, segment: &Segment, part: Option<(&Snapshot, TimeRange)>
             Found { users: Some(users), exact: true, per_user: false }
         }
         Node::Users { ordinals, negated: false } => {
-            let users = RoaringBitmap::from_sorted_iter(ordinals.iter().copied()).unwrap_or_default();
+            let users: RoaringBitmap = ordinals.iter().copied().collect();
             Found { users: Some(users & &*segment.users()?), exact: true, per_user: true }
         }
         Node::Text { name, passes, .. } => text_users(name, passes, segment)?,

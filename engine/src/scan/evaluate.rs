@@ -47,8 +47,8 @@ pub(crate) fn evaluate(node: &Node, context: &BlockContext<'_>, rows: &[u32], co
     }
     match node {
         Node::Const(truth) => Ok(vec![*truth; rows.len()]),
-        Node::And(parts) => combine(parts, context, rows, codes, Truth::min),
-        Node::Or(parts) => combine(parts, context, rows, codes, Truth::max),
+        Node::And(parts) => combine(parts, context, rows, codes, (Truth::min, FALSE)),
+        Node::Or(parts) => combine(parts, context, rows, codes, (Truth::max, TRUE)),
         Node::Event(passes) => Ok(codes.iter().map(|&code| truth(passes[code as usize])).collect()),
         Node::Time { test, negated } => {
             let times = context.block.times()?;
@@ -70,17 +70,31 @@ pub(crate) fn evaluate(node: &Node, context: &BlockContext<'_>, rows: &[u32], co
     }
 }
 
+/// AND (`choose` is the minimum, `settled` FALSE) or OR (the maximum, TRUE) of `parts`. A part is evaluated only for rows
+/// that the parts before it have not settled, so that `event = 'rate' AND CAST(value AS BIGINT) > 3` never looks at the
+/// values of other events. Parts of the layer above, which may fail, come last.
 fn combine(
     parts: &[Node],
     context: &BlockContext<'_>,
     rows: &[u32],
     codes: &[u32],
-    choose: fn(Truth, Truth) -> Truth,
+    (choose, settled): (fn(Truth, Truth) -> Truth, Truth),
 ) -> Result<Vec<Truth>> {
-    let mut sum = evaluate(&parts[0], context, rows, codes)?;
-    for part in &parts[1..] {
-        let truths = evaluate(part, context, rows, codes)?;
-        sum.iter_mut().zip(truths).for_each(|(sum, truth)| *sum = choose(*sum, truth));
+    let (custom, plain): (Vec<&Node>, Vec<&Node>) = parts.iter().partition(|part| part.may_fail());
+    let mut parts = plain.into_iter().chain(custom);
+    let Some(first) = parts.next() else { return Ok(Vec::new()) };
+    let mut sum = evaluate(first, context, rows, codes)?;
+    for part in parts {
+        let open: Vec<usize> = (0..rows.len()).filter(|&at| sum[at] != settled).collect();
+        if open.len() == rows.len() {
+            let truths = evaluate(part, context, rows, codes)?;
+            sum.iter_mut().zip(truths).for_each(|(sum, truth)| *sum = choose(*sum, truth));
+            continue;
+        }
+        let open_rows: Vec<u32> = open.iter().map(|&at| rows[at]).collect();
+        let open_codes: Vec<u32> = open.iter().map(|&at| codes[at]).collect();
+        let truths = evaluate(part, context, &open_rows, &open_codes)?;
+        open.iter().zip(truths).for_each(|(&at, truth)| sum[at] = choose(sum[at], truth));
     }
     Ok(sum)
 }
@@ -140,16 +154,21 @@ fn scalar(
     rows: &[u32],
 ) -> Result<Vec<Truth>> {
     // Values of the wanted type are tested where they lie.
+    let mut truths = Vec::with_capacity(rows.len());
     match context.block.column(name)? {
         ColumnBlock::Double(doubles) if wanted == ColumnType::Double => {
-            let test = |&row: &u32| doubles.get(row as usize).map_or(UNKNOWN, |v| truth(test.double(v) != negated));
-            return Ok(rows.iter().map(test).collect());
+            doubles.at_rows(rows, |value| {
+                truths.push(value.map_or(UNKNOWN, |value| truth(test.double(value) != negated)));
+            });
+            return Ok(truths);
         }
         ColumnBlock::BigInt(integers) | ColumnBlock::Timestamp(integers)
             if matches!(wanted, ColumnType::BigInt | ColumnType::Timestamp) =>
         {
-            let test = |&row: &u32| integers.get(row as usize).map_or(UNKNOWN, |v| truth(test.integer(v) != negated));
-            return Ok(rows.iter().map(test).collect());
+            integers.at_rows(rows, |value| {
+                truths.push(value.map_or(UNKNOWN, |value| truth(test.integer(value) != negated)));
+            });
+            return Ok(truths);
         }
         _ => {}
     }

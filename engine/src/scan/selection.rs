@@ -56,8 +56,9 @@ impl<'a> Selection<'a> {
         let events = context.block.events()?;
         self.events.select(&events, &scan.wanted, &self.runs, &mut self.rows, &mut self.codes);
         self.masks.extend(self.codes.iter().map(|&code| scan.wanted.masks[code as usize]));
-        self.refine(scan, context)?;
+        // By time first: a condition must not be evaluated, and fail, on an event that is no part of the input.
         self.read_times(scan, context)?;
+        self.refine(scan, context)?;
         self.split_by_user(&context.users);
         self.read_keys(scan, context, keys)?;
         report.events_matched += self.rows.len() as u64;
@@ -107,9 +108,7 @@ impl<'a> Selection<'a> {
         }
         let undecided = || (0..).zip(&scan.conditions).filter(|(_, (_, decided))| !decided);
         for (bit, (node, _)) in undecided() {
-            let flag = 1u64 << bit;
-            self.places.clear();
-            self.places.extend((0..).zip(&self.masks).filter(|(_, mask)| *mask & flag != 0).map(|(at, _)| at));
+            self.find_places(bit);
             self.some_rows.clear();
             self.some_rows.extend(self.places.iter().map(|&at| self.rows[at as usize]));
             self.some_codes.clear();
@@ -123,6 +122,18 @@ impl<'a> Selection<'a> {
             self.retain(|_, mask| mask != 0);
         }
         Ok(())
+    }
+
+    /// Put into `places` the events whose mask has `bit`. No branch on it: it is hard to predict.
+    fn find_places(&mut self, bit: u32) {
+        self.places.clear();
+        self.places.resize(self.masks.len(), 0);
+        let mut count = 0;
+        for (at, mask) in (0..).zip(&self.masks) {
+            self.places[count] = at;
+            count += (mask >> bit & 1) as usize;
+        }
+        self.places.truncate(count);
     }
 
     /// Times are decoded later, each when it is asked for, unless events are selected by them.

@@ -70,6 +70,14 @@ impl Bits {
         self.words[index / 64] >> (index % 64) & 1 == 1
     }
 
+    /// [`Bits::rank`] and [`Bits::get`] of `index`, which is below the length.
+    #[inline(always)]
+    pub(crate) fn rank_and_get(&self, index: usize) -> (usize, bool) {
+        let (word, bit) = (self.words[index / 64], index % 64);
+        let before = self.ranks[index / 64] as usize + (word & !(u64::MAX << bit)).count_ones() as usize;
+        (before, word >> bit & 1 == 1)
+    }
+
     /// The 64 bits from `index` on; zeros behind the end.
     #[inline(always)]
     pub(crate) fn word_from(&self, index: usize) -> u64 {
@@ -105,6 +113,7 @@ mod tests {
             reader.end().unwrap();
             for i in 0..=len {
                 assert_eq!(read.rank(i), bits[..i].iter().filter(|bit| **bit).count());
+                assert!(i == len || read.rank_and_get(i) == (read.rank(i), bits[i]));
             }
             assert!((0..len).all(|i| read.get(i) == bits[i]));
             assert_eq!(read.ones(), read.rank(len));

@@ -102,6 +102,12 @@ impl IntColumn<'_> {
         self.validity.is_valid(row).then(|| self.values.get(self.validity.rank(row)))
     }
 
+    /// Hand the values of `rows` to `each`, in order. Panics past the end, as a slice does.
+    #[inline]
+    pub(crate) fn at_rows(&self, rows: &[u32], each: impl FnMut(Option<i64>)) {
+        at_rows(&self.validity, &self.values, rows, each);
+    }
+
     /// Replace `out` by the values of `range`, 0 for NULL. Panics past the end, as a slice does.
     pub fn decode(&self, range: Range<usize>, out: &mut Vec<i64>) {
         self.values.decode(self.validity.stored(&range), out);
@@ -129,6 +135,20 @@ impl DoubleColumn<'_> {
         self.validity.is_valid(row).then(|| self.scale.to_double(self.values.get(self.validity.rank(row))))
     }
 
+    /// Hand the values of `rows` to `each`, in order. Panics past the end, as a slice does.
+    #[inline]
+    pub(crate) fn at_rows(&self, rows: &[u32], mut each: impl FnMut(Option<f64>)) {
+        match self.scale {
+            Scale::Bits => {
+                at_rows(&self.validity, &self.values, rows, |bits| each(bits.map(|bits| f64::from_bits(bits as u64))))
+            }
+            Scale::Decimal(exponent) => {
+                let power = POWERS_OF_TEN[exponent as usize];
+                at_rows(&self.validity, &self.values, rows, |int| each(int.map(|int| int as f64 / power)));
+            }
+        }
+    }
+
     /// Replace `out` by the values of `range`, 0 for NULL. Panics past the end, as a slice does.
     pub fn decode(&self, range: Range<usize>, out: &mut Vec<f64>) {
         let mut bits = Vec::new();
@@ -140,6 +160,26 @@ impl DoubleColumn<'_> {
         self.validity.spread(range, &mut bits, 0);
         out.clear();
         out.extend(bits.into_iter().map(|bits| f64::from_bits(bits as u64)));
+    }
+}
+
+/// The choice of encoding is made once, outside of the loop.
+#[inline]
+fn at_rows(validity: &Validity, values: &PackedInts<'_>, rows: &[u32], mut each: impl FnMut(Option<i64>)) {
+    match validity {
+        Validity::All { .. } => {
+            values.at_each(rows.iter().map(|&row| (row as usize, ())), |value, ()| each(Some(value)));
+        }
+        Validity::Some(valid) if !values.is_empty() => {
+            // The value beside a NULL is read and dropped: whether a row has one is hard to predict.
+            let last = values.len() - 1;
+            let places = rows.iter().map(|&row| {
+                let (rank, is_valid) = valid.rank_and_get(row as usize);
+                (rank.min(last), is_valid)
+            });
+            values.at_each(places, |value, is_valid| each(is_valid.then_some(value)));
+        }
+        _ => rows.iter().for_each(|_| each(None)),
     }
 }
 

@@ -123,12 +123,23 @@ impl<'a> PackedInts<'a> {
             Form::Runs { starts, bases, offsets } => {
                 // No branch on the bit: whether a row begins a run is hard to predict. A row that does has no offset;
                 // the one that is read in its place is dropped.
-                let (before, is_start) = (starts.rank(index), starts.get(index));
+                let (before, is_start) = starts.rank_and_get(index);
                 let base = bases.get(before + usize::from(is_start) - 1);
                 let offset = offsets.get((index - before).min(offsets.len().saturating_sub(1)));
                 base.wrapping_add(select_unpredictable(is_start, 0, offset))
             }
             Form::Shared { ends, values } => values.get(ends.partition_point(|&end| end as usize <= index)),
+        }
+    }
+
+    /// Hand the integers at `places` to `each`, in order, with what stands beside each place. Panics past the end, as a
+    /// slice does.
+    #[inline]
+    pub(crate) fn at_each<K>(&self, places: impl Iterator<Item = (usize, K)>, mut each: impl FnMut(i64, K)) {
+        match &self.form {
+            // The common form, with the choice outside of the loop.
+            Form::Frame(packed) => places.for_each(|(place, beside)| each(packed.get(place), beside)),
+            _ => places.for_each(|(place, beside)| each(self.get(place), beside)),
         }
     }
 

@@ -33,6 +33,14 @@ pub enum Validity {
 #[derive(Debug, Clone)]
 pub struct ValidRows(Arc<Bits>);
 
+impl ValidRows {
+    /// The number of rows before `row` with a value, and whether `row` has one.
+    #[inline(always)]
+    pub(crate) fn rank_and_get(&self, row: usize) -> (usize, bool) {
+        self.0.rank_and_get(row)
+    }
+}
+
 /// The head of a chunk as it is stored.
 pub(crate) enum StoredValidity {
     All,

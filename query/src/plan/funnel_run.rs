@@ -123,7 +123,7 @@ impl FunnelWorker {
                 let code = |event| if self.by_columns == 0 { 0 } else { rows.by.code(0, event) as usize };
                 let slot = event.map_or(0, |event| 1 + code(event));
                 if slot < SLOTS_MAX {
-                    group_of_slot(groups, slot).add(&chain, rows.times);
+                    group_of_slot(groups, slot).add(&chain);
                     continue;
                 }
             }
@@ -132,9 +132,9 @@ impl FunnelWorker {
                 self.users.push(user_row(rows, &chain, self.key.by.clone()));
                 continue;
             }
-            let start_us = |bucket: Bucket| bucket.start_us(rows.times.at(chain.events[0] as usize), zone);
+            let start_us = |bucket: Bucket| bucket.start_us(chain.times[0], zone);
             self.key.bucket_us = bucket.map_or(0, start_us);
-            self.partial.add(&self.key, &chain, rows.times);
+            self.partial.add(&self.key, &chain);
         }
     }
 
@@ -191,8 +191,8 @@ fn step_mask(steps: usize) -> u64 {
 }
 
 fn user_row(rows: &UserRows<'_>, chain: &Chain<'_>, by: Option<Vec<u32>>) -> UserRow {
-    let times = chain.events.iter().map(|&event| rows.times.at(event as usize)).collect();
-    UserRow { user: rows.user, by, times, reason: chain.reason.map(|reason| reason.name()) }
+    let reason = chain.reason.map(|reason| reason.name());
+    UserRow { user: rows.user, by, times: chain.times.to_vec(), reason }
 }
 
 /// One code for the values of several columns at each of `events` events: 0 where one of them is NULL.

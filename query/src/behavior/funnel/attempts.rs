@@ -98,7 +98,7 @@ impl Division<'_> {
                 Order::Any => self.run_any_order(anchor),
                 Order::Ordered | Order::Strict => self.run_ordered(anchor),
             };
-            matches.push_chain(&self.buffers.chain, reason.filter(|_| reasons));
+            matches.push_chain(&self.buffers.chain, self.input.ts, reason.filter(|_| reasons));
         }
     }
 

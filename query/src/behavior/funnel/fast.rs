@@ -196,33 +196,38 @@ fn is_single(mask: u64) -> bool {
     mask & mask.wrapping_sub(1) == 0
 }
 
-/// The chosen chain of `level` events, completed first at `completed_at`, handed to `push` event by event.
+/// The chosen chain of `level` events, completed first at `completed_at`, handed to `push` event by event, each with its
+/// time.
 pub(super) fn choose(
     ts: impl Fn(usize) -> i64,
     masks: &[u64],
     (level, completed_at): (usize, i64),
     within_us: i64,
     ties: Ties,
-    mut push: impl FnMut(u32),
+    mut push: impl FnMut(u32, i64),
 ) {
     let first_from =
         |event: usize, step: usize| event + masks[event..].iter().take_while(|&mask| mask >> step & 1 == 0).count();
-    let mut event = match within_us {
-        UNLIMITED_US => first_from(0, 0),
-        _ => first_from(partition_point(masks.len(), |event| ts(event) < completed_at.saturating_sub(within_us)), 0),
+    let begin = match within_us {
+        UNLIMITED_US => 0,
+        _ => partition_point(masks.len(), |event| ts(event) < completed_at.saturating_sub(within_us)),
     };
-    push(event as u32);
+    let mut event = first_from(begin, 0);
+    let mut at = ts(event);
+    push(event as u32, at);
     for step in 1..level {
         let start = match ties {
             Ties::Arrival => event + 1,
-            Ties::Increase => event + (event..masks.len()).take_while(|&at| ts(at) == ts(event)).count(),
-            Ties::Any => event - (0..event).rev().take_while(|&at| ts(at) == ts(event)).count(),
+            Ties::Increase => event + (event..masks.len()).take_while(|&other| ts(other) == at).count(),
+            Ties::Any => event - (0..event).rev().take_while(|&other| ts(other) == at).count(),
         };
         // With free ties the event itself lies in the searched range, but it can satisfy a second step only when it
         // stands alone in time: then it is the first of the range.
         let start = start + usize::from(ties == Ties::Any && start == event);
         event = first_from(start, step);
-        push(event as u32);
+        // The last step of the longest chain is known to be reached first at that time.
+        at = if step + 1 == level { completed_at } else { ts(event) };
+        push(event as u32, at);
     }
 }
 

@@ -116,7 +116,7 @@ impl FunnelKernel {
         }
         let matches = &mut self.matches;
         let completed = (level, completed_at);
-        fast::choose(ts, input.steps, completed, within_us, ties, |event| matches.push_event(event));
+        fast::choose(ts, input.steps, completed, within_us, ties, |event, at| matches.push_event(event, at));
         let reason = (self.reasons && level < steps).then(|| self.reason_of_plain(input, level));
         self.matches.finish(reason);
         true
@@ -143,7 +143,7 @@ impl FunnelKernel {
             return;
         }
         let level = chain.len();
-        chain.iter().for_each(|&event| self.matches.push_event(event));
+        chain.iter().for_each(|&event| self.matches.push_event(event, events.ts[event as usize]));
         let reason = (self.reasons && level < self.rules.steps).then(|| self.reason(events, level));
         self.matches.finish(reason);
     }

@@ -71,6 +71,8 @@ impl DropReason {
 pub struct Chain<'a> {
     /// Indices of the events in the input; its length is the level, at least 1.
     pub events: &'a [u32],
+    /// Their times in microseconds.
+    pub times: &'a [i64],
     /// Why the next step was not reached. `None` when all steps were, or when reasons were not asked for.
     pub reason: Option<DropReason>,
 }
@@ -95,6 +97,7 @@ impl Chain<'_> {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Matches {
     events: Vec<u32>,
+    times: Vec<i64>,
     chains: Vec<(u32, Option<DropReason>)>,
 }
 
@@ -113,9 +116,9 @@ impl Matches {
     pub fn iter(&self) -> impl Iterator<Item = Chain<'_>> {
         let mut start = 0;
         self.chains.iter().map(move |&(end, reason)| {
-            let events = &self.events[start..end as usize];
-            start = end as usize;
-            Chain { events, reason }
+            let range = start..end as usize;
+            start = range.end;
+            Chain { events: &self.events[range.clone()], times: &self.times[range], reason }
         })
     }
 
@@ -126,20 +129,25 @@ impl Matches {
 
     pub(super) fn clear(&mut self) {
         self.events.clear();
+        self.times.clear();
         self.chains.clear();
     }
 
-    /// Adds an event to the chain that [`Self::finish`] will close.
-    pub(super) fn push_event(&mut self, event: u32) {
+    /// Adds an event and its time to the chain that [`Self::finish`] will close.
+    #[inline]
+    pub(super) fn push_event(&mut self, event: u32, at: i64) {
         self.events.push(event);
+        self.times.push(at);
     }
 
     pub(super) fn finish(&mut self, reason: Option<DropReason>) {
         self.chains.push((self.events.len() as u32, reason));
     }
 
-    pub(super) fn push_chain(&mut self, events: &[u32], reason: Option<DropReason>) {
-        self.events.extend_from_slice(events);
+    /// Adds a chain of the events `chain`; `ts` has the times of all events of the user.
+    pub(super) fn push_chain(&mut self, chain: &[u32], ts: &[i64], reason: Option<DropReason>) {
+        self.events.extend_from_slice(chain);
+        self.times.extend(chain.iter().map(|&event| ts[event as usize]));
         self.finish(reason);
     }
 
@@ -148,12 +156,13 @@ impl Matches {
         if self.iter().is_sorted_by_key(|chain| chain.events[0]) {
             return;
         }
-        let mut chains: Vec<(Vec<u32>, Option<DropReason>)> =
-            self.iter().map(|chain| (chain.events.to_vec(), chain.reason)).collect();
-        chains.sort_unstable_by_key(|(events, _)| events[0]);
-        self.clear();
-        for (events, reason) in chains {
-            self.push_chain(&events, reason);
+        let whole = std::mem::take(self);
+        let mut chains: Vec<Chain<'_>> = whole.iter().collect();
+        chains.sort_unstable_by_key(|chain| chain.events[0]);
+        for Chain { events, times, reason } in chains {
+            self.events.extend_from_slice(events);
+            self.times.extend_from_slice(times);
+            self.finish(reason);
         }
     }
 }

@@ -8,7 +8,6 @@ use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::hash::Hash;
 use trodden_engine::parallel;
-use trodden_engine::scan::Times;
 
 /// Counts and durations of one group: one combination of `by` values and bucket.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -22,21 +21,17 @@ pub struct GroupPartial {
 }
 
 impl GroupPartial {
-    /// Adds a chain, given the times of the user's events.
-    pub fn add(&mut self, chain: &Chain<'_>, times: Times<'_>) {
+    /// Adds a chain.
+    pub fn add(&mut self, chain: &Chain<'_>) {
         let level = chain.level();
         if level == 0 {
             return;
         }
         self.make_room(level);
         self.levels[level - 1] += 1;
-        if level == 1 {
-            return;
-        }
-        let entered_at = times.at(chain.events[0] as usize);
+        let Some((&entered_at, later)) = chain.times.split_first() else { return };
         let mut before_at = entered_at;
-        for (gap, &event) in chain.events[1..].iter().enumerate() {
-            let at = times.at(event as usize);
+        for (gap, &at) in later.iter().enumerate() {
             self.gaps_us[gap].push(at.saturating_sub(before_at));
             if gap > 0 {
                 self.totals_us[gap - 1].push(at.saturating_sub(entered_at));
@@ -195,9 +190,9 @@ impl<K: Eq + Hash + Ord + Clone> FunnelPartial<K> {
         self.groups.get_mut(key).expect("inserted above")
     }
 
-    /// Adds a chain to the group of `key`, given the times of the user's events.
-    pub fn add(&mut self, key: &K, chain: &Chain<'_>, times: Times<'_>) {
-        self.group(key).add(chain, times);
+    /// Adds a chain to the group of `key`.
+    pub fn add(&mut self, key: &K, chain: &Chain<'_>) {
+        self.group(key).add(chain);
     }
 
     /// Adds a whole group, for callers that keep groups by a code of their own.
