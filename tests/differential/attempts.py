@@ -24,7 +24,7 @@ def attempts_sql(funnel, table="ev"):
                 f"AS next FROM a{steps} a)")
     ctes.append("chosen AS (SELECT user_id, min(p1) AS p1 FROM a1 GROUP BY user_id UNION ALL SELECT a.user_id, a.next "
                 "FROM chosen c JOIN attempt a ON a.user_id = c.user_id AND a.p1 = c.p1 WHERE a.next IS NOT NULL)")
-    times = "list_filter([" + ", ".join(f"p{step}.t" for step in range(1, steps + 1)) + "], lambda at: at IS NOT NULL)"
+    times = "list_filter([" + ", ".join(f"p{step}.t" for step in range(1, steps + 1)) + "], lambda us: us IS NOT NULL)"
     return (f"WITH RECURSIVE {', '.join(ctes)} SELECT user_id, len({times}), {times} "
             "FROM chosen JOIN attempt USING (user_id, p1) ORDER BY user_id, p1")
 
