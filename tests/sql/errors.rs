@@ -96,7 +96,7 @@ fn each_mistake_is_told_at_its_place() {
             InvalidInput,
             "step_within",
             "INTERVAL",
-            0,
+            97,
         ),
         ("SELECT * FROM FUNNEL(events, steps => ['a'], bucket => NULL)", InvalidInput, "NULL", "'week'", 46),
         ("SELECT * FROM FUNNEL(events, steps => ['a'], bucket => '2 months')", InvalidInput, "month", "days", 46),

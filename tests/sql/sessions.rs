@@ -96,9 +96,10 @@ fn what_was_inserted_is_there_after_opening_again() {
     assert_eq!(rows(&answer.batches), [["u", "2026-01-01T00:00:00Z", "e", "2.5"]]);
 }
 
+/// What `now()` says.
 fn now_us() -> i64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
-    i64::try_from(since.as_micros()).expect("not that far")
+    let seconds = TestDatabase::in_memory().rows("SELECT CAST(to_unixtime(now()) AS BIGINT)").concat().concat();
+    seconds.parse::<i64>().expect("seconds") * 1_000_000
 }
 
 /// Two events: one of a year ago, one of now.

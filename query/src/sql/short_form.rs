@@ -7,7 +7,8 @@
 //! ```
 //!
 //! It is rewritten, token by token, into `SELECT * FROM FUNNEL(relation, STEPS(label => condition, …), …)`, and so means
-//! exactly that; what orders and cuts stands behind, and so is about the rows of the answer. Tokens keep their places, so that an error points at what the person wrote.
+//! exactly that; what orders and cuts stands behind, and so is about the rows of the answer. Tokens keep their places, so
+//! that an error points at what the person wrote.
 
 use crate::error::{Error, ErrorKind, Result};
 use datafusion::sql::sqlparser::keywords::Keyword;

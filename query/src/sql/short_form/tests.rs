@@ -1,3 +1,5 @@
+//! The short form, rewritten: token by token what it should become, and what is left alone.
+
 use super::*;
 use crate::sql::script::split;
 
