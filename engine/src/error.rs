@@ -87,6 +87,13 @@ impl Error {
         self
     }
 
+    /// The same error with what caused it.
+    #[must_use]
+    pub fn with_source(mut self, source: impl std::error::Error + Send + Sync + 'static) -> Self {
+        self.source = Some(Box::new(source));
+        self
+    }
+
     /// The same error with the place put before the message.
     #[must_use]
     pub fn at(mut self, place: impl fmt::Display) -> Self {

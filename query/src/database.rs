@@ -3,6 +3,7 @@
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::catalog::{Catalog, resolve};
 use crate::result::QueryResult;
+use crate::retention::RetentionClock;
 use crate::run::Runner;
 use crate::session::base_state;
 use crate::sql::script::{self, RawStatement};
@@ -79,6 +80,7 @@ pub(crate) struct Shared {
     pub(crate) options: Options,
     /// Statements of `PREPARE`, by name.
     pub(crate) prepared: Mutex<HashMap<String, Statement>>,
+    pub(crate) retention: RetentionClock,
     runtime: OnceLock<Runtime>,
 }
 
@@ -135,7 +137,8 @@ impl Database {
         let options = Options { threads: options.threads.max(1), ..options };
         let catalog = Arc::new(Catalog::open(engine));
         let state = base_state(&catalog, options.threads);
-        let shared = Shared { catalog, state, options, prepared: Mutex::default(), runtime: OnceLock::new() };
+        let (prepared, retention) = (Mutex::default(), RetentionClock::default());
+        let shared = Shared { catalog, state, options, prepared, retention, runtime: OnceLock::new() };
         Self { shared: Arc::new(shared) }
     }
 

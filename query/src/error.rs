@@ -89,13 +89,15 @@ struct Inner {
     message: String,
     span: Option<Span>,
     hint: Option<String>,
+    /// A column that there is none of, and the only one that is spelled so but for capitals.
+    spelling: Option<(String, String)>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
 impl Error {
     /// An error of `kind` that says `message`.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        let inner = Inner { kind, message: message.into(), span: None, hint: None, source: None };
+        let inner = Inner { kind, message: message.into(), span: None, hint: None, spelling: None, source: None };
         Self { inner: Box::new(inner) }
     }
 
@@ -145,6 +147,12 @@ impl Error {
         self
     }
 
+    /// Of an error about a column that there is none of: its name, and that of the only column that differs from it in
+    /// nothing but capitals.
+    pub(crate) fn spelling(&self) -> Option<(&str, &str)> {
+        self.inner.spelling.as_ref().map(|(missing, found)| (missing.as_str(), found.as_str()))
+    }
+
     /// What the caller can do about it.
     pub fn kind(&self) -> ErrorKind {
         self.inner.kind
@@ -187,6 +195,10 @@ impl std::error::Error for Error {
 
 impl From<EngineError> for Error {
     fn from(error: EngineError) -> Self {
+        // An error of this crate that came back through the engine, from a condition that it evaluated.
+        if let Some(own) = std::error::Error::source(&error).and_then(|source| source.downcast_ref::<Self>()) {
+            return own.copied();
+        }
         let kind = match error.kind() {
             EngineErrorKind::InvalidInput => ErrorKind::InvalidInput,
             EngineErrorKind::NotFound => ErrorKind::NotFound,
@@ -325,10 +337,11 @@ fn from_shared(error: &DataFusionError) -> Error {
 }
 
 impl Error {
-    fn copied(&self) -> Self {
+    /// The same error for another reader. What caused it stays with the first.
+    pub(crate) fn copied(&self) -> Self {
         let inner = &self.inner;
-        let (message, hint) = (inner.message.clone(), inner.hint.clone());
-        Self { inner: Box::new(Inner { kind: inner.kind, message, span: inner.span, hint, source: None }) }
+        let (message, hint, spelling) = (inner.message.clone(), inner.hint.clone(), inner.spelling.clone());
+        Self { inner: Box::new(Inner { kind: inner.kind, message, span: inner.span, hint, spelling, source: None }) }
     }
 }
 
@@ -441,7 +454,16 @@ pub(crate) fn no_such_column(name: &str, valid: &[&str]) -> Error {
         None if valid.is_empty() => "no column can be named here".to_string(),
         None => format!("the columns are {}", listed(valid.iter().copied())),
     };
-    Error::new(ErrorKind::NotFound, format!("no column is called '{name}'")).with_hint(hint)
+    let mut error = Error::new(ErrorKind::NotFound, format!("no column is called '{name}'")).with_hint(hint);
+    let mut alike: Vec<&str> = valid.iter().copied().filter(|v| v.to_lowercase() == name.to_lowercase()).collect();
+    alike.sort_unstable();
+    alike.dedup();
+    if let [only] = alike[..]
+        && only != name
+    {
+        error.inner.spelling = Some((name.to_string(), only.to_string()));
+    }
+    error
 }
 
 /// The name among `candidates` that `name` most likely meant.

@@ -15,6 +15,7 @@ mod database;
 mod error;
 mod plan;
 mod result;
+mod retention;
 mod run;
 mod session;
 mod sql;

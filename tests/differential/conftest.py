@@ -40,10 +40,12 @@ def fetched(name):
 
 
 def shared(name):
-    """A data set beside the checkout, where there is one."""
+    """A data set beside the checkout. Without the folder there is nothing to compare; in CI, a folder that is there but
+    lacks the data set is a mistake, not a machine without it."""
     path = SHARED / name
     if not path.exists():
-        skip(f"{path} is not on this machine")
+        missing = pytest.fail if IN_CI and SHARED.exists() else skip
+        missing(f"{path} is not on this machine")
     return path
 
 

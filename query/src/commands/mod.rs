@@ -3,6 +3,7 @@
 pub(crate) mod copy;
 pub(crate) mod insert;
 mod options;
+mod show;
 
 use crate::database::Statement;
 use crate::error::{Error, ErrorKind, Result, no_such_column};
@@ -11,10 +12,10 @@ use crate::plan::context::StatementContext;
 use crate::result::QueryResult;
 use crate::run::Runner;
 use crate::sql::statement::{Command, NamedOption};
-use crate::table::schema::{arrow_type, column_type, column_type_of, sql_name};
+use crate::table::schema::{arrow_type, column_type, column_type_of};
 use crate::warnings::StatementState;
-use datafusion::arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray};
-use datafusion::arrow::datatypes::{DataType, SchemaRef};
+use datafusion::arrow::array::{ArrayRef, Int64Array, RecordBatch};
+use datafusion::arrow::datatypes::DataType;
 use datafusion::common::DataFusionError;
 use datafusion::scalar::ScalarValue;
 use datafusion::sql::sqlparser::ast::{self, BinaryOperator, Expr, Ident, ObjectName, Query, Spanned};
@@ -79,8 +80,8 @@ pub(crate) async fn run(runner: Runner<'_>, statement: &Statement) -> Result<Que
             }
             done("CREATE VIEW")
         }
-        Command::ShowTables => show_tables(&runner),
-        Command::Describe(name) => describe(&runner, name),
+        Command::ShowTables => show::tables(&runner).await,
+        Command::Describe(name) => show::columns(&runner, name),
         Command::Optimize(name) => {
             let table = catalog.table(name)?;
             let state = Arc::clone(&state);
@@ -147,8 +148,14 @@ async fn create_table(runner: Runner<'_>, statement: &Statement) -> Result<Query
         None => None,
     };
     let makes = Arc::clone(&catalog);
-    let table = blocking(move || makes.create_table(&plain, schema, table_options)).await;
-    let table = table.map_err(|error| error.at(name.span()))?;
+    let now_us = clock_us(&runner);
+    let made = blocking(move || {
+        let table = makes.create_table(&plain, schema, table_options)?;
+        // So that what is already past the retention when it is put in is not seen.
+        now_us.map_or(Ok(()), |now_us| table.enforce_retention(now_us))?;
+        Ok(table)
+    });
+    let table = made.await.map_err(|error| error.at(name.span()))?;
     let Some(plan) = source else {
         return Ok(QueryResult::done(runner.statement, "CREATE TABLE"));
     };
@@ -205,16 +212,17 @@ async fn drop_rest(runner: Runner<'_>, names: &[ObjectName], if_exists: bool) ->
 async fn set_options(runner: &Runner<'_>, name: &ObjectName, options: &[NamedOption]) -> Result<()> {
     let table = runner.shared.catalog.table(name)?;
     let retention_us = options::alterable(options)?;
-    // The clock of the statement: what now() says in it.
-    let now = runner.state.execution_props().query_execution_start_time;
+    let now_us = clock_us(runner);
     blocking(move || {
         table.set_retention(retention_us)?;
-        match now {
-            Some(now) => Ok(table.enforce_retention(now.timestamp_micros())?),
-            None => Ok(()),
-        }
+        now_us.map_or(Ok(()), |now_us| Ok(table.enforce_retention(now_us)?))
     })
     .await
+}
+
+/// The clock of the statement: what `now()` says in it.
+fn clock_us(runner: &Runner<'_>) -> Option<i64> {
+    runner.state.execution_props().query_execution_start_time.map(|now| now.timestamp_micros())
 }
 
 /// `DELETE FROM t WHERE user_id = '…'`, or `user_id IN (…)`: whole users, nothing else.
@@ -295,46 +303,6 @@ fn create_view(
         return Err(Error::invalid(message).at(name.span()));
     }
     Ok(Some((plain, View { columns: columns.to_vec(), query: Box::new(query.clone()) })))
-}
-
-fn show_tables(runner: &Runner<'_>) -> Result<QueryResult> {
-    let catalog = &runner.shared.catalog;
-    let views = catalog.views.read();
-    let names = catalog.names();
-    let kinds = names.iter().map(|name| Some(if views.contains_key(name) { "VIEW" } else { "TABLE" }));
-    let events = names.iter().map(|name| {
-        let table = catalog.engine.table(name).ok()?;
-        i64::try_from(table.snapshot().rows()).ok()
-    });
-    let columns: Vec<(&str, ArrayRef)> = vec![
-        ("table_name", Arc::new(StringArray::from_iter_values(&names))),
-        ("table_type", Arc::new(kinds.collect::<StringArray>())),
-        ("events", Arc::new(events.collect::<Int64Array>())),
-    ];
-    let batch = RecordBatch::try_from_iter(columns).map_err(DataFusionError::from)?;
-    Ok(QueryResult::batch(batch, Arc::clone(&runner.statement), "SHOW TABLES"))
-}
-
-fn describe(runner: &Runner<'_>, name: &ObjectName) -> Result<QueryResult> {
-    let catalog = &runner.shared.catalog;
-    let plain = plain_name(name)?;
-    let found = catalog.resolve(&plain).ok_or_else(|| catalog.no_such_table(&plain).at(name.span()))?;
-    let view = catalog.views.read().get(&found).cloned();
-    let schema: SchemaRef = match view {
-        Some(view) => {
-            let plan = StatementContext::new(&runner.state, &runner.names).plan_query(view.query)?;
-            Arc::clone(plan.schema().inner())
-        }
-        None => Arc::clone(&runner.names.pinned(&found)?.schema),
-    };
-    let fields = || schema.fields().iter();
-    let columns: Vec<(&str, ArrayRef)> = vec![
-        ("column_name", Arc::new(fields().map(|field| Some(field.name().as_str())).collect::<StringArray>())),
-        ("data_type", Arc::new(fields().map(|field| Some(sql_name(field.data_type()))).collect::<StringArray>())),
-        ("nullable", Arc::new(fields().map(|field| Some(field.is_nullable())).collect::<BooleanArray>())),
-    ];
-    let batch = RecordBatch::try_from_iter(columns).map_err(DataFusionError::from)?;
-    Ok(QueryResult::batch(batch, Arc::clone(&runner.statement), "DESCRIBE"))
 }
 
 /// The column of a table that an `INSERT` names.

@@ -79,13 +79,12 @@ pub(crate) enum Command {
     Deallocate(Ident),
 }
 
-/// Parse a statement. Its tokens are left as they were understood.
+/// Parse a statement. Its tokens are taken.
 ///
 /// # Errors
 /// `Syntax` with the place.
 pub(crate) fn parse(raw: &mut RawStatement) -> Result<Command> {
     let tokens = short_form::expand(std::mem::take(&mut raw.tokens))?;
-    raw.tokens.clone_from(&tokens);
     let mut parser = Parser::new(&DIALECT).with_tokens_with_locations(tokens.clone());
     if let Some(command) = parse_own(&mut parser)? {
         let rest = parser.peek_token();

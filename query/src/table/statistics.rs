@@ -90,7 +90,8 @@ fn segment_range(
     name: &str,
     data_type: &DataType,
 ) -> Option<(u64, Option<(ScalarValue, ScalarValue)>)> {
-    if segment.schema().column(name).is_none() {
+    // Only properties are in the schema of a segment, but `event_id` is stored beside them.
+    if name != "event_id" && segment.schema().column(name).is_none() {
         return Some((segment.meta().rows, None));
     }
     let stats = segment.column_stats(name)?;
