@@ -145,38 +145,24 @@ fn text(
     })
 }
 
-/// For a comparison of a stored number with a literal: tell for each of `rows` whether it is true. False, and nothing
-/// told, for any other node.
-pub(crate) fn scalar_passes(
-    node: &Node,
-    context: &BlockContext<'_>,
-    rows: &[u32],
-    mut tell: impl FnMut(bool),
-) -> Result<bool> {
-    let Node::Scalar { name, wanted, test, negated: false } = node else { return Ok(false) };
-    let Some(range) = test.range() else { return Ok(false) };
-    let column = context.block.column(name)?;
-    Ok(values_in_range(&column, *wanted, &range, rows, |inside| tell(inside == Some(true))))
-}
-
-/// Tell for each of `rows` whether its value lies in `range`, `None` for NULL: tested where it lies, without decoding.
-/// False, and nothing told, where the range is not one of the stored type.
-fn values_in_range(
+/// Replace `truths` by whether the value of each of `rows` lies in `range`: tested where it lies, without decoding. False
+/// where the range is not one of the stored type.
+fn test_range(
     column: &ColumnBlock<'_>,
     wanted: ColumnType,
     range: &ValueRange,
     rows: &[u32],
-    mut tell: impl FnMut(Option<bool>),
+    truths: &mut Vec<Truth>,
 ) -> bool {
     match (column, range) {
         (ColumnBlock::Double(doubles), ValueRange::Double(range)) if wanted == ColumnType::Double => {
-            doubles.in_range(range, rows, tell);
+            doubles.test_rows(range, rows, truths);
         }
         (ColumnBlock::BigInt(integers), ValueRange::Integer(range)) if wanted == ColumnType::BigInt => {
-            integers.at_rows(rows, |value| tell(value.map(|value| range.contains(&value))));
+            integers.test_rows(range, rows, truths);
         }
         (ColumnBlock::Timestamp(integers), ValueRange::Integer(range)) if wanted == ColumnType::Timestamp => {
-            integers.at_rows(rows, |value| tell(value.map(|value| range.contains(&value))));
+            integers.test_rows(range, rows, truths);
         }
         _ => return false,
     }
@@ -192,11 +178,8 @@ fn scalar(
     rows: &[u32],
 ) -> Result<Vec<Truth>> {
     if let Some(range) = test.range().filter(|_| !negated) {
-        let mut truths = Vec::with_capacity(rows.len());
-        let found = values_in_range(&context.block.column(name)?, wanted, &range, rows, |inside| {
-            truths.push(inside.map_or(UNKNOWN, truth));
-        });
-        if found {
+        let mut truths = Vec::new();
+        if test_range(&context.block.column(name)?, wanted, &range, rows, &mut truths) {
             return Ok(truths);
         }
     }

@@ -103,10 +103,11 @@ impl<T: Code> Codes<T> {
         self.codes.resize(span.len(), T::default());
         T::decode(events, span.clone(), &mut self.codes);
         self.flag(wanted);
-        // Every row may be kept; what is not used is cut off again.
+        // Rows between the runs may be flagged too; what is not used is cut off again.
+        let flagged = self.flags.iter().map(|&flag| usize::from(flag)).sum::<usize>();
         let before = picked.rows.len();
-        picked.rows.resize(before + inside, 0);
-        picked.masks.resize(before + inside, 0);
+        picked.rows.resize(before + flagged, 0);
+        picked.masks.resize(before + flagged, 0);
         let mut count = before;
         for &(start, end) in runs {
             let run = start as usize - span.start..end as usize - span.start;

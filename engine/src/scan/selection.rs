@@ -1,7 +1,7 @@
 //! The events of one block that matter to a question: rows, condition masks, times and keys, user by user.
 
 use super::bound::{BoundScan, Wanted, candidates_of};
-use super::evaluate::{BlockContext, evaluate, scalar_passes};
+use super::evaluate::{BlockContext, evaluate};
 use super::event_rows::{EventRows, Picked};
 use super::key_reader::KeyRows;
 use super::keys::{KeyCodes, KeySpace, Keys};
@@ -12,9 +12,6 @@ use crate::error::Result;
 use crate::segment::{BlockUsers, PackedInts};
 use std::ops::Range;
 
-/// From this part of the rows on it pays to decode the times of all rows, one behind the other.
-const DENSE_PART: usize = 6;
-
 /// Selected events of one block. `bounds[i]..bounds[i + 1]` are the events of user `ordinals[i]`.
 #[derive(Debug, Default)]
 pub(crate) struct Selection<'a> {
@@ -22,7 +19,8 @@ pub(crate) struct Selection<'a> {
     bounds: Vec<u32>,
     picked: Picked,
     keys: Vec<KeyCodes>,
-    times: SelectedTimes<'a>,
+    /// Times of the whole block, unless those of the selected events are in `ts`.
+    times: Option<PackedInts<'a>>,
     ts: Vec<i64>,
     /// Positions of `ordinals` among the users of the block.
     users: Vec<u32>,
@@ -32,18 +30,6 @@ pub(crate) struct Selection<'a> {
     places: Vec<u32>,
     some_rows: Vec<u32>,
     some_codes: Vec<u32>,
-}
-
-/// Where the times of the selected events are.
-#[derive(Debug, Default)]
-enum SelectedTimes<'a> {
-    /// In `ts`, one for each selected event.
-    #[default]
-    Selected,
-    /// In `ts`, for all rows from this one on.
-    FromRow(u32),
-    /// Not decoded yet.
-    Packed(PackedInts<'a>),
 }
 
 impl<'a> Selection<'a> {
@@ -70,7 +56,6 @@ impl<'a> Selection<'a> {
         self.select_by_time(scan, context)?;
         self.refine(scan, context)?;
         self.split_by_user(&context.users);
-        self.read_times(scan, context)?;
         self.read_keys(scan, context, keys)?;
         report.events_matched += self.picked.rows.len() as u64;
         Ok(())
@@ -83,7 +68,7 @@ impl<'a> Selection<'a> {
         self.bounds.clear();
         self.picked.clear();
         self.ts.clear();
-        self.times = SelectedTimes::Selected;
+        self.times = None;
     }
 
     /// The selected events of the `index`-th user.
@@ -94,11 +79,8 @@ impl<'a> Selection<'a> {
     /// Times of the events `range`.
     pub(crate) fn times(&self, range: Range<usize>) -> Times<'_> {
         match &self.times {
-            SelectedTimes::Selected => Times::Decoded(&self.ts[range]),
-            SelectedTimes::FromRow(first) => {
-                Times::Block { ts: &self.ts, first: *first, rows: &self.picked.rows[range] }
-            }
-            SelectedTimes::Packed(times) => Times::Packed { times, rows: &self.picked.rows[range] },
+            Some(times) => Times::Packed { times, rows: &self.picked.rows[range] },
+            None => Times::Decoded(&self.ts[range]),
         }
     }
 
@@ -112,9 +94,13 @@ impl<'a> Selection<'a> {
         Keys::new(&self.keys, index, self.bounds[index] as usize)
     }
 
-    fn select_by_time(&mut self, scan: &BoundScan, context: &BlockContext<'_>) -> Result<()> {
-        let Some(range) = scan.time else { return Ok(()) };
+    /// Times are decoded later, each when it is asked for, unless events are selected by them.
+    fn select_by_time(&mut self, scan: &BoundScan, context: &BlockContext<'a>) -> Result<()> {
         let times = context.block.times()?;
+        let Some(range) = scan.time else {
+            self.times = Some(times);
+            return Ok(());
+        };
         self.ts.extend(self.picked.rows.iter().map(|&row| times.get(row as usize)));
         let inside: Vec<bool> = self.ts.iter().map(|&ts| range.contains(ts)).collect();
         self.retain(|at, _| inside[at]);
@@ -130,20 +116,12 @@ impl<'a> Selection<'a> {
         let undecided = || (0..).zip(&scan.conditions).filter(|(_, (_, decided))| !decided);
         for (bit, (node, _)) in undecided() {
             self.find_places(bit);
-            let (rows, masks) = (&self.picked.rows, &mut self.picked.masks);
             self.some_rows.clear();
-            self.some_rows.extend(self.places.iter().map(|&at| rows[at as usize]));
-            let mut places = self.places.iter();
-            let settle = |passes: bool| {
-                if let Some(&at) = places.next() {
-                    masks[at as usize] &= !(u64::from(!passes) << bit);
-                }
-            };
-            if scalar_passes(node, context, &self.some_rows, settle)? {
-                continue;
-            }
+            self.some_rows.extend(self.places.iter().map(|&at| self.picked.rows[at as usize]));
             self.some_codes.clear();
-            self.some_codes.extend(self.places.iter().map(|&at| self.picked.codes[at as usize]));
+            if scan.reads_codes {
+                self.some_codes.extend(self.places.iter().map(|&at| self.picked.codes[at as usize]));
+            }
             let truths = evaluate(node, context, &self.some_rows, &self.some_codes)?;
             for (&at, truth) in self.places.iter().zip(truths) {
                 self.picked.masks[at as usize] &= !(u64::from(truth != TRUE) << bit);
@@ -164,21 +142,6 @@ impl<'a> Selection<'a> {
             count += (mask >> bit & 1) as usize;
         }
         self.places.truncate(count);
-    }
-
-    /// Many times are decoded at once, few when they are asked for.
-    fn read_times(&mut self, scan: &BoundScan, context: &BlockContext<'a>) -> Result<()> {
-        let rows = &self.picked.rows;
-        let (Some(&first), Some(&last), None) = (rows.first(), rows.last(), scan.time) else { return Ok(()) };
-        let times = context.block.times()?;
-        let span = first as usize..last as usize + 1;
-        self.times = if rows.len() * DENSE_PART < span.len() {
-            SelectedTimes::Packed(times)
-        } else {
-            times.decode(span, &mut self.ts);
-            SelectedTimes::FromRow(first)
-        };
-        Ok(())
     }
 
     /// Keep the events for whose place and mask `keep` holds.

@@ -1,7 +1,7 @@
 //! Truth values, and tests of one value against literals.
 
 use crate::predicate::CompareOp;
-use crate::segment::double_key;
+use crate::segment::{INSIDE, NULL, OUTSIDE, double_key};
 use crate::types::Value;
 use std::cmp::Ordering;
 use std::ops::RangeInclusive;
@@ -14,6 +14,9 @@ pub(crate) const FALSE: Truth = 0;
 pub(crate) const UNKNOWN: Truth = 1;
 /// True.
 pub(crate) const TRUE: Truth = 2;
+
+// Tests of stored numbers give truth values.
+const _: () = assert!(OUTSIDE == FALSE && NULL == UNKNOWN && INSIDE == TRUE);
 
 /// The truth value of a boolean.
 pub(crate) fn truth(value: bool) -> Truth {

@@ -7,15 +7,6 @@ use crate::segment::PackedInts;
 pub enum Times<'a> {
     /// Decoded already.
     Decoded(&'a [i64]),
-    /// The times of these rows of a block, of which many rows are decoded already.
-    Block {
-        /// Times of the rows from `first` on.
-        ts: &'a [i64],
-        /// The row that `ts` begins with.
-        first: u32,
-        /// Rows of the block.
-        rows: &'a [u32],
-    },
     /// The times of these rows of a block.
     Packed {
         /// Times of the block.
@@ -30,7 +21,7 @@ impl<'a> Times<'a> {
     pub fn len(&self) -> usize {
         match self {
             Self::Decoded(ts) => ts.len(),
-            Self::Block { rows, .. } | Self::Packed { rows, .. } => rows.len(),
+            Self::Packed { rows, .. } => rows.len(),
         }
     }
 
@@ -44,7 +35,6 @@ impl<'a> Times<'a> {
     pub fn at(&self, event: usize) -> i64 {
         match self {
             Self::Decoded(ts) => ts[event],
-            Self::Block { ts, first, rows } => ts[(rows[event] - first) as usize],
             Self::Packed { times, rows } => times.get(rows[event] as usize),
         }
     }
@@ -56,7 +46,7 @@ impl<'a> Times<'a> {
     {
         match self {
             Self::Decoded(ts) => ts,
-            Self::Block { .. } | Self::Packed { .. } => {
+            Self::Packed { .. } => {
                 buffer.clear();
                 self.append_to(buffer);
                 buffer
@@ -68,7 +58,6 @@ impl<'a> Times<'a> {
     pub(crate) fn append_to(&self, to: &mut Vec<i64>) {
         match self {
             Self::Decoded(ts) => to.extend_from_slice(ts),
-            Self::Block { ts, first, rows } => to.extend(rows.iter().map(|row| ts[(row - first) as usize])),
             Self::Packed { times, rows } => to.extend(rows.iter().map(|&row| times.get(row as usize))),
         }
     }

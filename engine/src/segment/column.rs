@@ -2,6 +2,7 @@
 
 use super::buffer::double_key;
 use super::ints::PackedInts;
+use super::range_test::{RangeTest, test_rows};
 use super::text::TextBlock;
 use super::validity::Validity;
 use crate::rows::Column;
@@ -103,10 +104,10 @@ impl IntColumn<'_> {
         self.validity.is_valid(row).then(|| self.values.get(self.validity.rank(row)))
     }
 
-    /// Hand the values of `rows` to `each`, in order. Panics past the end, as a slice does.
-    #[inline]
-    pub(crate) fn at_rows(&self, rows: &[u32], each: impl FnMut(Option<i64>)) {
-        at_rows(&self.validity, &self.values, rows, each);
+    /// Replace `out` by `OUTSIDE`, `NULL` or `INSIDE` for each of `rows`: whether its value lies in `range`. Panics past
+    /// the end, as a slice does.
+    pub(crate) fn test_rows(&self, range: &RangeInclusive<i64>, rows: &[u32], out: &mut Vec<u8>) {
+        test_rows(&self.validity, &self.values, RangeTest::new(range, false), rows, out);
     }
 
     /// Replace `out` by the values of `range`, 0 for NULL. Panics past the end, as a slice does.
@@ -136,19 +137,13 @@ impl DoubleColumn<'_> {
         self.validity.is_valid(row).then(|| self.scale.to_double(self.values.get(self.validity.rank(row))))
     }
 
-    /// Tell for each of `rows` whether the order key of its value lies in `range`; `None` for NULL. Panics past the end,
-    /// as a slice does.
-    #[inline]
-    pub(crate) fn in_range(&self, range: &RangeInclusive<i64>, rows: &[u32], mut tell: impl FnMut(Option<bool>)) {
-        match self.scale {
-            Scale::Bits => at_rows(&self.validity, &self.values, rows, |bits| {
-                tell(bits.map(|bits| range.contains(&double_key(bits))));
-            }),
-            Scale::Decimal(exponent) => {
-                let range = decimals_in(range, POWERS_OF_TEN[exponent as usize]);
-                at_rows(&self.validity, &self.values, rows, |int| tell(int.map(|int| range.contains(&int))));
-            }
-        }
+    /// As [`IntColumn::test_rows`], for a range of order keys.
+    pub(crate) fn test_rows(&self, range: &RangeInclusive<i64>, rows: &[u32], out: &mut Vec<u8>) {
+        let test = match self.scale {
+            Scale::Bits => RangeTest::new(range, true),
+            Scale::Decimal(exponent) => RangeTest::new(&decimals_in(range, POWERS_OF_TEN[exponent as usize]), false),
+        };
+        test_rows(&self.validity, &self.values, test, rows, out);
     }
 
     /// Replace `out` by the values of `range`, 0 for NULL. Panics past the end, as a slice does.
@@ -162,26 +157,6 @@ impl DoubleColumn<'_> {
         self.validity.spread(range, &mut bits, 0);
         out.clear();
         out.extend(bits.into_iter().map(|bits| f64::from_bits(bits as u64)));
-    }
-}
-
-/// The choice of encoding is made once, outside of the loop.
-#[inline]
-fn at_rows(validity: &Validity, values: &PackedInts<'_>, rows: &[u32], mut each: impl FnMut(Option<i64>)) {
-    match validity {
-        Validity::All { .. } => {
-            values.at_each(rows.iter().map(|&row| (row as usize, ())), |value, ()| each(Some(value)));
-        }
-        Validity::Some(valid) if !values.is_empty() => {
-            // The value beside a NULL is read and dropped: whether a row has one is hard to predict.
-            let last = values.len() - 1;
-            let places = rows.iter().map(|&row| {
-                let (rank, is_valid) = valid.rank_and_get(row as usize);
-                (rank.min(last), is_valid)
-            });
-            values.at_each(places, |value, is_valid| each(is_valid.then_some(value)));
-        }
-        _ => rows.iter().for_each(|_| each(None)),
     }
 }
 

@@ -134,14 +134,12 @@ impl<'a> PackedInts<'a> {
         }
     }
 
-    /// Hand the integers at `places` to `each`, in order, with what stands beside each place. Panics past the end, as a
-    /// slice does.
-    #[inline]
-    pub(crate) fn at_each<K>(&self, places: impl Iterator<Item = (usize, K)>, mut each: impl FnMut(i64, K)) {
+    /// The packed integers, where one frame of reference holds all of them.
+    #[inline(always)]
+    pub(crate) fn as_frame(&self) -> Option<&Packed<'a>> {
         match &self.form {
-            // The common form, with the choice outside of the loop.
-            Form::Frame(packed) => places.for_each(|(place, beside)| each(packed.get(place), beside)),
-            _ => places.for_each(|(place, beside)| each(self.get(place), beside)),
+            Form::Frame(packed) => Some(packed),
+            _ => None,
         }
     }
 

@@ -12,6 +12,7 @@ mod format;
 mod ints;
 mod meta;
 mod packing;
+mod range_test;
 mod reader;
 #[cfg(test)]
 mod tests;
@@ -28,6 +29,7 @@ pub use builder::{BlockLimits, SegmentBuilder};
 pub use column::{ColumnBlock, DoubleColumn, IntColumn};
 pub use ints::PackedInts;
 pub use meta::{BlockMeta, BlockUsers, ColumnStats, SegmentMeta, SegmentSpec};
+pub(crate) use range_test::{INSIDE, NULL, OUTSIDE};
 pub use reader::Segment;
 pub use text::{PlainTexts, TextBlock, TextCodes};
 pub use validity::{ValidRows, Validity};
