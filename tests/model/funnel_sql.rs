@@ -235,11 +235,14 @@ fn lines(batches: &[RecordBatch]) -> Vec<Line> {
     lines
 }
 
+/// The cells of `by`, and the beginning of the bucket where there is one.
+type Group = (Vec<String>, Option<i64>);
+
 /// What the definitions say.
 fn expected(spec: &FunnelSpec, users: &[Vec<Event>], shape: &Shape, zone: usize) -> Vec<Line> {
     let by_columns = (BY[shape.by].1)(cells(0, 0, 0, 0)).len();
     let mut lines = Vec::new();
-    let mut groups: BTreeMap<(Vec<String>, Option<i64>), Vec<Vec<i64>>> = BTreeMap::new();
+    let mut groups: BTreeMap<Group, Vec<Vec<i64>>> = BTreeMap::new();
     for (user, events) in users.iter().enumerate() {
         for (chain, reason) in funnel_model::funnel(spec, events) {
             let event = attributed(&chain, spec.attribution);

@@ -143,8 +143,8 @@ impl Mapping {
     }
 
     fn check_readable(&self, path: &str, survey: &Survey) -> Result<()> {
-        let plays = (0..survey.names.len()).filter(|&column| self.plays(column));
-        plays.map(|column| survey.check_readable(path, column)).collect()
+        let mut plays = (0..survey.names.len()).filter(|&column| self.plays(column));
+        plays.try_for_each(|column| survey.check_readable(path, column))
     }
 }
 

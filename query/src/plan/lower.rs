@@ -78,14 +78,12 @@ impl ExtensionPlanner for OperatorLowering {
 /// Where rows come from, what is computed of each, and what decides among rows of equal user and time.
 type Rows = (Arc<dyn ExecutionPlan>, Vec<Arc<dyn PhysicalExpr>>, RowOrder);
 
+/// Makes an expression over a schema one that can be computed.
+type Physical<'a> = dyn Fn(&Expr, &DFSchema) -> Result<Arc<dyn PhysicalExpr>> + 'a;
+
 /// The rows of an event table in the order of their arrival, for what the leaf cannot do. All of them pass through one
 /// partition, since several would deliver them in an order of chance.
-fn by_arrival(
-    funnel: &FunnelNode,
-    peeled: &Peeled,
-    session: &dyn Session,
-    physical: &dyn Fn(&Expr, &DFSchema) -> Result<Arc<dyn PhysicalExpr>>,
-) -> Result<Rows> {
+fn by_arrival(funnel: &FunnelNode, peeled: &Peeled, session: &dyn Session, physical: &Physical<'_>) -> Result<Rows> {
     let table = peeled.table.get();
     let exprs = row_exprs(funnel)?;
     let over_table = |expr: &Expr| unqualified(peeled.over_table(expr, funnel.input.schema())?);
