@@ -28,15 +28,15 @@ impl fmt::Display for Finding {
 }
 
 #[derive(Default)]
-struct Findings(Vec<Finding>);
+pub(crate) struct Findings(pub(crate) Vec<Finding>);
 
 impl Findings {
-    fn add(&mut self, place: impl Into<String>, problem: impl fmt::Display) {
+    pub(crate) fn add(&mut self, place: impl Into<String>, problem: impl fmt::Display) {
         self.0.push(Finding { place: place.into(), problem: problem.to_string() });
     }
 
     /// Note the error of `result`, if it has one.
-    fn note(&mut self, place: &str, result: Result<()>) {
+    pub(crate) fn note(&mut self, place: &str, result: Result<()>) {
         if let Err(error) = result {
             self.add(place, error);
         }

@@ -16,10 +16,10 @@ const PREFIX: &str = "definitions-";
 const VERSION: u32 = 1;
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct Content {
+pub(crate) struct Content {
     version: u32,
     number: u64,
-    texts: BTreeMap<String, String>,
+    pub(crate) texts: BTreeMap<String, String>,
 }
 
 /// The definitions of a database.
@@ -41,7 +41,7 @@ fn file(number: u64) -> String {
 }
 
 /// The live definitions of `store`; number 0 where there never was one.
-fn load(store: &dyn Store) -> Result<Content> {
+pub(crate) fn load(store: &dyn Store) -> Result<Content> {
     let names = store.list(PREFIX)?;
     let Some(name) = names.last() else {
         return Ok(Content { version: VERSION, number: 0, texts: BTreeMap::new() });

@@ -5,9 +5,9 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::ingest::{MAX_COLUMNS, check_new_column};
 use crate::manifest::{Manifest, decode_checked, encode_checked, unsupported};
 use crate::storage::{LocalStore, Store, StoreLock};
-use crate::table::{Limits, Table};
+use crate::table::{Limits, MAX_RECORD_BYTES, Table};
 use crate::types::{Schema, TableOptions};
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -62,8 +62,17 @@ pub struct Engine {
     limits: Limits,
     tables: RwLock<BTreeMap<String, Arc<Table>>>,
     definitions: Definitions,
+    creation: Mutex<Creation>,
+}
+
+/// What the making of tables needs to know.
+#[derive(Debug)]
+struct Creation {
     /// Number of the next table. A number is not used again while a file of its table is left.
-    next_table: parking_lot::Mutex<u64>,
+    next_table: u64,
+    /// Names of tables that could not be made, and of which the manifest may have stayed. A second table of such a name
+    /// could leave two after a power cut.
+    uncertain: BTreeSet<String>,
 }
 
 impl Engine {
@@ -91,20 +100,14 @@ impl Engine {
     /// # Errors
     /// Those of [`Engine::open`].
     pub fn open_store(store: Arc<dyn Store>, options: EngineOptions) -> Result<Self> {
-        let names = store.list("")?;
-        let is_database = names.iter().any(|name| name == FORMAT_FILE);
-        if !is_database {
-            if let Some(name) = names.iter().find(|name| *name != "LOCK") {
-                return Err(Error::invalid(format!(
-                    "there is no file {FORMAT_FILE}, but there is {name}: no database of trodden"
-                ))
-                .with_hint("give an empty directory, or the directory of a database"));
-            }
-            if !options.create_if_missing {
-                return Err(no_database("the directory"));
-            }
+        let is_database = is_database(store.as_ref())?;
+        if !is_database && !options.create_if_missing {
+            return Err(no_database("the directory"));
         }
         let lock: Arc<dyn StoreLock> = Arc::from(store.lock()?);
+        let numbers = table_numbers(store.as_ref())?;
+        make_names_durable(store.as_ref(), &numbers)?;
+        store.remove_unfinished()?;
         if is_database {
             check_format(store.as_ref())?;
         } else {
@@ -114,10 +117,10 @@ impl Engine {
             memtable_rows: options.memtable_rows.max(1),
             memtable_bytes: options.memtable_bytes.max(1),
             import_memory_bytes: options.import_memory_bytes.max(1 << 10),
+            record_bytes: MAX_RECORD_BYTES,
             threads: options.threads.max(1),
         };
         let mut tables = BTreeMap::new();
-        let numbers = table_numbers(store.as_ref())?;
         for &number in &numbers {
             let Some(table) = Table::open(store.clone(), lock.clone(), number, limits.clone())? else { continue };
             let name = table.name().to_string();
@@ -125,30 +128,74 @@ impl Engine {
                 return Err(Error::corrupt(format!("two tables are called '{name}'")));
             }
         }
-        let next_table = parking_lot::Mutex::new(numbers.last().map_or(1, |last| last + 1));
+        let next_table = numbers.last().map_or(1, |last| last + 1);
+        let creation = Mutex::new(Creation { next_table, uncertain: BTreeSet::new() });
         let definitions = Definitions::open(store.clone())?;
-        Ok(Self { store, lock, limits, tables: RwLock::new(tables), definitions, next_table })
+        Ok(Self { store, lock, limits, tables: RwLock::new(tables), definitions, creation })
     }
 
     /// Make a table.
     ///
     /// # Errors
-    /// `AlreadyExists`; `InvalidInput` for a name, a column or an option that cannot be; what the disk says.
+    /// `AlreadyExists`, also for a name that differs only by case; `InvalidInput` for a name, a column or an option that
+    /// cannot be; what the disk says; `Poisoned` where an earlier attempt failed so that whether its table is there is not
+    /// known.
     pub fn create_table(&self, name: &str, schema: Schema, options: TableOptions) -> Result<Arc<Table>> {
         check_table(name, &schema, &options)?;
         // Held until the table is there, so that two threads cannot make it twice.
-        let mut number = self.next_table.lock();
-        if self.tables.read().contains_key(name) {
-            return Err(Error::new(ErrorKind::AlreadyExists, format!("there is a table '{name}' already")));
+        let mut creation = self.creation.lock();
+        self.check_free(name, &creation)?;
+        let manifest = Manifest::first(creation.next_table, name, schema, options);
+        creation.next_table += 1;
+        match Table::create(self.store.clone(), self.lock.clone(), &manifest, self.limits.clone()) {
+            Ok(table) => {
+                let table = Arc::new(table);
+                self.tables.write().insert(name.to_string(), table.clone());
+                Ok(table)
+            }
+            Err(error) => {
+                if self.undo_creation(&manifest, &error).is_err() {
+                    creation.uncertain.insert(name.to_string());
+                }
+                Err(error)
+            }
         }
-        let manifest = Manifest::first(*number, name, schema, options);
-        *number += 1;
-        let table = Arc::new(Table::create(self.store.clone(), self.lock.clone(), manifest, self.limits.clone())?);
-        self.tables.write().insert(name.to_string(), table.clone());
-        Ok(table)
     }
 
-    /// Drop a table. Snapshots of it stay readable until they go.
+    /// Whether a table may be made under this name.
+    fn check_free(&self, name: &str, creation: &Creation) -> Result<()> {
+        let lower = name.to_lowercase();
+        let is_same = |there: &&String| there.to_lowercase() == lower;
+        match self.tables.read().keys().find(is_same) {
+            Some(there) if there == name => {
+                return Err(Error::new(ErrorKind::AlreadyExists, format!("there is a table '{name}' already")));
+            }
+            Some(there) => {
+                let message = format!("there is a table '{there}' already, from which '{name}' differs only by case");
+                return Err(Error::new(ErrorKind::AlreadyExists, message).with_hint("give it another name"));
+            }
+            None => {}
+        }
+        if creation.uncertain.iter().any(|uncertain| is_same(&uncertain)) {
+            let message = format!("an earlier attempt to make table '{name}' failed, and may have made it");
+            return Err(Error::new(ErrorKind::Poisoned, message).with_hint("open the database again, and look"));
+        }
+        Ok(())
+    }
+
+    /// Remove what an attempt to make a table left.
+    fn undo_creation(&self, manifest: &Manifest, error: &Error) -> Result<()> {
+        if error.kind() == ErrorKind::Locked {
+            // The manifest that was in the way is not ours.
+            return Err(Error::new(ErrorKind::Locked, "another process writes to this database"));
+        }
+        manifest.remove(self.store.as_ref())?;
+        // Nothing refers to what is left, so that it may stay.
+        let _ = self.store.remove_directory(&Manifest::directory(manifest.table));
+        Ok(())
+    }
+
+    /// Drop a table. Snapshots of it stay readable until they go; its directory goes with the last of them.
     ///
     /// # Errors
     /// `NotFound`, `Locked` during an import, what the disk says.
@@ -157,6 +204,23 @@ impl Engine {
         table.drop_files()?;
         self.tables.write().remove(name);
         Ok(())
+    }
+
+    /// Remove the database, if it has nothing: for a caller that made it just now, and whose first work failed. Nothing can
+    /// be done with it after that.
+    ///
+    /// # Errors
+    /// `InvalidInput` where there is a table or a definition, and what the disk says.
+    pub fn discard(&self) -> Result<()> {
+        // Held, so that no table is made meanwhile.
+        let _creation = self.creation.lock();
+        if !self.tables.read().is_empty() || !self.definitions().is_empty() {
+            return Err(Error::invalid("the database is not empty").with_hint("drop its tables and views first"));
+        }
+        for name in self.store.list("")?.iter().filter(|name| *name != "LOCK") {
+            self.store.delete(name)?;
+        }
+        self.store.discard()
     }
 
     /// The table called `name`.
@@ -207,9 +271,27 @@ impl Engine {
     }
 }
 
-fn no_database(place: &str) -> Error {
+/// Whether there is a database; false where there is nothing at all.
+///
+/// # Errors
+/// `InvalidInput` where there is something else; what the disk says.
+pub(crate) fn is_database(store: &dyn Store) -> Result<bool> {
+    let names = store.list("")?;
+    if names.iter().any(|name| name == FORMAT_FILE) {
+        return Ok(true);
+    }
+    match names.iter().find(|name| *name != "LOCK") {
+        Some(name) => {
+            Err(Error::invalid(format!("there is no file {FORMAT_FILE}, but there is {name}: no database of trodden"))
+                .with_hint("give an empty directory, or the directory of a database"))
+        }
+        None => Ok(false),
+    }
+}
+
+pub(crate) fn no_database(place: &str) -> Error {
     Error::new(ErrorKind::NotFound, format!("{place}: there is no database"))
-        .with_hint("check the path; a database is made by the first import or CREATE TABLE")
+        .with_hint("check the path, or open it with leave to make a database (create_if_missing)")
 }
 
 fn write_format(store: &dyn Store) -> Result<()> {
@@ -234,13 +316,25 @@ pub(crate) fn check_format(store: &dyn Store) -> Result<()> {
     Ok(())
 }
 
-fn table_numbers(store: &dyn Store) -> Result<BTreeSet<u64>> {
+pub(crate) fn table_numbers(store: &dyn Store) -> Result<BTreeSet<u64>> {
     let names = store.list("tables/")?;
     let number = |name: &String| name.split('/').nth(1)?.parse().ok();
     Ok(names.iter().filter_map(number).collect())
 }
 
-fn check_table(name: &str, schema: &Schema, options: &TableOptions) -> Result<()> {
+/// What can be seen may be what a killed process left, which a power cut may still take back. It must not be relied on,
+/// and nothing that it replaced be removed, before its name is durable.
+fn make_names_durable(store: &dyn Store, tables: &BTreeSet<u64>) -> Result<()> {
+    tables.iter().try_for_each(|&table| store.sync_directory(&Manifest::directory(table)))?;
+    store.sync_directory("tables")?;
+    store.sync_directory("")
+}
+
+/// Whether a table of this name, with these columns and options, can be made.
+///
+/// # Errors
+/// `InvalidInput` for what cannot be, `ResourceLimit` for more columns than a table has.
+pub fn check_table(name: &str, schema: &Schema, options: &TableOptions) -> Result<()> {
     if name.is_empty() || name.len() > 255 || name.chars().any(char::is_control) {
         return Err(Error::invalid("the name of a table has 1 to 255 bytes and no control characters"));
     }

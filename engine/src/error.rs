@@ -71,6 +71,7 @@ impl Error {
             Io::StorageFull | Io::QuotaExceeded => {
                 (ErrorKind::StorageFull, Some("free space on the disk, then open the database again"))
             }
+            Io::FileTooLarge => (ErrorKind::StorageFull, Some("raise the limit of the size of files (ulimit -f)")),
             _ => (ErrorKind::Io, None),
         };
         let mut error = Self::new(kind, format!("{what}: {source}"));
@@ -83,6 +84,13 @@ impl Error {
     #[must_use]
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
+        self
+    }
+
+    /// The same error with what caused it.
+    #[must_use]
+    pub fn with_source(mut self, source: impl std::error::Error + Send + Sync + 'static) -> Self {
+        self.source = Some(Box::new(source));
         self
     }
 

@@ -23,12 +23,17 @@ mod definitions;
 pub mod engine;
 pub mod scan;
 pub mod check;
+pub mod examine;
+pub mod outline;
 
 // What they stand on.
 pub mod parallel;
+pub mod stop;
 pub mod storage;
 
 pub use check::Finding;
 pub use engine::{Engine, EngineOptions};
+pub use examine::Examination;
 pub use ingest::EventBatch;
+pub use outline::{DatabaseOutline, TableOutline};
 pub use table::{Appended, Import, Imported, LiveSegment, ShardSnapshot, Snapshot, Table};

@@ -95,6 +95,11 @@ impl TextColumn {
         self.codes.push(code);
     }
 
+    /// Memory in use, about, in bytes.
+    pub fn memory_bytes(&self) -> usize {
+        4 * self.codes.len() + self.dictionary.memory_bytes()
+    }
+
     /// The value of row `row`.
     pub fn get(&self, row: usize) -> Option<&str> {
         match self.codes[row] {
@@ -195,6 +200,15 @@ impl Column {
         self.len() == 0
     }
 
+    /// Memory in use, about, in bytes.
+    pub fn memory_bytes(&self) -> usize {
+        match self {
+            Self::Boolean { valid, .. } => 2 * valid.len(),
+            Self::BigInt { valid, .. } | Self::Timestamp { valid, .. } | Self::Double { valid, .. } => 9 * valid.len(),
+            Self::Text(text) => text.memory_bytes(),
+        }
+    }
+
     /// Append NULL until there are `rows` rows.
     pub fn pad(&mut self, rows: usize) {
         match self {
@@ -288,6 +302,12 @@ impl Rows {
     /// Whether there is no row.
     pub fn is_empty(&self) -> bool {
         self.ordinals.is_empty()
+    }
+
+    /// Memory in use, about, in bytes.
+    pub fn memory_bytes(&self) -> usize {
+        let properties: usize = self.properties.iter().map(|(_, column)| column.memory_bytes()).sum();
+        12 * self.len() + self.event.memory_bytes() + self.event_id.memory_bytes() + properties
     }
 
     /// The property column called `name`.

@@ -9,6 +9,8 @@ pub const TS_MIN_US: i64 = -62_135_596_800_000_000;
 pub const TS_MAX_US: i64 = 253_402_300_799_999_999;
 /// Names of the four fixed columns of an event table.
 pub const FIXED_COLUMNS: [&str; 4] = ["user_id", "ts", "event", "event_id"];
+/// Longest TEXT value: 1 GiB.
+pub const TEXT_MAX_BYTES: usize = 1 << 30;
 /// The largest magnitude up to which every BIGINT is also an exact DOUBLE: 2^53.
 pub const EXACT_DOUBLE_MAX: i64 = 1 << 53;
 
@@ -22,7 +24,7 @@ pub enum ColumnType {
     BigInt,
     /// 64-bit IEEE float.
     Double,
-    /// UTF-8 text of at most 1 GiB.
+    /// UTF-8 text of at most [`TEXT_MAX_BYTES`].
     Text,
     /// Microseconds since 1970-01-01T00:00:00Z.
     Timestamp,

@@ -1,8 +1,9 @@
 //! The embedded database: open it, put events in, ask.
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::plan::catalog::Catalog;
+use crate::plan::catalog::{Catalog, resolve};
 use crate::result::QueryResult;
+use crate::retention::RetentionClock;
 use crate::run::Runner;
 use crate::session::base_state;
 use crate::sql::script::{self, RawStatement};
@@ -20,7 +21,8 @@ use tokio::runtime::Runtime;
 use trodden_engine::ingest::EventBatch;
 use trodden_engine::storage::MemoryStore;
 use trodden_engine::table::Appended;
-use trodden_engine::{Engine, EngineOptions};
+use trodden_engine::types::{Schema, TableOptions};
+use trodden_engine::{DatabaseOutline, Engine, EngineOptions, Table, TableOutline};
 
 /// How a database is opened.
 #[derive(Debug, Clone)]
@@ -78,6 +80,7 @@ pub(crate) struct Shared {
     pub(crate) options: Options,
     /// Statements of `PREPARE`, by name.
     pub(crate) prepared: Mutex<HashMap<String, Statement>>,
+    pub(crate) retention: RetentionClock,
     runtime: OnceLock<Runtime>,
 }
 
@@ -114,12 +117,28 @@ impl Database {
         Ok(Self::of_engine(engine, options))
     }
 
+    /// What an import has to know of the table that `name` means in the database in the directory `path`, which is not
+    /// opened: nothing is written. `None` where there is no such table.
+    ///
+    /// # Errors
+    /// `NotFound` where there is no database, `InvalidInput` for the name of a view, `UnsupportedFormat`, `Corrupt`, `Io`.
+    pub fn outline(path: impl AsRef<Path>, name: &str) -> Result<Option<TableOutline>> {
+        let DatabaseOutline { tables, definitions } = DatabaseOutline::read(path.as_ref())?;
+        let names = tables.iter().map(|table| table.name.clone()).chain(definitions.iter().cloned());
+        match resolve(name, names.collect()) {
+            Some(found) if definitions.contains(&found) => Err(is_view(&found)),
+            Some(found) => Ok(tables.into_iter().find(|table| table.name == found)),
+            None => Ok(None),
+        }
+    }
+
     /// SQL over an engine that is open already.
     pub fn of_engine(engine: Engine, options: Options) -> Self {
         let options = Options { threads: options.threads.max(1), ..options };
         let catalog = Arc::new(Catalog::open(engine));
         let state = base_state(&catalog, options.threads);
-        let shared = Shared { catalog, state, options, prepared: Mutex::default(), runtime: OnceLock::new() };
+        let (prepared, retention) = (Mutex::default(), RetentionClock::default());
+        let shared = Shared { catalog, state, options, prepared, retention, runtime: OnceLock::new() };
         Self { shared: Arc::new(shared) }
     }
 
@@ -145,6 +164,34 @@ impl Database {
     pub fn event_names(&self, table: &str) -> Result<Vec<String>> {
         let snapshot = self.engine().table(table)?.snapshot();
         Ok(crate::warnings::known_events(&snapshot).into_iter().collect())
+    }
+
+    /// The table that `name` means: that of this name, or the only one that differs by case, as an unquoted name of SQL
+    /// finds it. `None` where there is none.
+    ///
+    /// # Errors
+    /// `InvalidInput` for the name of a view.
+    pub fn find_table(&self, name: &str) -> Result<Option<Arc<Table>>> {
+        let catalog = &self.shared.catalog;
+        match catalog.resolve(name) {
+            Some(found) if catalog.views.read().contains_key(&found) => Err(is_view(&found)),
+            Some(found) => Ok(Some(self.engine().table(&found)?)),
+            None => Ok(None),
+        }
+    }
+
+    /// Make a table.
+    ///
+    /// # Errors
+    /// `AlreadyExists` where a table or a view has the name, or one that differs only by case; `InvalidInput` for a name,
+    /// a column or an option that cannot be; what the disk says.
+    pub fn create_table(&self, name: &str, schema: Schema, options: TableOptions) -> Result<Arc<Table>> {
+        self.shared.catalog.create_table(name, schema, options)
+    }
+
+    /// The error for a table that is not there, with the name that was probably meant.
+    pub fn no_such_table(&self, name: &str) -> Error {
+        self.shared.catalog.no_such_table(name)
     }
 
     /// Append events to a table; they are durable on return. Waits for the disk: in async code call it from a thread
@@ -254,6 +301,10 @@ impl Database {
             Ok(Answer { schema, batches, warnings: result.warnings() })
         })
     }
+}
+
+fn is_view(name: &str) -> Error {
+    Error::invalid(format!("'{name}' is a view, not a table")).with_hint("give the name of a table, or another one")
 }
 
 /// All rows of an answer.

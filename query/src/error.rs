@@ -89,13 +89,15 @@ struct Inner {
     message: String,
     span: Option<Span>,
     hint: Option<String>,
+    /// A column that there is none of, and the only one that is spelled so but for capitals.
+    spelling: Option<(String, String)>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
 impl Error {
     /// An error of `kind` that says `message`.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        let inner = Inner { kind, message: message.into(), span: None, hint: None, source: None };
+        let inner = Inner { kind, message: message.into(), span: None, hint: None, spelling: None, source: None };
         Self { inner: Box::new(inner) }
     }
 
@@ -107,6 +109,14 @@ impl Error {
     /// Right, but not offered.
     pub fn unsupported(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Unsupported, message)
+    }
+
+    /// The failure of the operating system on a file that is no part of the database, such as one of `COPY`.
+    pub(crate) fn of_io(what: &str, source: std::io::Error) -> Self {
+        let (kind, hint) = kind_of_io(&source);
+        let mut error = Self::new(kind, format!("{what}: {source}")).with_hint_opt(hint.map(String::from));
+        error.inner.source = Some(Box::new(source));
+        error
     }
 
     /// A fault of trodden itself.
@@ -135,6 +145,12 @@ impl Error {
     pub(crate) fn at(mut self, span: token::Span) -> Self {
         self.inner.span = Span::from_sql(span).or(self.inner.span);
         self
+    }
+
+    /// Of an error about a column that there is none of: its name, and that of the only column that differs from it in
+    /// nothing but capitals.
+    pub(crate) fn spelling(&self) -> Option<(&str, &str)> {
+        self.inner.spelling.as_ref().map(|(missing, found)| (missing.as_str(), found.as_str()))
     }
 
     /// What the caller can do about it.
@@ -179,6 +195,10 @@ impl std::error::Error for Error {
 
 impl From<EngineError> for Error {
     fn from(error: EngineError) -> Self {
+        // An error of this crate that came back through the engine, from a condition that it evaluated.
+        if let Some(own) = std::error::Error::source(&error).and_then(|source| source.downcast_ref::<Self>()) {
+            return own.copied();
+        }
         let kind = match error.kind() {
             EngineErrorKind::InvalidInput => ErrorKind::InvalidInput,
             EngineErrorKind::NotFound => ErrorKind::NotFound,
@@ -248,22 +268,32 @@ impl From<DataFusionError> for Error {
             DataFusionError::SchemaError(inner, _) => from_schema_error(&inner),
             DataFusionError::ArrowError(inner, _) => match *inner {
                 datafusion::arrow::error::ArrowError::ExternalError(source) => from_external(source),
+                datafusion::arrow::error::ArrowError::IoError(_, source) => {
+                    Self::of_io("reading or writing a file", source)
+                }
                 other => Self::new(ErrorKind::Execution, plain(&other.to_string())),
             },
             DataFusionError::ResourcesExhausted(message) => Self::new(ErrorKind::ResourceLimit, message)
                 .with_hint("raise the memory limit of the query, or let it read or return less"),
             DataFusionError::Plan(message) => from_plan_message(message),
             DataFusionError::NotImplemented(message) => Self::unsupported(message),
-            DataFusionError::Execution(message) => Self::new(ErrorKind::Execution, message),
+            DataFusionError::Execution(message) => match io_in_text(&message) {
+                Some(source) => {
+                    let (kind, hint) = kind_of_io(&source);
+                    Self::new(kind, message).with_hint_opt(hint.map(String::from))
+                }
+                None => Self::new(ErrorKind::Execution, message),
+            },
             DataFusionError::Configuration(message) => Self::invalid(message),
-            DataFusionError::IoError(inner) => EngineError::io("reading or writing a file", inner).into(),
+            DataFusionError::IoError(inner) => Self::of_io("reading or writing a file", inner),
             DataFusionError::ObjectStore(inner) => from_object_store(&inner),
             other => {
-                let kind = match other.find_root() {
-                    DataFusionError::Internal(_) => ErrorKind::Internal,
-                    _ => ErrorKind::Execution,
+                let (kind, hint) = match (other.find_root(), io_behind(&other)) {
+                    (DataFusionError::Internal(_), _) => (ErrorKind::Internal, None),
+                    (_, Some(source)) => kind_of_io(source),
+                    _ => (ErrorKind::Execution, None),
                 };
-                Self::new(kind, plain(&other.strip_backtrace()))
+                Self::new(kind, plain(&other.strip_backtrace())).with_hint_opt(hint.map(String::from))
             }
         }
     }
@@ -278,10 +308,12 @@ fn from_external(source: Box<dyn std::error::Error + Send + Sync>) -> Error {
         Ok(error) => return Error::from(*error),
         Err(source) => source,
     };
-    match source.downcast::<DataFusionError>() {
-        Ok(error) => Error::from(*error),
-        Err(source) => Error::new(ErrorKind::Execution, source.to_string()),
-    }
+    let source = match source.downcast::<DataFusionError>() {
+        Ok(error) => return Error::from(*error),
+        Err(source) => source,
+    };
+    let (kind, hint) = io_behind(source.as_ref()).map_or((ErrorKind::Execution, None), kind_of_io);
+    Error::new(kind, source.to_string()).with_hint_opt(hint.map(String::from))
 }
 
 /// An error that several consumers share: it cannot be moved out, so its parts are copied.
@@ -305,19 +337,55 @@ fn from_shared(error: &DataFusionError) -> Error {
 }
 
 impl Error {
-    fn copied(&self) -> Self {
+    /// The same error for another reader. What caused it stays with the first.
+    pub(crate) fn copied(&self) -> Self {
         let inner = &self.inner;
-        let (message, hint) = (inner.message.clone(), inner.hint.clone());
-        Self { inner: Box::new(Inner { kind: inner.kind, message, span: inner.span, hint, source: None }) }
+        let (message, hint, spelling) = (inner.message.clone(), inner.hint.clone(), inner.spelling.clone());
+        Self { inner: Box::new(Inner { kind: inner.kind, message, span: inner.span, hint, spelling, source: None }) }
     }
 }
 
 fn from_object_store(error: &datafusion::object_store::Error) -> Error {
-    let kind = match error {
-        datafusion::object_store::Error::NotFound { .. } => ErrorKind::NotFound,
-        _ => ErrorKind::Io,
+    use datafusion::object_store::Error as Stored;
+    let (kind, hint) = match (error, io_behind(error)) {
+        (Stored::NotFound { .. }, _) => (ErrorKind::NotFound, None),
+        (_, Some(source)) => kind_of_io(source),
+        (Stored::PermissionDenied { .. }, None) => (ErrorKind::ReadOnly, Some(PERMISSIONS)),
+        _ => (ErrorKind::Io, None),
     };
-    Error::new(kind, plain(&error.to_string()))
+    Error::new(kind, plain(&error.to_string())).with_hint_opt(hint.map(String::from))
+}
+
+const PERMISSIONS: &str = "check the owner and the permissions of the file and its directory, or name another place";
+
+fn kind_of_io(source: &std::io::Error) -> (ErrorKind, Option<&'static str>) {
+    use std::io::ErrorKind as Io;
+    match source.kind() {
+        Io::NotFound => (ErrorKind::NotFound, None),
+        Io::PermissionDenied | Io::ReadOnlyFilesystem => (ErrorKind::ReadOnly, Some(PERMISSIONS)),
+        Io::StorageFull | Io::QuotaExceeded | Io::FileTooLarge => {
+            (ErrorKind::StorageFull, Some("free space on the disk, or write to another one"))
+        }
+        _ => (ErrorKind::Io, None),
+    }
+}
+
+/// What the operating system said, where DataFusion kept its words only: "… (os error 28)".
+fn io_in_text(message: &str) -> Option<std::io::Error> {
+    let (_, number) = message.rsplit_once("(os error ")?;
+    Some(std::io::Error::from_raw_os_error(number.split_once(')')?.0.parse().ok()?))
+}
+
+/// What the operating system said, if that is behind an error.
+fn io_behind<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a std::io::Error> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(found) = error.downcast_ref::<std::io::Error>() {
+            return Some(found);
+        }
+        next = error.source();
+    }
+    None
 }
 
 fn with_diagnostic(mut error: Error, diagnostic: &Diagnostic) -> Error {
@@ -386,7 +454,16 @@ pub(crate) fn no_such_column(name: &str, valid: &[&str]) -> Error {
         None if valid.is_empty() => "no column can be named here".to_string(),
         None => format!("the columns are {}", listed(valid.iter().copied())),
     };
-    Error::new(ErrorKind::NotFound, format!("no column is called '{name}'")).with_hint(hint)
+    let mut error = Error::new(ErrorKind::NotFound, format!("no column is called '{name}'")).with_hint(hint);
+    let mut alike: Vec<&str> = valid.iter().copied().filter(|v| v.to_lowercase() == name.to_lowercase()).collect();
+    alike.sort_unstable();
+    alike.dedup();
+    if let [only] = alike[..]
+        && only != name
+    {
+        error.inner.spelling = Some((name.to_string(), only.to_string()));
+    }
+    error
 }
 
 /// The name among `candidates` that `name` most likely meant.
@@ -431,6 +508,39 @@ mod tests {
         assert_eq!(closest("purchse", ["purchase", "search"]), Some("purchase"));
         assert_eq!(closest("CustomerID", ["customerid"]), Some("customerid"));
         assert_eq!(closest("abc", ["wholly_other"]), None);
+    }
+
+    /// The number of Linux for a kind of error.
+    fn source_number(kind: std::io::ErrorKind) -> i32 {
+        (1..200).find(|&number| std::io::Error::from_raw_os_error(number).kind() == kind).expect("a number")
+    }
+
+    #[test]
+    fn a_failed_write_of_a_file_tells_what_to_do() {
+        use std::io::ErrorKind as Io;
+        for (io, kind, hint) in [
+            (Io::StorageFull, ErrorKind::StorageFull, "free space"),
+            (Io::QuotaExceeded, ErrorKind::StorageFull, "free space"),
+            (Io::PermissionDenied, ErrorKind::ReadOnly, "permissions"),
+            (Io::ReadOnlyFilesystem, ErrorKind::ReadOnly, "permissions"),
+        ] {
+            let source = || std::io::Error::from(io);
+            let stored = datafusion::object_store::Error::Generic { store: "local", source: Box::new(source()) };
+            let parquet = datafusion::arrow::error::ArrowError::IoError("x".into(), source());
+            let number = source_number(io);
+            let told = format!("Error writing to object store: no (os error {number})");
+            for error in [
+                DataFusionError::Execution(told),
+                DataFusionError::ObjectStore(Box::new(stored)),
+                DataFusionError::IoError(source()),
+                DataFusionError::ArrowError(Box::new(parquet), None),
+                DataFusionError::External(Box::new(source())).context("writing"),
+            ] {
+                let error = Error::from(error);
+                assert_eq!(error.kind(), kind, "{error}");
+                assert!(error.hint().is_some_and(|found| found.contains(hint)), "{error}");
+            }
+        }
     }
 
     #[test]

@@ -5,9 +5,9 @@ use crate::database::{QueryOptions, Shared, Statement};
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::catalog::{Names, normalised, plain_name};
 use crate::plan::context::StatementContext;
+use crate::plan::stoppable::stoppable;
 use crate::result::QueryResult;
 use crate::session::runtime_of;
-use crate::sql::identifiers::quote_columns;
 use crate::sql::statement::Command;
 use crate::warnings::StatementState;
 use datafusion::common::ParamValues;
@@ -44,15 +44,16 @@ impl<'a> Runner<'a> {
     /// Check a statement without running it.
     pub(crate) fn check(&self, statement: &Statement) -> Result<()> {
         match &statement.command {
-            Command::Relational(parsed) => self.logical(parsed, statement).map(drop),
+            Command::Relational(parsed) => self.logical(parsed).map(drop),
             _ => Ok(()),
         }
     }
 
     pub(crate) async fn run(self, statement: &Statement) -> Result<QueryResult> {
         self.statement.check_cancelled()?;
+        self.enforce_retention().await;
         match &statement.command {
-            Command::Relational(parsed) => self.relational(parsed, statement).await,
+            Command::Relational(parsed) => self.relational(parsed).await,
             Command::Prepare { name, statement: inner } => self.prepare(name, inner, statement),
             Command::Execute { name, parameters } => self.execute(name, parameters).await,
             Command::Deallocate(name) => {
@@ -65,21 +66,22 @@ impl<'a> Runner<'a> {
     }
 
     /// The plan of a statement of DataFusion's.
-    pub(crate) fn logical(&self, parsed: &DfStatement, statement: &Statement) -> Result<LogicalPlan> {
-        let mut parsed = parsed.clone();
-        quote_columns(&mut parsed, &statement.raw.tokens, &self.shared.catalog);
-        StatementContext::new(&self.state, &self.names).plan(parsed)
+    pub(crate) fn logical(&self, parsed: &DfStatement) -> Result<LogicalPlan> {
+        StatementContext::new(&self.state, &self.names).plan(parsed.clone())
     }
 
-    async fn relational(self, parsed: &DfStatement, statement: &Statement) -> Result<QueryResult> {
+    async fn relational(self, parsed: &DfStatement) -> Result<QueryResult> {
         if let DfStatement::Statement(ast) = parsed
             && let Ast::Insert(insert) = &**ast
         {
-            return commands::insert::run(self, insert, statement).await;
+            return commands::insert::run(self, insert).await;
         }
-        let plan = self.logical(parsed, statement)?;
+        let plan = self.logical(parsed)?;
         let tag = tag(&plan);
-        let stream = self.execute_plan(plan).await?;
+        let mut stream = self.execute_plan(plan).await?;
+        if let DfStatement::CopyTo(copy) = parsed {
+            stream = commands::copy::explained(stream, copy.target.clone());
+        }
         Ok(QueryResult::stream(stream, self.statement, tag))
     }
 
@@ -106,7 +108,8 @@ impl<'a> Runner<'a> {
                 Error::invalid(format!("parameter {missing} has no value")).with_hint("give a value for each $n")
             );
         }
-        Ok(self.state.create_physical_plan(&plan).await?)
+        let physical = self.state.create_physical_plan(&plan).await?;
+        Ok(stoppable(physical, &self.statement)?)
     }
 
     fn no_such_statement(&self, name: &str) -> Error {
@@ -138,7 +141,7 @@ impl<'a> Runner<'a> {
             return Err(Error::internal("only relational statements are prepared"));
         };
         let parsed = parsed.clone();
-        self.relational(&parsed, &prepared).await
+        self.relational(&parsed).await
     }
 
     /// The value of an expression without columns.

@@ -39,6 +39,8 @@ pub(crate) fn base_state(catalog: &Arc<Catalog>, threads: usize) -> SessionState
         .with_create_default_catalog_and_schema(false)
         .with_default_catalog_and_schema(CATALOG, SCHEMA);
     config.options_mut().sql_parser.collect_spans = true;
+    // Operators look at the order of what they read.
+    config.options_mut().sql_parser.enable_subquery_sort_elimination = false;
     let schemas = MemoryCatalogProvider::new();
     let lists = MemoryCatalogProviderList::new();
     // Registering in a new list cannot fail.

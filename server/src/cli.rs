@@ -8,7 +8,7 @@ use std::path::PathBuf;
 /// A database for what people did: events of users in time, and funnels over them.
 #[derive(Debug, Parser)]
 #[command(name = "trodden", version, propagate_version = true, arg_required_else_help = true, max_term_width = 110)]
-#[command(after_help = "Exit codes: 0 success, 1 failure, 2 wrong usage.
+#[command(after_help = "Exit codes: 0 success, 1 failure, 2 wrong usage, 130 after Ctrl-C.
 
 Examples:
   trodden import --db shop --table events events.parquet
@@ -29,7 +29,7 @@ pub enum Command {
     Sql(SqlArgs),
     /// Verify every checksum and invariant of a database
     Check(CheckArgs),
-    /// Print a segment, manifest or log file in words
+    /// Print a file of a database in words: a segment, log, manifest, definitions or FORMAT
     Inspect(InspectArgs),
     /// Merge small segments and remove deleted events for good
     Compact(CompactArgs),
@@ -129,7 +129,7 @@ pub struct ImportArgs {
     #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Rejected rows")]
     pub max_rejects: u64,
     /// Number of shards of a new table, for ever [default: 8]
-    #[arg(long, value_name = "N", help_heading = "New table")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024), help_heading = "New table")]
     pub shards: Option<u16>,
     /// Time zone of a new table's calendar days [default: UTC]
     #[arg(long, value_name = "ZONE", help_heading = "New table")]
@@ -140,13 +140,13 @@ pub struct ImportArgs {
     /// Drop events older than this, such as '365 days' [default: never]
     #[arg(long, value_name = "TIME", help_heading = "New table")]
     pub retention: Option<String>,
-    /// A new table takes no columns or types beyond those of this import
+    /// The table has the columns and types of this first import for ever, and later ones are held to them
     #[arg(long, help_heading = "New table")]
     pub strict: bool,
     /// Threads that read and store [default: all cores]
-    #[arg(long, value_name = "N")]
-    pub threads: Option<usize>,
-    /// Read and check everything, store nothing
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub threads: Option<u32>,
+    /// Read and check everything, write nothing; tell what an import would do
     #[arg(long)]
     pub dry_run: bool,
 }
@@ -157,6 +157,7 @@ pub struct ImportArgs {
 
 Examples:
   trodden sql --db shop
+  trodden sql --db new --create -c \"CREATE TABLE events (price DOUBLE) WITH (shards = 4)\"
   trodden sql --db shop -c \"SELECT event, count(*) FROM events GROUP BY event\" --format csv
   trodden sql --db shop -f report.sql --format parquet --output report.parquet
   trodden sql --db shop -c \"FUNNEL product_view -> purchase WITHIN 7 DAYS FROM events\"")]
@@ -164,6 +165,9 @@ pub struct SqlArgs {
     /// Where the database is.
     #[command(flatten)]
     pub db: DbArgs,
+    /// Make an empty database where there is none
+    #[arg(long)]
+    pub create: bool,
     /// Statement to run; may be given several times, and hold several statements
     #[arg(short = 'c', long = "command", value_name = "SQL")]
     pub commands: Vec<String>,
@@ -173,7 +177,7 @@ pub struct SqlArgs {
     /// How answers are written
     #[arg(long, value_enum, default_value_t = Format::Table)]
     pub format: Format,
-    /// File to write answers to [default: standard output]
+    /// File to write answers to, replaced when all is written [default: standard output]
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
     /// Run each statement this many times; its answer is written once
@@ -186,17 +190,19 @@ pub struct SqlArgs {
     #[arg(long, visible_alias = "read-threads", value_name = "N")]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub threads: Option<u32>,
-    /// Memory that a query may use, such as 512MB or 2GiB
+    /// Memory that a query may use, such as 512MB or 2GiB [default: 80 % of the machine's]
     #[arg(long, value_name = "SIZE", value_parser = crate::words::parse_bytes)]
     pub memory_limit: Option<u64>,
 }
 
 /// `trodden check`.
 #[derive(Debug, Args)]
-#[command(after_help = "Exit code 1 when anything is broken; what is broken is named.
+#[command(
+    after_help = "Exit code 1 when anything is broken; what is broken is named, also where the database cannot be opened.
 
 Example:
-  trodden check --db shop")]
+  trodden check --db shop"
+)]
 pub struct CheckArgs {
     /// Where the database is.
     #[command(flatten)]
@@ -205,7 +211,9 @@ pub struct CheckArgs {
 
 /// `trodden inspect`.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  trodden inspect shop/tables/1/segment-00000000000000000001")]
+#[command(after_help = "Examples:
+  trodden inspect shop/tables/1/segment-0000000001
+  trodden inspect shop/tables/1/log-00000000000000000001")]
 pub struct InspectArgs {
     /// The file
     #[arg(value_name = "FILE")]

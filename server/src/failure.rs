@@ -1,5 +1,6 @@
 //! How a command ends when it does not succeed: the exit code, and what is told.
 
+use crate::interrupt::EXIT_CODE;
 use crate::report::Report;
 use std::io;
 
@@ -13,6 +14,8 @@ pub enum Failure {
     Usage(Report),
     /// What was asked for failed: exit code 1.
     Failed(Report),
+    /// Ctrl-C ended it: exit code 130, as shells have it.
+    Interrupted(Report),
     /// The failure has been told already: exit code 1, no further word.
     Told,
     /// Nobody reads our output any more (`| head`): a quiet end with exit code 0.
@@ -44,6 +47,7 @@ impl Failure {
         match self {
             Self::Usage(_) => 2,
             Self::Failed(_) | Self::Told => 1,
+            Self::Interrupted(_) => EXIT_CODE,
             Self::PipeClosed => 0,
         }
     }

@@ -1,9 +1,11 @@
-//! The files of a database in words: segments, manifests, and the file `FORMAT`.
+//! The files of a database in words: segments, logs, manifests, definitions, and the file `FORMAT`.
 
 use crate::failure::{Failure, Outcome};
 use crate::report::Report;
 use std::fs;
 use std::path::Path;
+use trodden_query::engine::error::Error;
+use trodden_query::engine::log::describe_log;
 use trodden_query::engine::segment::Segment;
 use trodden_query::engine::storage::Blob;
 
@@ -13,17 +15,21 @@ use trodden_query::engine::storage::Blob;
 /// The file cannot be read, is damaged, or is none of a database.
 pub fn inspect(path: &Path) -> Outcome<String> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    if name == "FORMAT" || name.starts_with("manifest-") {
+    if name == "FORMAT" || name.starts_with("manifest-") || name.starts_with("definitions-") {
         return checked_json(path);
     }
-    let blob = Blob::map(path).map_err(|error| Failure::Failed(engine_report(&error)))?;
+    let told = |error: Error| Failure::Failed(engine_report(&error));
+    let blob = Blob::map(path).map_err(told)?;
+    if name.starts_with("log-") {
+        return describe_log(&path.display().to_string(), blob.as_slice()).map_err(told);
+    }
     match Segment::open(blob) {
         Ok(segment) => Ok(segment.describe()),
-        Err(error) => Err(Failure::Failed(engine_report(&error.at(path.display())))),
+        Err(error) => Err(told(error.at(path.display()))),
     }
 }
 
-/// A manifest: JSON, then a line with the checksum of all bytes before it.
+/// A manifest or its like: JSON, then a line with the checksum of all bytes before it.
 fn checked_json(path: &Path) -> Outcome<String> {
     let bytes = fs::read(path).map_err(|error| Failure::io(path.display(), &error))?;
     let damaged = |what: &str| {
@@ -43,7 +49,7 @@ fn checked_json(path: &Path) -> Outcome<String> {
     Ok(format!("{pretty}\n{written}\n"))
 }
 
-fn engine_report(error: &trodden_query::engine::error::Error) -> Report {
+fn engine_report(error: &Error) -> Report {
     let report = Report::error(error.message());
     error.hint().into_iter().fold(report, |report, hint| report.with_hint(hint))
 }

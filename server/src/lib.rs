@@ -17,7 +17,10 @@ pub mod progress;
 pub mod generator;
 pub mod report;
 pub mod failure;
+pub mod interrupt;
+pub mod memory;
 pub mod terminal;
+pub mod printable;
 pub mod words;
 mod panic;
 
@@ -28,7 +31,8 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 use terminal::Terminal;
 
-/// Runs the command line of this process. The exit code is 0 for success, 1 for failure, 2 for wrong usage.
+/// Runs the command line of this process. The exit code is 0 for success, 1 for failure, 2 for wrong usage, 130
+/// after Ctrl-C.
 pub fn run() -> ExitCode {
     panic::install_hook();
     let arguments = match cli::Cli::try_parse() {
@@ -43,7 +47,7 @@ pub fn run() -> ExitCode {
     match commands::run(arguments.command, &terminal) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            if let Failure::Usage(report) | Failure::Failed(report) = &failure {
+            if let Failure::Usage(report) | Failure::Failed(report) | Failure::Interrupted(report) = &failure {
                 tell(report, &terminal);
             }
             ExitCode::from(failure.exit_code())

@@ -1,5 +1,6 @@
 //! A bar with rate and time left while a file is read: on a terminal only.
 
+use crate::printable;
 use crate::terminal::Terminal;
 use crate::words::thousands;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
@@ -7,6 +8,7 @@ use std::fmt::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+use trodden_query::CancelToken;
 use trodden_query::import::Progress;
 
 /// How often the bar moves when nothing happens.
@@ -17,13 +19,14 @@ pub struct ImportBar {
     bar: ProgressBar,
     rows: Arc<AtomicU64>,
     terminal: bool,
+    cancel: CancelToken,
 }
 
 impl ImportBar {
-    /// A bar for `terminal`; nothing is shown before the import begins.
-    pub fn new(terminal: &Terminal) -> Self {
-        Self { bar: ProgressBar::hidden(), rows: Arc::new(AtomicU64::new(0)), terminal: terminal.stderr }
-            .styled(terminal.unicode)
+    /// A bar for `terminal`; nothing is shown before the import begins. `cancel` ends the import.
+    pub fn new(terminal: &Terminal, cancel: CancelToken) -> Self {
+        let rows = Arc::new(AtomicU64::new(0));
+        Self { bar: ProgressBar::hidden(), rows, terminal: terminal.stderr, cancel }.styled(terminal.unicode)
     }
 
     fn styled(self, unicode: bool) -> Self {
@@ -65,6 +68,7 @@ impl Progress for ImportBar {
     }
 
     fn note(&self, message: &str) {
+        let message = printable::lines(message);
         if self.terminal {
             self.bar.suspend(|| eprintln!("note: {message}"));
         } else {
@@ -76,5 +80,9 @@ impl Progress for ImportBar {
         if let Ok(style) = ProgressStyle::with_template("  {spinner} sorting and writing …") {
             self.bar.set_style(style);
         }
+    }
+
+    fn cancelled(&self) -> bool {
+        self.cancel.is_cancelled()
     }
 }

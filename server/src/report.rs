@@ -1,5 +1,6 @@
 //! Errors and warnings for people: the place with a caret, the cause, the way out.
 
+use crate::printable;
 use crate::terminal::Terminal;
 use miette::{
     GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteDiagnostic, Severity, ThemeCharacters, ThemeStyles,
@@ -56,7 +57,8 @@ impl Report {
     /// empty one marks one character.
     #[must_use]
     pub fn with_place(mut self, text: &str, span: Range<usize>, label: Option<String>) -> Self {
-        self.place = Some(Place { text: text.to_owned(), span: visible_span(text, span), label });
+        let text: String = text.chars().flat_map(harmless).collect();
+        self.place = Some(Place { span: visible_span(&text, span), text, label });
         self
     }
 
@@ -70,7 +72,7 @@ impl Report {
         let mut diagnostic = MietteDiagnostic::new(self.headline());
         diagnostic = diagnostic.with_severity(if self.warning { Severity::Warning } else { Severity::Error });
         if let Some(hint) = &self.hint {
-            diagnostic = diagnostic.with_help(hint);
+            diagnostic = diagnostic.with_help(printable::lines(hint));
         }
         let width = terminal.width.clamp(WIDTHS.0, WIDTHS.1);
         let handler =
@@ -93,18 +95,25 @@ impl Report {
     fn headline(&self) -> String {
         let word = if self.warning { "warning" } else { "error" };
         match &self.cause {
-            Some(cause) => format!("{word}: {}\n{cause}", self.message),
-            None => format!("{word}: {}", self.message),
+            Some(cause) => printable::lines(&format!("{word}: {}\n{cause}", self.message)),
+            None => printable::lines(&format!("{word}: {}", self.message)),
         }
     }
 
     /// The report without any drawing: what is left should the drawing fail.
     fn plain(&self) -> String {
         match &self.hint {
-            Some(hint) => format!("{}\n  hint: {hint}\n", self.headline()),
+            Some(hint) => format!("{}\n  hint: {}\n", self.headline(), printable::lines(hint)),
             None => format!("{}\n", self.headline()),
         }
     }
+}
+
+/// `letter`, or as many question marks as a control character has bytes: places are counted in bytes.
+fn harmless(letter: char) -> impl Iterator<Item = char> {
+    let steers = letter.is_control() && !matches!(letter, '\n' | '\r' | '\t');
+    let (letter, count) = if steers { ('?', letter.len_utf8()) } else { (letter, 1) };
+    std::iter::repeat_n(letter, count)
 }
 
 fn tidy(text: &str) -> String {

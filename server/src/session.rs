@@ -2,14 +2,15 @@
 
 use crate::backend::{Answer, Backend};
 use crate::failure::{Failure, Outcome};
-use crate::output::{Format, Written, writer};
+use crate::interrupt::Interrupt;
+use crate::output::{Format, OutputFile, Written, writer};
+use crate::printable;
 use crate::shell::statements::{Piece, split};
 use crate::tell;
 use crate::terminal::Terminal;
 use crate::words::{counted, elapsed};
-use std::fs::File;
 use std::io::{self, BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// Rows that a table shows in the shell, unless `.rows` says otherwise.
@@ -24,7 +25,7 @@ pub struct Settings {
     pub repeat: u32,
     /// `time_ms=…` for each run on standard error.
     pub timing: bool,
-    /// A person reads along: rows and time below each answer, long tables cut, and Ctrl-C cancels the statement only.
+    /// A person reads along: rows and time below each answer, long tables cut, and Ctrl-C ends the statement only.
     pub interactive: bool,
     /// Rows that a table shows. `None`: all.
     pub max_rows: Option<usize>,
@@ -47,7 +48,7 @@ impl Settings {
 /// Where answers go.
 enum Output {
     Stdout,
-    File(PathBuf, BufWriter<File>),
+    File(OutputFile),
 }
 
 /// What follows after a piece of a script.
@@ -62,6 +63,7 @@ pub enum Flow {
 /// A database with settings and an output.
 pub struct Session {
     backend: Backend,
+    interrupt: Interrupt,
     /// How answers are asked for and shown.
     pub settings: Settings,
     terminal: Terminal,
@@ -74,20 +76,28 @@ impl Session {
     ///
     /// # Errors
     /// The output cannot be created.
-    pub fn new(backend: Backend, settings: Settings, terminal: Terminal, output: Option<&Path>) -> Outcome<Self> {
+    pub fn new(
+        backend: Backend,
+        interrupt: Interrupt,
+        settings: Settings,
+        terminal: Terminal,
+        output: Option<&Path>,
+    ) -> Outcome<Self> {
         let output = match output {
             None => Output::Stdout,
-            Some(path) => {
-                let file = File::create(path).map_err(|error| Failure::io(path.display(), &error))?;
-                Output::File(path.to_owned(), BufWriter::new(file))
-            }
+            Some(path) => Output::File(OutputFile::create(path)?),
         };
-        Ok(Self { backend, settings, terminal, output, answers: 0 })
+        Ok(Self { backend, interrupt, settings, terminal, output, answers: 0 })
     }
 
     /// The database.
     pub fn backend(&self) -> &Backend {
         &self.backend
+    }
+
+    /// Ctrl-C, as it is watched for.
+    pub fn interrupt(&self) -> &Interrupt {
+        &self.interrupt
     }
 
     /// What the session may show.
@@ -126,7 +136,7 @@ impl Session {
     pub fn finish(self) -> Outcome {
         match self.output {
             Output::Stdout => Ok(()),
-            Output::File(path, mut file) => file.flush().map_err(|error| Failure::io(path.display(), &error)),
+            Output::File(file) => file.finish(),
         }
     }
 
@@ -136,14 +146,14 @@ impl Session {
     /// Nobody reads any more.
     pub fn say(&self, text: &str) -> Outcome {
         let mut out = io::stdout().lock();
-        writeln!(out, "{text}").map_err(|error| Failure::io("standard output", &error))
+        writeln!(out, "{}", printable::lines(text)).map_err(|error| Failure::io("standard output", &error))
     }
 
     fn run_statement(&mut self, script: &str, statement: &str) -> Outcome {
         for run in 1..=self.settings.repeat {
             let is_last = run == self.settings.repeat;
             let started = Instant::now();
-            let mut answer = self.backend.run(script, statement, self.settings.interactive)?;
+            let mut answer = self.backend.run(script, statement, Some(&self.interrupt))?;
             if is_last {
                 self.warn(&mut answer);
             }
@@ -187,7 +197,7 @@ impl Session {
         let mut stdout = BufWriter::new(io::stdout());
         let (name, out): (String, &mut (dyn Write + Send)) = match &mut self.output {
             Output::Stdout => ("standard output".into(), &mut stdout),
-            Output::File(path, file) => (path.display().to_string(), file),
+            Output::File(file) => (file.path().display().to_string(), file),
         };
         let failed = |error: io::Error| Failure::io(&name, &error);
         let max_rows = self.settings.max_rows.filter(|_| self.settings.interactive);

@@ -51,6 +51,16 @@ pub fn parse_duration_us(text: &str) -> Result<i64, String> {
         .ok_or_else(|| format!("'{text}' is no length of time; write one such as '7 days', '12 hours' or '2 weeks'"))
 }
 
+/// Microseconds in the largest unit that leaves no rest, as [`parse_duration_us`] reads it: `7 days`, `90 seconds`.
+pub fn duration(us: i64) -> String {
+    const UNITS: [(&str, i64); 4] = [("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1)];
+    let unit = UNITS.iter().find(|(_, seconds)| us != 0 && us % (seconds * 1_000_000) == 0);
+    match unit {
+        Some((word, seconds)) => counted((us / (seconds * 1_000_000)).unsigned_abs(), word),
+        None => format!("{us} µs"),
+    }
+}
+
 /// `1234567` as `1,234,567`.
 pub fn thousands(number: u64) -> String {
     let digits = number.to_string();
@@ -109,6 +119,10 @@ mod tests {
     fn lengths_of_time() {
         assert_eq!(parse_duration_us("7 days"), Ok(7 * 86_400_000_000));
         assert_eq!(parse_duration_us("90s"), Ok(90_000_000));
+        for text in ["7 days", "1 hour", "90 seconds", "25 hours"] {
+            assert_eq!(parse_duration_us(text).map(duration).as_deref(), Ok(text));
+        }
+        assert_eq!(duration(1), "1 µs");
         for wrong in ["", "7", "days", "99999999999999 days", "-1 day"] {
             assert!(parse_duration_us(wrong).is_err(), "{wrong}");
         }

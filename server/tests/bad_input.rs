@@ -3,8 +3,10 @@
 mod common;
 
 use common::Place;
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
 
 /// The file that tells the format version of a database.
 const FORMAT_FILE: &str = "FORMAT";
@@ -70,6 +72,117 @@ fn arguments_of_a_funnel_that_mean_nothing() {
     place.sql(&funnel("steps => ['view'], steps => ['cart']"), &[]).fails(1, &["steps"]);
     place.sql(&funnel("steps => ['view', 'cart'], ties => 'sometimes'"), &[]).fails(1, &["sometimes", "arrival"]);
     place.sql(&funnel("STEPS(a => 'view', b => price)"), &[]).fails(1, &["price"]);
+}
+
+#[test]
+fn steps_that_an_argument_names_and_the_funnel_has_not() {
+    let place = Place::with_events();
+    let funnel = |more: &str| place.sql(&funnel(&format!("STEPS(viewed => 'view', carted => 'cart'), {more}")), &[]);
+    for attribution in ["'bought'", "'cartet'"] {
+        let run = funnel(&format!("by => country, attribution => {attribution}"));
+        run.fails(1, &[attribution.trim_matches('\''), "carted"]).points_at("attribution");
+    }
+    for position in ["after => 0", "after => 3", "before => 3", "after => 2, before => 1"] {
+        let run = funnel(&format!("EXCLUDE('purchase', {position})"));
+        run.fails(1, &["EXCLUDE", "step"]);
+    }
+}
+
+/// The binary without root's leave to write where the permissions forbid it.
+fn as_anybody(place: &Place, arguments: &[&str]) -> common::Run {
+    let is_root = Command::new("id").arg("-u").output().is_ok_and(|id| id.stdout == b"0\n");
+    if !is_root {
+        return place.trodden(arguments);
+    }
+    let mut command = Command::new("setpriv");
+    command.args(["--bounding-set", "-dac_override,-dac_read_search", "--inh-caps", "-dac_override,-dac_read_search"]);
+    command.arg(env!("CARGO_BIN_EXE_trodden")).args(arguments).current_dir(place.path("")).env("LC_ALL", "C");
+    common::Run::from(command.output().expect("setpriv, which every Debian has"))
+}
+
+#[test]
+fn a_directory_that_cannot_be_written() {
+    let place = Place::with_events();
+    let file = place.path("events.csv").display().to_string();
+    let below = |mode: u32| {
+        let mut directories = vec![place.path("db")];
+        while let Some(directory) = directories.pop() {
+            let inside = fs::read_dir(&directory).expect("a directory").map(|entry| entry.expect("an entry").path());
+            for path in inside {
+                if path.is_dir() {
+                    directories.push(path);
+                } else {
+                    fs::set_permissions(&path, Permissions::from_mode(mode & 0o666)).expect("permissions");
+                }
+            }
+            fs::set_permissions(&directory, Permissions::from_mode(mode)).expect("permissions");
+        }
+    };
+    below(0o555);
+    let query = as_anybody(&place, &["sql", "--db", "db", "-c", "SELECT count(*) FROM events"]);
+    let import = as_anybody(&place, &["import", "--db", "db", "--table", "events", &file]);
+    let made = as_anybody(&place, &["import", "--db", "db/new", "--table", "events", &file]);
+    let answer = as_anybody(&place, &["sql", "--db", "db", "-c", "SELECT 1", "-o", "db/answer.csv"]);
+    below(0o755);
+    for run in [query, import, made, answer] {
+        run.fails(1, &["db", "Permission denied", "permissions"]);
+    }
+    assert_eq!(place.rows("SELECT count(*) AS n FROM events")[0]["n"], 7);
+    place.trodden(&["check", "--db", "db"]).succeeds();
+}
+
+/// A small file system in memory at `disk`, gone when dropped; `None` where this process may not mount one.
+struct SmallDisk<'a>(&'a Place);
+
+impl<'a> SmallDisk<'a> {
+    fn mount(place: &'a Place, bytes: &str) -> Option<Self> {
+        fs::create_dir(place.path("disk")).expect("a directory");
+        let size = format!("size={bytes}");
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "none"]).arg(place.path("disk")).output();
+        mounted.is_ok_and(|mounted| mounted.status.success()).then_some(Self(place))
+    }
+}
+
+impl Drop for SmallDisk<'_> {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(self.0.path("disk")).status();
+    }
+}
+
+#[test]
+fn a_full_disk_stores_nothing_and_loses_nothing() {
+    let place = Place::new();
+    let Some(_disk) = SmallDisk::mount(&place, "10m") else {
+        return common::skipped("a_full_disk_stores_nothing_and_loses_nothing: this process may mount nothing");
+    };
+    let file = place.file("events.csv", common::EVENTS_CSV);
+    place.trodden(&["import", "--db", "disk/db", "--table", "events", &file]).succeeds();
+    place.trodden(&["generate", "--events", "1500000", "--output", "large.parquet"]).succeeds();
+    let run = place.trodden(&["import", "--db", "disk/db", "--table", "events", "large.parquet"]);
+    run.fails(1, &["No space left on device", "free space"]);
+    let run = place.trodden(&["import", "--db", "disk/db", "--table", "large", "large.parquet"]);
+    run.fails(1, &["No space left on device", "free space"]);
+    let statement = "SELECT a.value FROM generate_series(1, 9000000) AS a(value)";
+    let run = place.trodden(&["sql", "--db", "disk/db", "--format", "csv", "-o", "disk/answer.csv", "-c", statement]);
+    run.fails(1, &["disk/answer.csv", "free space"]);
+    assert!(!place.path("disk/answer.csv").exists());
+    let count = place.trodden(&["sql", "--db", "disk/db", "--format", "csv", "-c", "SELECT count(*) FROM events"]);
+    assert_eq!(count.succeeds().out.lines().nth(1), Some("7"));
+    place.trodden(&["check", "--db", "disk/db"]).succeeds();
+}
+
+#[test]
+fn a_limit_of_the_size_of_files_stores_nothing_and_loses_nothing() {
+    let place = Place::with_events();
+    place.trodden(&["generate", "--events", "300000", "--output", "large.parquet"]).succeeds();
+    // In blocks of 512 bytes. The signal that a too large file brings is ignored, as a service manager would do.
+    let script = "trap '' XFSZ; ulimit -f 200; exec \"$0\" import --db db --table events large.parquet";
+    let mut limited = Command::new("sh");
+    limited.args(["-c", script, env!("CARGO_BIN_EXE_trodden")]).current_dir(place.path("")).env("LC_ALL", "C");
+    let run = common::Run::from(limited.output().expect("a shell"));
+    run.fails(1, &["segment-", "File too large", "limit"]);
+    assert_eq!(place.rows("SELECT count(*) AS n FROM events")[0]["n"], 7);
+    place.trodden(&["check", "--db", "db"]).succeeds();
 }
 
 #[test]
@@ -142,8 +255,7 @@ fn a_flipped_bit_is_found_by_check() {
 fn two_processes_on_one_directory() {
     let place = Place::with_events();
     // The first statement tells that the database is open; the second keeps it so.
-    let endless = "SELECT count(*) FROM generate_series(1, 10000000) AS a(x), generate_series(1, 10000000) AS b(y)";
-    let script = format!("SELECT 1 AS one; {endless}");
+    let script = format!("SELECT 1 AS one; {}", common::ENDLESS);
     let mut first = place.command(&["sql", "--db", "db", "--format", "csv", "-c", &script]).spawn().expect("a child");
     let mut line = String::new();
     let mut out = BufReader::new(first.stdout.take().expect("standard output"));

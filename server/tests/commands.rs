@@ -48,7 +48,63 @@ fn inspect_tells_a_segment_from_another_file() {
     }
     let file = place.path("events.csv").display().to_string();
     place.trodden(&["inspect", &file]).fails(1, &["events.csv"]);
+    place.sql("CREATE VIEW dear AS SELECT * FROM events WHERE price > 9", &[]).succeeds();
+    for (part, words) in [
+        ("manifest-", &["\"next_ordinal\"", "crc32c"][..]),
+        ("definitions-", &["CREATE VIEW dear", "crc32c"]),
+        ("FORMAT", &["oldest_reader", "crc32c"]),
+    ] {
+        let file = place.database_files(part).remove(0).display().to_string();
+        let text = place.trodden(&["inspect", &file]).succeeds().out;
+        words.iter().for_each(|word| assert!(text.contains(word), "'{word}' is missing in:\n{text}"));
+    }
     place.trodden(&["inspect", "absent.seg"]).fails(1, &["absent.seg"]);
+}
+
+#[test]
+fn inspect_prints_the_records_of_a_log() {
+    let place = Place::with_events();
+    // A process that is killed leaves its last writes in the log.
+    let insert = "INSERT INTO events (user_id, ts, event) VALUES ('new', TIMESTAMP '2026-01-05 00:00:00', 'view')";
+    let script = format!("{insert}; DELETE FROM events WHERE user_id = 'a'; {}", common::ENDLESS);
+    let mut child = place.command(&["sql", "--db", "db", "-c", &script]).spawn().expect("a child");
+    let log = common::wait_for(|| {
+        let log = place.database_files("log-").into_iter().next()?;
+        let text = place.trodden(&["inspect", &log.display().to_string()]).out;
+        text.contains("deletion").then_some(text)
+    });
+    child.kill().expect("an end");
+    child.wait().expect("an end");
+    for word in ["record 2: ", "1 events of shards", "1 new users", "deletion of user 'a'", "checksums right", "mark"] {
+        assert!(log.contains(word), "'{word}' is missing in:\n{log}");
+    }
+    let file = place.file("log-none", "no log");
+    place.trodden(&["inspect", &file]).fails(1, &["log-none", "no frame"]);
+}
+
+#[test]
+fn check_names_every_broken_file_of_a_database_that_cannot_be_opened() {
+    let place = Place::with_events();
+    place.sql("CREATE VIEW dear AS SELECT * FROM events WHERE price > 9", &[]).succeeds();
+    place.trodden(&["generate", "--db", "db", "--table", "made", "--events", "1000"]).succeeds();
+    let of_table = |number: &str, part: &str| {
+        let files = place.database_files(part).into_iter();
+        files.filter(|file| file.parent().is_some_and(|table| table.ends_with(number))).take(2).collect::<Vec<_>>()
+    };
+    let broken = [of_table("1", "segment-"), of_table("2", "manifest-"), place.database_files("definitions-")].concat();
+    assert_eq!(broken.len(), 4);
+    for file in &broken {
+        let mut bytes = std::fs::read(file).expect("a file");
+        bytes.truncate(bytes.len() / 2);
+        std::fs::write(file, bytes).expect("damaged");
+    }
+    place.sql("SELECT 1", &[]).fails(1, &[]);
+    let run = place.trodden(&["check", "--db", "db"]).fails(1, &[]);
+    for file in &broken {
+        let name = file.file_name().expect("a name").to_string_lossy();
+        assert!(run.out.contains(&*name), "{name} is missing in:\n{}", run.out);
+    }
+    assert!(run.out.contains("cannot be opened"), "{run:#?}");
 }
 
 #[test]

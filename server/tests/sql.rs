@@ -74,6 +74,53 @@ fn parquet_goes_to_a_file_and_comes_back() {
 }
 
 #[test]
+fn a_database_is_made_on_request_only() {
+    let place = Place::new();
+    let create = "CREATE TABLE events (price DOUBLE)";
+    place.sql(create, &[]).fails(1, &["there is no database", "--create"]);
+    assert!(!place.path("db").exists());
+    place.sql(create, &["--create"]).succeeds();
+    assert_eq!(place.rows("SHOW TABLES").len(), 1);
+    // One that is there is opened as it is.
+    place.sql("SELECT count(*) FROM events", &["--create"]).succeeds();
+}
+
+#[test]
+fn the_file_of_answers_is_replaced_as_a_whole_or_not_at_all() {
+    let place = Place::with_events();
+    let file = place.file("answer.csv", "before");
+    place.sql("SELECT 1 AS one; SELECT prise FROM events", &["--format", "csv", "-o", &file]).fails(1, &["prise"]);
+    assert_eq!(std::fs::read_to_string(&file).expect("the file"), "before");
+    place.sql("SELECT 1 AS one; SELECT 2 AS two", &["--format", "csv", "-o", &file]).succeeds();
+    assert_eq!(std::fs::read_to_string(&file).expect("the file"), "one\n1\ntwo\n2\n");
+    std::os::unix::fs::symlink("answer.csv", place.path("link.csv")).expect("a link");
+    place.sql("SELECT 3 AS three", &["--format", "csv", "-o", "link.csv"]).succeeds();
+    assert_eq!(std::fs::read_to_string(&file).expect("the file"), "three\n3\n");
+    let names = std::fs::read_dir(place.path("")).expect("a directory").count();
+    assert_eq!(names, 4, "something is left beside the file");
+}
+
+#[test]
+fn a_long_table_goes_to_a_pipe_as_it_comes() {
+    let place = Place::with_events();
+    // The end of the answer never comes.
+    let statement = "SELECT x FROM generate_series(1, 9000000000000) AS a(x)";
+    let mut child = place.command(&["sql", "--db", "db", "-c", statement]).spawn().expect("a child");
+    let out = BufReader::new(child.stdout.take().expect("standard output"));
+    let line = out.lines().nth(20_002).expect("many lines").expect("UTF-8");
+    assert_eq!(line, "| 20000 |");
+    assert_eq!(child.wait().expect("an end").code(), Some(0));
+}
+
+#[test]
+fn statements_end_where_the_parser_ends_them() {
+    let place = Place::with_events();
+    let script = r"SELECT E'it\'s; fine' AS x; SELECT 'a\' AS y;";
+    let run = place.trodden_with_input(&["sql", "--db", "db", "--format", "csv"], script).succeeds();
+    assert_eq!(run.out, "x\nit's; fine\ny\na\\\n");
+}
+
+#[test]
 fn repeat_and_timing_print_a_time_for_each_run() {
     let place = Place::with_events();
     let run = place.sql(FUNNEL, &["--repeat", "3", "--timing", "--format", "csv"]).succeeds();

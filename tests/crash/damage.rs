@@ -130,7 +130,7 @@ fn another_format_version_is_told() {
 }
 
 /// CRC32C bit by bit: slow, and independent of the one that the engine uses.
-fn crc32c(bytes: &[u8]) -> u32 {
+pub(crate) fn crc32c(bytes: &[u8]) -> u32 {
     let mut crc = u32::MAX;
     for byte in bytes {
         crc ^= u32::from(*byte);

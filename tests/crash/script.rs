@@ -1,6 +1,8 @@
 //! A deterministic script of operations on a table, run on the engine and on the model alike.
 
 use crate::model::{Event, Model, batch, digest};
+use std::fs;
+use std::path::Path;
 use std::sync::Arc;
 use trodden_engine::error::Result;
 use trodden_engine::storage::Store;
@@ -157,4 +159,22 @@ pub(crate) fn expected(operations: &[Operation]) -> Vec<u64> {
         digests.push(digest(&model.columns, &model.view()));
     }
     digests
+}
+
+/// Copy a directory with all that is in it.
+pub(crate) fn copy_dir(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy_dir(&entry.path(), &target);
+        } else {
+            // The catalog of the open table removes files of its own meanwhile.
+            match fs::copy(entry.path(), target) {
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                copied => assert!(copied.is_ok(), "{copied:?}"),
+            }
+        }
+    }
 }

@@ -23,19 +23,29 @@ def pytest_configure():
         pytest.exit(f"{trodden.BINARY} is not built; run make build", returncode=1)
 
 
+def skip(what):
+    """Leave a test out; scripts/test lists what was left out."""
+    if listed := os.environ.get("TRODDEN_SKIPPED"):
+        with open(listed, "a", encoding="utf-8") as out:
+            out.write(f"comparison: {what}\n")
+    pytest.skip(what)
+
+
 def fetched(name):
     """A data set that scripts/fetch-data brings. In CI it must be there."""
     path = FETCHED / name
     if not path.exists():
-        (pytest.fail if IN_CI else pytest.skip)(f"{path} is not there; scripts/fetch-data fetches it")
+        (pytest.fail if IN_CI else skip)(f"{path} is not there; scripts/fetch-data fetches it")
     return path
 
 
 def shared(name):
-    """A data set beside the checkout, where there is one."""
+    """A data set beside the checkout. Without the folder there is nothing to compare; in CI, a folder that is there but
+    lacks the data set is a mistake, not a machine without it."""
     path = SHARED / name
     if not path.exists():
-        pytest.skip(f"{path} is not on this machine")
+        missing = pytest.fail if IN_CI and SHARED.exists() else skip
+        missing(f"{path} is not on this machine")
     return path
 
 

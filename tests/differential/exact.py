@@ -2,7 +2,8 @@
 
 Slow, but nothing in it is greedy, so it is right wherever the definition is clear. For up to four steps.
 """
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import permutations
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,7 @@ class Funnel:
     where: str | None = None
     by: str | None = None
     attribution: object = "first"
+    count: str = "users"
     names: tuple = field(default=("s1", "s2", "s3", "s4"))
 
     def trodden(self, table, emit):
@@ -46,6 +48,8 @@ class Funnel:
         if self.attribution != "first":
             value = self.attribution if isinstance(self.attribution, int) else f"'{self.attribution}'"
             parts.append(f"attribution => {value}")
+        if self.count != "users":
+            parts.append(f"count => '{self.count}'")
         parts.append(f"emit => '{emit}'")
         return f"SELECT * FROM FUNNEL({', '.join(parts)})"
 
@@ -77,21 +81,35 @@ def columns(funnel, k):
 
 def joins(funnel, k):
     """All chains of k events: k copies of the input, joined under every rule."""
-    text = f"(SELECT * FROM input WHERE {funnel.steps[0]}) e1"
+    fits = funnel.steps
+    if funnel.order == "any":
+        fits = [" OR ".join(f"({step})" for step in funnel.steps)] * k
+    text = f"(SELECT *, {satisfied(funnel)} FROM input WHERE {fits[0]}) e1"
     for i in range(2, k + 1):
-        text += f" JOIN (SELECT * FROM input WHERE {funnel.steps[i - 1]}) e{i} ON e{i}.user_id = e1.user_id"
+        text += f" JOIN (SELECT *, {satisfied(funnel)} FROM input WHERE {fits[i - 1]}) e{i} ON e{i}.user_id = e1.user_id"
         text += "".join(f" AND {rule}" for rule in gap_rules(funnel, i))
         if funnel.within is not None:
             text += f" AND e{i}.t - e1.t <= {funnel.within * 1_000_000}"
     rules = [f"e1.{column} IS NOT NULL" for column in funnel.hold]
+    if funnel.order == "any":
+        ways = permutations(range(1, len(funnel.steps) + 1), k)
+        way = " OR ".join(" AND ".join(f"e{i}.is{step}" for i, step in enumerate(steps, 1)) for steps in ways)
+        rules.append(f"({way})")
     return text + (" WHERE " + " AND ".join(rules) if rules else "")
+
+
+def satisfied(funnel):
+    """Which steps an event satisfies, a column each."""
+    return ", ".join(f"({step}) IS TRUE AS is{i}" for i, step in enumerate(funnel.steps, 1))
 
 
 def gap_rules(funnel, i):
     """What must hold between event i-1 and event i of a chain, and that event i is none of those before."""
     left, right = f"e{i - 1}", f"e{i}"
-    yield {"any": f"{left}.t <= {right}.t",
-           "arrival": f"({left}.t, {left}.r) < ({right}.t, {right}.r)",
+    by_arrival = f"({left}.t, {left}.r) < ({right}.t, {right}.r)"
+    # In any order, a chain is listed in total order.
+    yield {"any": by_arrival if funnel.order == "any" else f"{left}.t <= {right}.t",
+           "arrival": by_arrival,
            "increase": f"{left}.t < {right}.t"}[funnel.ties]
     yield from (f"{right}.r <> e{j}.r" for j in range(1, i))
     if funnel.step_within:
@@ -124,3 +142,13 @@ def steps_sql(funnel, table="ev"):
            if k > 1 else "NULL AS median, NULL AS p90, NULL AS total ")
         + f"FROM users {'GROUP BY part' if funnel.by else ''}" for k in range(1, len(funnel.steps) + 1))
     return f"WITH users AS MATERIALIZED ({users_sql(funnel, table)}) SELECT * FROM ({rows}) ORDER BY ALL"
+
+
+def relaxations(funnel):
+    """Why somebody got no further: the first of these funnels in which the level is higher gives the reason."""
+    without_limits = replace(funnel, within=None, step_within=())
+    without_excludes = replace(without_limits, exclude=())
+    reasons = [("timeout", without_limits), ("excluded", without_excludes)]
+    if funnel.order == "strict":
+        reasons.append(("broken", replace(without_excludes, order="ordered")))
+    return reasons

@@ -3,7 +3,8 @@ import math
 
 import pytest
 
-from exact import Funnel, steps_sql, users_sql
+from attempts import attempts_sql
+from exact import Funnel, relaxations, steps_sql, users_sql
 from trodden import micros
 
 A, B, C, D = (f"event = '{name}'" for name in "abcd")
@@ -43,6 +44,14 @@ CALLS = {
     "by the last event": dict(steps=PLAIN, within="W", by="country", attribution="last"),
     "by the second event": dict(steps=PLAIN, within="W", by="item", attribution=2),
     "by a number": dict(steps=PLAIN, within="W", by="n"),
+    "any order": dict(steps=PLAIN, within="W", order="any"),
+    "any order, no window": dict(steps=(A, B), order="any"),
+    "any order, shared": dict(steps=SHARING, within="W", order="any"),
+    "any order, increase, shared": dict(steps=SHARING, within="W", order="any", ties="increase"),
+    "any order, step window": dict(steps=PLAIN, within="W", order="any", step_within=("W/4",)),
+    "any order, hold": dict(steps=SHARING, within="W", order="any", hold=("item",)),
+    "any order, by the last event": dict(steps=PLAIN, within="W/2", order="any", by="item", attribution="last"),
+    "strict, exclude": dict(steps=PLAIN, within="W", order="strict", exclude=(("price > 10", 1, 2),)),
     "everything": dict(steps=SHARING, within="W", step_within=("W/2",), ties="arrival", hold=("country",),
                        exclude=((D, 1, 2),), where="n IS NOT NULL", by="item", attribution="last"),
 }
@@ -74,6 +83,42 @@ def test_users(case, name):
         assert (row["drop_reason"] is None) == finished
     assert answer == expected
     assert expected, "the data set must give this call something to find"
+
+
+ATTEMPTS = {
+    "by arrival": dict(steps=PLAIN, within="W", ties="arrival"),
+    "by arrival, narrow": dict(steps=(A, B), within="W/10", ties="arrival"),
+    "by arrival, no window": dict(steps=PLAIN, ties="arrival"),
+    "by arrival, shared": dict(steps=SHARING, within="W/2", ties="arrival"),
+    "increase": dict(steps=PLAIN, within="W/2", ties="increase"),
+    "increase, shared": dict(steps=SHARING, within="W", ties="increase", where="n IS NOT NULL"),
+    "the same step twice": dict(steps=(A, A), within="W/4", ties="arrival"),
+}
+
+
+@pytest.mark.parametrize("name", ATTEMPTS)
+def test_attempts(case, name):
+    """Every attempt of every user, with its times."""
+    funnel = scaled(dict(ATTEMPTS[name], count="attempts"), case.window)
+    expected = case.duck.sql(attempts_sql(funnel)).fetchall()
+    answer = [(row["user_id"], row["level"], [micros(at) for at in row["step_times"]])
+              for row in case.trodden.sql(funnel.trodden("ev", "users"))]
+    assert answer == expected
+    assert len(expected) > len({user for user, *_ in expected}), "somebody must try more than once"
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_reasons(case, name):
+    """Why each user got no further: the level without one rule after the other tells."""
+    funnel = scaled(CALLS[name], case.window)
+    levels = [(reason, {user: level for user, level, *_ in case.duck.sql(users_sql(relaxed)).fetchall()})
+              for reason, relaxed in relaxations(funnel)]
+    for row in case.trodden.sql(funnel.trodden("ev", "users")):
+        expected = None
+        if row["level"] < len(funnel.steps):
+            higher = (reason for reason, of in levels if of[row["user_id"]] > row["level"])
+            expected = next(higher, "never")
+        assert row["drop_reason"] == expected, row
 
 
 @pytest.mark.parametrize("name", CALLS)

@@ -5,7 +5,7 @@ use datafusion::arrow::array::{ArrayRef, Float64Array, RecordBatch, StringArray,
 use datafusion::parquet::arrow::ArrowWriter;
 use std::fs;
 use std::sync::Arc;
-use trodden_engine::types::Schema;
+use trodden_engine::TableOutline;
 use trodden_query::import::{ImportOptions, Silent, dry_run};
 
 const CSV: &str = "user_id,ts,event,price,note\n\
@@ -39,7 +39,7 @@ fn check(name: &str, original: &[u8]) {
         ImportOptions { threads: Some(1), max_rejects: u64::MAX, ..ImportOptions::file(path.to_str().expect("UTF-8")) };
     let import = |bytes: &[u8]| {
         fs::write(&path, bytes).expect("written");
-        dry_run(&Schema::default(), false, &options, &Silent)
+        dry_run(&TableOutline::default(), &options, &Silent)
     };
     import(original).unwrap_or_else(|error| panic!("the original of {name} is good, but: {error}"));
 

@@ -1,8 +1,11 @@
 //! The behaviour operators against naive models that are written from the definitions alone.
 
+mod calendar;
 mod case;
 mod funnel_big;
 mod funnel_model;
 mod funnel_partial;
+mod funnel_rows;
+mod funnel_sql;
 mod funnel_traps;
 mod funnel_vs_model;

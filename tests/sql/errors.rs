@@ -77,6 +77,77 @@ fn each_mistake_is_told_at_its_place() {
             15,
         ),
         ("SELECT * FROM FUNNEL(events, steps => ['a'], time => country)", InvalidInput, "TIMESTAMP", "", 46),
+        (
+            "SELECT * FROM FUNNEL(events, STEPS(a => 'a'), STEPS(b => 'b'))",
+            InvalidInput,
+            "the steps are given twice",
+            "one STEPS",
+            47,
+        ),
+        (
+            "SELECT * FROM FUNNEL(events, steps => ['a','b'], exclude => [EXCLUDE('x'), EXCLUDE('y', after => 2, before => 2)])",
+            InvalidInput,
+            "exclude: after => 2",
+            "smaller than before",
+            84,
+        ),
+        (
+            "SELECT * FROM FUNNEL(events, steps => ['a','b','c'], step_within => [INTERVAL '1' DAY, INTERVAL '0' DAY])",
+            InvalidInput,
+            "step_within",
+            "INTERVAL",
+            97,
+        ),
+        ("SELECT * FROM FUNNEL(events, steps => ['a'], bucket => NULL)", InvalidInput, "NULL", "'week'", 46),
+        ("SELECT * FROM FUNNEL(events, steps => ['a'], bucket => '2 months')", InvalidInput, "month", "days", 46),
+        (
+            "SELECT * FROM FUNNEL(events, STEPS(a => user_id IN (SELECT user_id FROM events)))",
+            Unsupported,
+            "IN, EXISTS",
+            "join or filter",
+            41,
+        ),
+        (
+            "SELECT * FROM FUNNEL(events, STEPS(a => EXISTS (SELECT 1 FROM events)))",
+            Unsupported,
+            "IN, EXISTS",
+            "join or filter",
+            0,
+        ),
+        ("SELECT * FROM FUNNEL(events, STEPS(DISTINCT a => 'a'))", Unsupported, "DISTINCT", "leave it away", 45),
+        (
+            "SELECT * FROM FUNNEL(events, STEPS(a => 'a') FILTER (WHERE price > 1))",
+            Unsupported,
+            "FILTER",
+            "leave it away",
+            60,
+        ),
+        ("SELECT * FROM FUNNEL(events, STEPS(a => 'a' ORDER BY price))", Unsupported, "ORDER BY", "subquery", 54),
+        (
+            "SELECT * FROM FUNNEL(events, steps => ['a','b'], exclude => EXCLUDE('b') OVER (PARTITION BY price))",
+            Unsupported,
+            "OVER",
+            "subquery",
+            93,
+        ),
+        (
+            "SELECT * FROM FUNNEL(FUNNEL(events, steps => ['a'], emit => 'users') OVER (ORDER BY price), steps => ['a'])",
+            Unsupported,
+            "OVER",
+            "subquery",
+            85,
+        ),
+        ("SELECT * FROM events TABLESAMPLE (10)", Unsupported, "TABLESAMPLE", "ORDER BY random()", 35),
+        ("SELECT * FROM events WITH ORDINALITY", Unsupported, "WITH ORDINALITY", "leave it away", 15),
+        (
+            "SELECT * FROM FUNNEL(events, steps => ['a']) WITH ORDINALITY",
+            Unsupported,
+            "WITH ORDINALITY",
+            "leave it away",
+            15,
+        ),
+        ("FUNNEL a -> b FROM events GROUP BY country", Syntax, "GROUP has no place", "parentheses", 27),
+        ("FUNNEL a -> b FROM events WITHIN 7 DAYS", Syntax, "WITHIN stands before FROM", "it reads", 27),
         ("CREATE TABLE events (a TEXT)", AlreadyExists, "'events'", "IF NOT EXISTS", 14),
         ("CREATE TABLE x (a JSONB)", Unsupported, "JSONB", "TEXT", 17),
         ("CREATE TABLE x (a TEXT, a TEXT)", InvalidInput, "twice", "", 25),
@@ -137,6 +208,30 @@ fn sixty_five_steps_are_too_many() {
 fn places_are_those_of_the_whole_script() {
     let error = shop().error("SELECT 1;\n\n  SELECT nothing\n  FROM events");
     assert_eq!(error.span().map(|span| (span.line, span.column)), Some((3, 10)), "{error}");
+}
+
+#[test]
+fn a_condition_that_cannot_be_computed_keeps_its_kind() {
+    let test = shop();
+    for sql in [
+        "SELECT * FROM events WHERE CAST(price AS BIGINT) / (CAST(price AS BIGINT) - 1) > 1",
+        "SELECT * FROM FUNNEL(events, STEPS(a => CAST(price AS BIGINT) / (CAST(price AS BIGINT) - 1) > 1))",
+    ] {
+        let error = test.error(sql);
+        assert_eq!(error.kind(), ErrorKind::Execution, "{sql}: {error}");
+    }
+}
+
+#[test]
+fn a_column_that_is_only_called_event_warns_of_nothing() {
+    let test = shop();
+    let input = "(SELECT user_id, ts, country AS event FROM events LIMIT 5)";
+    let answer = test.run(&format!("SELECT * FROM FUNNEL({input}, steps => ['DE'])")).expect("no error");
+    assert_eq!(answer.warnings, []);
+    // What is the table's own is known by any name.
+    let input = "(SELECT user_id, ts, event AS what FROM events LIMIT 5)";
+    let sql = format!("SELECT * FROM FUNNEL({input}, steps => ['purchse'], name => what)");
+    assert_eq!(test.run(&sql).expect("no error").warnings.len(), 1);
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! Every `.slt` file under `files/`, on a database in a directory and on one in memory.
+//! Every `.slt` file under `files/`, on a database in a directory and on one in memory. `'/data/…'` in them means a file
+//! in a directory of the run, where those of `data/` lie.
 
 use crate::support::{TestDatabase, rows};
 use async_trait::async_trait;
@@ -7,7 +8,11 @@ use std::path::{Path, PathBuf};
 use trodden_query::arrow::datatypes::DataType;
 use trodden_query::{Database, Error};
 
-struct Connection(Database);
+struct Connection {
+    database: Database,
+    /// What stands for `'/data/`.
+    data: String,
+}
 
 #[async_trait]
 impl AsyncDB for Connection {
@@ -15,7 +20,7 @@ impl AsyncDB for Connection {
     type ColumnType = DefaultColumnType;
 
     async fn run(&mut self, sql: &str) -> Result<DBOutput<DefaultColumnType>, Error> {
-        let result = self.0.sql(sql).await?;
+        let result = self.database.sql(&sql.replace("'/data/", &self.data)).await?;
         let schema = result.schema();
         let batches = result.collect().await?;
         if schema.fields().is_empty() {
@@ -42,17 +47,27 @@ fn files() -> Vec<PathBuf> {
     files
 }
 
+fn copy_data(to: &Path) {
+    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("sql/data");
+    for file in std::fs::read_dir(from).expect("the directory of the data") {
+        let file = file.expect("a file");
+        std::fs::copy(file.path(), to.join(file.file_name())).expect("a copy");
+    }
+}
+
 fn run_all(make: fn() -> TestDatabase) {
     let files = files();
-    assert!(files.len() >= 4, "only {} files", files.len());
+    assert!(files.len() >= 5, "only {} files", files.len());
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("threads");
     let mut failures = Vec::new();
     for file in files {
         let test = make();
         let database = test.database.clone();
+        copy_data(test.directory.path());
+        let data = format!("'{}/", test.directory.path().display());
         let mut runner = Runner::new(|| {
-            let database = database.clone();
-            async move { Ok(Connection(database)) }
+            let connection = Connection { database: database.clone(), data: data.clone() };
+            async move { Ok(connection) }
         });
         if let Err(error) = runtime.block_on(runner.run_file_async(&file)) {
             failures.push(format!("{}: {error}", file.display()));

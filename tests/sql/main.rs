@@ -1,9 +1,13 @@
 //! Everything that goes through SQL: scripts with their answers, the reference page, plans, errors, and the two ways of
 //! the funnel against each other.
 
+mod conditions;
+mod copy;
 mod docs;
 mod errors;
 mod files;
+mod insert;
+mod layouts;
 mod paths;
 mod plans;
 mod sessions;

@@ -1,6 +1,9 @@
 //! The embedded interface: parameters, snapshots, cancelling, memory, two handles on one directory.
 
 use crate::support::{TestDatabase, rows};
+use arrow_array::{Int64Array, StringArray};
+use trodden_engine::EventBatch;
+use trodden_engine::types::{Schema, TableOptions};
 use trodden_query::{CancelToken, Database, ErrorKind, Options, QueryOptions, ScalarValue};
 
 fn filled(users: usize) -> TestDatabase {
@@ -91,4 +94,51 @@ fn what_was_inserted_is_there_after_opening_again() {
     let database = Database::open_with(&path, Options::default()).expect("it opens again");
     let answer = database.query_blocking("SELECT user_id, ts, event, price FROM events").expect("an answer");
     assert_eq!(rows(&answer.batches), [["u", "2026-01-01T00:00:00Z", "e", "2.5"]]);
+}
+
+/// What `now()` says.
+fn now_us() -> i64 {
+    let seconds = TestDatabase::in_memory().rows("SELECT CAST(to_unixtime(now()) AS BIGINT)").concat().concat();
+    seconds.parse::<i64>().expect("seconds") * 1_000_000
+}
+
+/// Two events: one of a year ago, one of now.
+fn old_and_new() -> EventBatch {
+    let now = now_us();
+    EventBatch {
+        user_id: StringArray::from(vec!["u", "u"]),
+        ts: Int64Array::from(vec![now - 365 * 86_400_000_000, now]),
+        event: StringArray::from(vec!["old", "new"]),
+        event_id: None,
+        properties: Vec::new(),
+    }
+}
+
+#[test]
+fn rows_past_the_retention_are_hidden_from_the_first_statement_on() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("db");
+    {
+        let database = Database::open(&path).expect("a new one");
+        let options = TableOptions { retention_us: Some(30 * 86_400_000_000), ..TableOptions::default() };
+        // Not by a statement: nothing has looked at the clock yet.
+        database.engine().create_table("events", Schema { columns: Vec::new() }, options).expect("a table");
+        database.ingest("events", old_and_new()).expect("stored");
+        assert_eq!(database.engine().table("events").expect("it is there").snapshot().rows(), 2);
+    }
+    let database = Database::open(&path).expect("it opens again");
+    let of = |sql: &str| rows(&database.query_blocking(sql).expect(sql).batches).concat();
+    assert_eq!(of("SELECT event FROM events"), ["new"]);
+    assert_eq!(of("SELECT users FROM FUNNEL(events, steps => ['old', 'new']) ORDER BY step"), ["0", "0"]);
+    assert_eq!(of("SHOW TABLES"), ["events", "TABLE", "1"]);
+}
+
+#[test]
+fn a_table_with_retention_hides_what_is_old_when_it_comes() {
+    let test = TestDatabase::in_memory();
+    let sql = "CREATE TABLE events WITH (retention = '30 days');
+               INSERT INTO events (user_id, ts, event) VALUES ('u', now() - INTERVAL '1' YEAR, 'old'), ('u', now(), 'new');
+               SELECT event FROM events";
+    assert_eq!(test.rows(sql), [["new"]]);
+    assert_eq!(test.rows("SELECT count(*) FROM events"), [["1"]]);
 }

@@ -88,6 +88,8 @@ impl Catalog for MemoryCatalog {
         Ok(())
     }
 
+    fn close(&self) {}
+
     fn count_users(&self) -> Result<u64> {
         Ok(self.state.lock().users.values().map(|users| users.len() as u64).sum())
     }

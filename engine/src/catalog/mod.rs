@@ -85,4 +85,7 @@ pub(crate) trait Catalog: Send + Sync + Debug {
 
     /// Number of users. Reads everything.
     fn count_users(&self) -> Result<u64>;
+
+    /// Let go of its files; every later call is an error.
+    fn close(&self);
 }

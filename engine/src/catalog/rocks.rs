@@ -1,5 +1,7 @@
 //! The catalog in RocksDB: one database per table, in its directory `catalog`.
 
+#![expect(clippy::disallowed_methods, reason = "RocksDB has files of its own, which the store does not know")]
+
 use super::key::{META, USER, decode_times, encode_times, event_key, event_prefix, prefix_end, user_key};
 use super::{Catalog, CatalogBatch, EventKey, Position};
 use crate::error::{Error, Result};
@@ -55,18 +57,30 @@ fn options() -> Options {
     options
 }
 
+/// Whether RocksDB says that its files contradict each other or that one is missing. Only then does a new catalog help.
+fn is_damage(error: &rocksdb::Error) -> bool {
+    use rocksdb::ErrorKind as Kind;
+    match error.kind() {
+        Kind::Corruption | Kind::InvalidArgument | Kind::NotSupported | Kind::Incomplete => true,
+        Kind::IOError => error.as_ref().contains("No such file"),
+        _ => false,
+    }
+}
+
 impl RocksCatalog {
-    /// The catalog of table `table` in the directory `path`; one that cannot be read, or is of another table, is made
-    /// anew and empty.
+    /// The catalog of table `table` in the directory `path`; one that is damaged, or is of another table, is made anew
+    /// and empty.
     ///
     /// # Errors
-    /// What RocksDB says to a new and empty directory.
+    /// What RocksDB says, where the files themselves are not at fault: they are in use, the disk is full, there are too
+    /// many open files. A catalog is not thrown away for that.
     pub(crate) fn open(path: &Path, table: u64) -> Result<Self> {
         let open = || DB::open(&options(), path);
         let catalog =
             Self { path: path.to_path_buf(), table, db: RwLock::new(None), unflushed: AtomicBool::new(false) };
         match open() {
             Ok(db) => *catalog.db.write() = Some(db),
+            Err(error) if !is_damage(&error) => return Err(catalog.failed(&error)),
             Err(error) => {
                 tracing::warn!(%error, path = %path.display(), "the catalog cannot be read and is rebuilt");
                 Self::remove(path)?;
@@ -90,7 +104,7 @@ impl RocksCatalog {
     }
 
     /// Remove the catalog in the directory `path`, if there is one.
-    pub(crate) fn remove(path: &Path) -> Result<()> {
+    fn remove(path: &Path) -> Result<()> {
         match fs::remove_dir_all(path) {
             Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
                 Err(Error::io(format!("cannot remove {}", path.display()), e))
@@ -226,6 +240,10 @@ impl Catalog for RocksCatalog {
         self.reopen(false)
     }
 
+    fn close(&self) {
+        *self.db.write() = None;
+    }
+
     fn count_users(&self) -> Result<u64> {
         self.with(|db| {
             let mut count = 0;
@@ -294,6 +312,34 @@ mod tests {
         let catalog = RocksCatalog::open(&path, 6).unwrap();
         assert_eq!(catalog.position().unwrap(), Position::At(0));
         assert_eq!(catalog.ordinals(1, &["anna"]).unwrap(), [None]);
+    }
+
+    #[test]
+    fn a_catalog_in_use_is_not_thrown_away() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("catalog");
+        let held = filled(&path);
+        let error = RocksCatalog::open(&path, 5).unwrap_err();
+        assert_eq!(error.kind(), crate::error::ErrorKind::Io, "{error}");
+        assert_eq!(held.ordinals(1, &["anna"]).unwrap(), [Some(7)]);
+        held.close();
+        assert!(held.ordinals(1, &["anna"]).is_err());
+        let again = RocksCatalog::open(&path, 5).unwrap();
+        assert_eq!(again.ordinals(1, &["anna"]).unwrap(), [Some(7)]);
+    }
+
+    #[test]
+    fn a_catalog_with_a_missing_file_is_made_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("catalog");
+        drop(filled(&path));
+        for entry in fs::read_dir(&path).unwrap() {
+            let file = entry.unwrap().path();
+            if file.to_string_lossy().contains("MANIFEST-") {
+                fs::remove_file(file).unwrap();
+            }
+        }
+        assert_eq!(RocksCatalog::open(&path, 5).unwrap().position().unwrap(), Position::At(0));
     }
 
     #[test]

@@ -11,6 +11,8 @@ use std::sync::Arc;
 
 /// Rows gathered before they are handed to the builder at once.
 const BATCH_ROWS: usize = 1 << 16;
+/// Memory of gathered rows, in bytes, before they are handed to the builder: texts may be long.
+const BATCH_BYTES: usize = 32 << 20;
 
 /// A segment to merge, and what of it must not survive.
 pub(crate) struct MergeInput {
@@ -48,27 +50,8 @@ pub(crate) fn merge<W: Write>(
         schema: schema.clone(),
     };
     let mut builder = SegmentBuilder::new(spec, sink);
-    let mut cursors = Vec::with_capacity(inputs.len());
-    for input in inputs {
-        cursors.push(Cursor { input, schema, next_block: 0, buffers: VecDeque::new(), hidden_before_us });
-    }
-    let mut batch = Rows::default();
-    while fill(&mut cursors)? {
-        let bound = cursors.iter().filter_map(Cursor::bound).min();
-        let before = batch.len();
-        for cursor in &mut cursors {
-            cursor.take_before(bound, &mut batch)?;
-        }
-        if batch.len() == before {
-            // All rows of a buffer share the key of the bound: more of the same input is needed to know where they end.
-            for cursor in cursors.iter_mut().filter(|cursor| cursor.bound() == bound) {
-                cursor.load_block()?;
-            }
-        } else if batch.len() >= BATCH_ROWS {
-            push(&mut builder, &mut batch)?;
-        }
-    }
-    push(&mut builder, &mut batch)?;
+    // Inputs are appended in order of arrival, so the position breaks ties rightly.
+    for_each_batch(inputs, schema, hidden_before_us, &mut |batch| builder.push(batch, &batch.sort_permutation()))?;
     let mut ids = Vec::new();
     for input in inputs {
         let first = input.segment.meta().introduced_start;
@@ -78,13 +61,35 @@ pub(crate) fn merge<W: Write>(
     builder.finish(&mut ids.into_iter())
 }
 
-fn push<W: Write>(builder: &mut SegmentBuilder<W>, batch: &mut Rows) -> Result<()> {
-    if !batch.is_empty() {
-        // Inputs were appended in order of arrival, so the position breaks ties rightly.
-        builder.push(batch, &batch.sort_permutation())?;
-        *batch = Rows::default();
+/// Give `each` the rows of `inputs`, in batches that follow one another in the order of the rows. In memory are a block of
+/// every input, and a batch of about [`BATCH_ROWS`] or [`BATCH_BYTES`].
+fn for_each_batch(
+    inputs: &[MergeInput],
+    schema: &Schema,
+    hidden_before_us: i64,
+    each: &mut dyn FnMut(&Rows) -> Result<()>,
+) -> Result<()> {
+    let mut cursors = Vec::with_capacity(inputs.len());
+    for input in inputs {
+        cursors.push(Cursor { input, schema, next_block: 0, buffers: VecDeque::new(), hidden_before_us });
     }
-    Ok(())
+    let mut batch = Rows::default();
+    while fill(&mut cursors)? {
+        let bound = cursors.iter().filter_map(Cursor::bound).min();
+        let mut taken = 0;
+        for cursor in &mut cursors {
+            taken += cursor.take_before(bound, &mut batch)?;
+        }
+        if taken == 0 {
+            // All rows of a buffer share the key of the bound: more of the same input is needed to know where they end.
+            for cursor in cursors.iter_mut().filter(|cursor| cursor.bound() == bound) {
+                cursor.load_block()?;
+            }
+        } else if batch.len() >= BATCH_ROWS || batch.memory_bytes() >= BATCH_BYTES {
+            each(&std::mem::take(&mut batch))?;
+        }
+    }
+    if batch.is_empty() { Ok(()) } else { each(&batch) }
 }
 
 /// Load a block for every cursor that has none; false when all are at their ends.
@@ -152,8 +157,10 @@ impl Cursor<'_> {
         Ok(())
     }
 
-    /// Move the rows with keys before `bound` to `batch`, those that are not hidden.
-    fn take_before(&mut self, bound: Option<Key>, batch: &mut Rows) -> Result<()> {
+    /// Move the rows with keys before `bound` to `batch`, those that are not hidden; how many rows there were, hidden ones
+    /// too.
+    fn take_before(&mut self, bound: Option<Key>, batch: &mut Rows) -> Result<usize> {
+        let mut taken = 0;
         while let Some(buffer) = self.buffers.front_mut() {
             let rows = &buffer.rows;
             let end = match bound {
@@ -169,13 +176,14 @@ impl Cursor<'_> {
                 let kept: Vec<u32> = (buffer.at..end).filter(shown).map(|row| row as u32).collect();
                 batch.append_picked(rows, &kept)?;
             }
+            taken += end - buffer.at;
             buffer.at = end;
             if end < rows.len() {
-                return Ok(());
+                break;
             }
             self.buffers.pop_front();
         }
-        Ok(())
+        Ok(taken)
     }
 }
 
@@ -197,4 +205,74 @@ fn partition_point(rows: &Rows, from: usize, bound: Key) -> usize {
         if (rows.ordinals[middle], rows.ts[middle]) < bound { low = middle + 1 } else { high = middle }
     }
     low
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rows::TextColumn;
+    use crate::storage::Blob;
+    use crate::types::{ColumnDef, ColumnType};
+
+    /// A segment of the users `users`, each with a text of `bytes` bytes that no other has.
+    fn segment(users: std::ops::Range<u32>, schema: &Schema, bytes: usize) -> MergeInput {
+        let spec = SegmentSpec {
+            shard: 0,
+            seq: u64::from(users.start)..u64::from(users.end),
+            introduced: users.clone(),
+            tz: chrono_tz::Tz::UTC,
+            schema: schema.clone(),
+        };
+        let mut builder = SegmentBuilder::new(spec, Vec::new());
+        let mut rows = Rows { ordinals: users.clone().collect(), ts: vec![1; users.len()], ..Rows::default() };
+        let mut text = TextColumn::default();
+        for user in users.clone() {
+            rows.event.push(Some("x"));
+            rows.event_id.push(None);
+            text.push(Some(&format!("{user}{}", "x".repeat(bytes))));
+        }
+        rows.properties.push(("t".into(), Column::Text(text)));
+        builder.push(&rows, &rows.sort_permutation()).unwrap();
+        let (_, bytes) = builder.finish(&mut users.map(|user| Some(user.to_string()))).unwrap();
+        MergeInput { segment: Arc::new(Segment::open(Blob::from(bytes)).unwrap()), hidden: Arc::default() }
+    }
+
+    #[test]
+    fn a_segment_of_which_everything_is_hidden_leaves_the_ids_of_nobody() {
+        let schema = Schema { columns: vec![ColumnDef { name: "t".into(), column_type: ColumnType::Text }] };
+        let mut inputs = [segment(0..3, &schema, 1), segment(3..5, &schema, 1)];
+        let hidden = |users: std::ops::Range<u32>| Arc::new(users.collect::<RoaringBitmap>());
+        (inputs[0].hidden, inputs[1].hidden) = (hidden(0..3), hidden(3..5));
+        for inputs in [&inputs[..1], &inputs[..]] {
+            let (meta, bytes) = merge(inputs, &schema, i64::MIN, Vec::new()).unwrap();
+            let merged = Segment::open(Blob::from(bytes)).unwrap();
+            assert_eq!((meta.rows, merged.user_ids().unwrap().iter().flatten().count()), (0, 0));
+        }
+        // Past retention, with users that nobody deleted: their ids stay.
+        (inputs[0].hidden, inputs[1].hidden) = (Arc::default(), hidden(3..4));
+        let (meta, bytes) = merge(&inputs, &schema, 1, Vec::new()).unwrap();
+        assert_eq!(meta.rows, 4, "a row at the line is not past it");
+        let (meta, _) = merge(&inputs, &schema, 2, Vec::new()).unwrap();
+        assert_eq!(meta.rows, 0);
+        assert_eq!(Segment::open(Blob::from(bytes)).unwrap().user_ids().unwrap().iter().flatten().count(), 4);
+    }
+
+    #[test]
+    fn batches_of_long_texts_are_bounded_by_bytes() {
+        const TEXT_BYTES: usize = 1 << 20;
+        let schema = Schema { columns: vec![ColumnDef { name: "t".into(), column_type: ColumnType::Text }] };
+        let inputs = [segment(0..60, &schema, TEXT_BYTES), segment(60..120, &schema, TEXT_BYTES)];
+        let (mut batches, mut users) = (Vec::new(), Vec::new());
+        for_each_batch(&inputs, &schema, i64::MIN, &mut |batch| {
+            batches.push(batch.memory_bytes());
+            users.extend_from_slice(&batch.ordinals);
+            Ok(())
+        })
+        .unwrap();
+        assert!(users.into_iter().eq(0..120));
+        // A dictionary keeps each text twice, and a step adds at most a block of each input.
+        let most = BATCH_BYTES + 2 * inputs.len() * (17 * TEXT_BYTES);
+        assert!(batches.iter().all(|&bytes| bytes <= most), "{batches:?}, at most {most}");
+        assert!(batches.len() >= 3, "{batches:?}");
+    }
 }

@@ -5,7 +5,7 @@ use super::texts::{Interner, Texts};
 use super::{EventBatch, MAX_NAME_BYTES, shard_of_hash};
 use crate::error::{Error, Result};
 use crate::rows::NULL_CODE;
-use crate::types::{ColumnType, TS_MAX_US, TS_MIN_US};
+use crate::types::{ColumnType, TEXT_MAX_BYTES, TS_MAX_US, TS_MIN_US};
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
     Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, TimestampMicrosecondType, UInt8Type,
@@ -240,7 +240,7 @@ fn encode_names(array: &StringArray, name: &str, nullable: bool) -> Result<(Enco
                     value.len()
                 )));
             }
-            Some(value) => codes.push(interner.intern(value)),
+            Some(value) => codes.push(interner.intern(value).map_err(|e| e.at(name))?),
         }
     }
     let (values, hashes) = interner.finish();
@@ -313,11 +313,11 @@ fn encode_column(array: &dyn Array) -> Result<Option<EncodedColumn>> {
             EncodedColumn::Double { values: values_of::<Float64Type, f64>(array), valid: valid_of(array) }
         }
         DataType::Timestamp(TimeUnit::Microsecond, _) => timestamps(array)?,
-        DataType::Utf8 => encode_text(array.as_string::<i32>().iter()),
-        DataType::LargeUtf8 => encode_text(array.as_string::<i64>().iter()),
-        DataType::Utf8View => encode_text(array.as_string_view().iter()),
+        DataType::Utf8 => encode_text(array.as_string::<i32>().iter())?,
+        DataType::LargeUtf8 => encode_text(array.as_string::<i64>().iter())?,
+        DataType::Utf8View => encode_text(array.as_string_view().iter())?,
         DataType::Dictionary(key, value) if **key == DataType::Int32 && **value == DataType::Utf8 => {
-            encode_dictionary(array)
+            encode_dictionary(array)?
         }
         other => {
             return Err(Error::invalid(format!("Arrow type {other} cannot be stored"))
@@ -337,19 +337,49 @@ fn timestamps(array: &dyn Array) -> Result<EncodedColumn> {
     }
 }
 
-fn encode_text<'a>(values: impl Iterator<Item = Option<&'a str>>) -> EncodedColumn {
+fn encode_text<'a>(values: impl Iterator<Item = Option<&'a str>>) -> Result<EncodedColumn> {
     let mut interner = Interner::new();
-    let codes = values.map(|value| value.map_or(NULL_CODE, |value| interner.intern(value))).collect();
-    EncodedColumn::Text(EncodedText { codes, values: interner.finish().0 })
+    let codes = values.enumerate().map(|(row, value)| code_of(&mut interner, row, value)).collect::<Result<_>>()?;
+    Ok(EncodedColumn::Text(EncodedText { codes, values: interner.finish().0 }))
+}
+
+fn code_of(interner: &mut Interner, row: usize, value: Option<&str>) -> Result<u32> {
+    let Some(value) = value else { return Ok(NULL_CODE) };
+    check_text(row, value.len())?;
+    interner.intern(value)
+}
+
+fn check_text(row: usize, bytes: usize) -> Result<()> {
+    match bytes <= TEXT_MAX_BYTES {
+        true => Ok(()),
+        false => {
+            Err(Error::invalid(format!("row {row}: a text of {bytes} bytes; at most {TEXT_MAX_BYTES} are allowed"))
+                .with_hint("shorten the text, or keep it elsewhere and store where"))
+        }
+    }
 }
 
 /// A dictionary's texts are hashed once each, whatever the number of rows.
-fn encode_dictionary(array: &dyn Array) -> EncodedColumn {
+fn encode_dictionary(array: &dyn Array) -> Result<EncodedColumn> {
     let dictionary = array.as_dictionary::<Int32Type>();
     let texts = dictionary.values().as_string::<i32>();
     let mut interner = Interner::new();
-    let of_key: Vec<u32> = texts.iter().map(|text| text.map_or(NULL_CODE, |text| interner.intern(text))).collect();
+    let of_key = texts.iter().enumerate().map(|(row, text)| code_of(&mut interner, row, text));
+    let of_key = of_key.collect::<Result<Vec<u32>>>()?;
     let code = |key: Option<i32>| key.map_or(NULL_CODE, |key| of_key[key as usize]);
     let codes = dictionary.keys().iter().map(code).collect();
-    EncodedColumn::Text(EncodedText { codes, values: interner.finish().0 })
+    Ok(EncodedColumn::Text(EncodedText { codes, values: interner.finish().0 }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_has_at_most_one_gibibyte() {
+        assert!(check_text(0, 1 << 30).is_ok());
+        let error = check_text(7, (1 << 30) + 1).unwrap_err();
+        assert_eq!(error.kind(), crate::error::ErrorKind::InvalidInput);
+        assert!(error.message().contains("row 7") && error.hint().is_some(), "{error}");
+    }
 }

@@ -1,5 +1,6 @@
 //! Distinct texts of a batch, without an allocation for each.
 
+use crate::error::{Error, Result};
 use xxhash_rust::xxh3::xxh3_64;
 
 /// A slot of the hash table without a text.
@@ -25,16 +26,28 @@ impl Texts {
         &self.bytes[start..self.ends[index] as usize]
     }
 
-    /// Append a text. A batch holds less than 4 GiB of text: Arrow's own offsets have 31 bits.
-    pub(crate) fn push(&mut self, text: &str) {
+    /// Append a text.
+    ///
+    /// # Errors
+    /// `InvalidInput` where the texts would take more than 4 GiB, which Arrow's views and large texts can.
+    pub(crate) fn push(&mut self, text: &str) -> Result<()> {
+        let end = end_of(self.bytes.len(), text.len())?;
         self.bytes.push_str(text);
-        self.ends.push(self.bytes.len() as u32);
+        self.ends.push(end);
+        Ok(())
     }
 
     /// Memory in use, about, in bytes.
     pub(crate) fn memory_bytes(&self) -> usize {
         self.bytes.len() + 4 * self.ends.len()
     }
+}
+
+/// Where a text of `more` bytes ends behind `bytes` others.
+fn end_of(bytes: usize, more: usize) -> Result<u32> {
+    bytes.checked_add(more).and_then(|end| u32::try_from(end).ok()).ok_or_else(|| {
+        Error::invalid("a column of one batch has more than 4 GiB of text").with_hint("send smaller batches")
+    })
 }
 
 /// Gives equal texts equal codes: 0, 1, 2, … in order of first arrival.
@@ -52,7 +65,10 @@ impl Interner {
     }
 
     /// The code of `text`.
-    pub(crate) fn intern(&mut self, text: &str) -> u32 {
+    ///
+    /// # Errors
+    /// Those of [`Texts::push`].
+    pub(crate) fn intern(&mut self, text: &str) -> Result<u32> {
         let hash = xxh3_64(text.as_bytes());
         let mask = self.slots.len() - 1;
         let mut slot = hash as usize & mask;
@@ -62,18 +78,18 @@ impl Interner {
                 break;
             }
             if self.hashes[code as usize] == hash && self.texts.get(code) == text {
-                return code;
+                return Ok(code);
             }
             slot = (slot + 1) & mask;
         }
         let code = self.texts.len() as u32;
+        self.texts.push(text)?;
         self.slots[slot] = code;
-        self.texts.push(text);
         self.hashes.push(hash);
         if 2 * self.hashes.len() > self.slots.len() {
             self.grow();
         }
-        code
+        Ok(code)
     }
 
     fn grow(&mut self) {
@@ -102,10 +118,20 @@ mod tests {
     fn equal_texts_have_equal_codes() {
         let mut interner = Interner::new();
         let words: Vec<String> = (0..1000).map(|n| format!("word {}", n % 300)).collect();
-        let codes: Vec<u32> = words.iter().map(|word| interner.intern(word)).collect();
+        let codes: Vec<u32> = words.iter().map(|word| interner.intern(word).unwrap()).collect();
         let (texts, hashes) = interner.finish();
         assert_eq!((texts.len(), hashes.len()), (300, 300));
         assert!(codes.iter().zip(&words).all(|(&code, word)| texts.get(code) == word));
         assert!(codes[..300].iter().copied().eq(0..300));
+    }
+
+    #[test]
+    fn more_text_than_offsets_can_say_is_refused() {
+        let limit = u32::MAX as usize;
+        assert_eq!(end_of(3, 4).unwrap(), 7);
+        assert_eq!(end_of(limit - 5, 5).unwrap(), u32::MAX);
+        for (bytes, more) in [(limit - 5, 6), (limit, 1), (usize::MAX, 1)] {
+            assert_eq!(end_of(bytes, more).unwrap_err().kind(), crate::error::ErrorKind::InvalidInput);
+        }
     }
 }

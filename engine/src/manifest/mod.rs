@@ -139,9 +139,13 @@ impl Manifest {
     /// The live manifest of table `table`, or `None` where there is no manifest.
     pub(crate) fn load(store: &dyn Store, table: u64) -> Result<Option<Self>> {
         let names = store.list(&format!("{}/manifest-", Self::directory(table)))?;
-        let Some(name) = names.last() else { return Ok(None) };
+        names.last().map(|name| Self::read(store, table, name)).transpose()
+    }
+
+    /// The manifest in the file `name`.
+    fn read(store: &dyn Store, table: u64, name: &str) -> Result<Self> {
         let manifest = Self::decode(name, store.get(name)?.as_slice())?;
-        if *name != Self::file(table, manifest.number) || manifest.table != table {
+        if name != Self::file(table, manifest.number) || manifest.table != table {
             return Err(Error::corrupt(format!(
                 "{name}: says that it is manifest {} of table {}",
                 manifest.number, manifest.table
@@ -149,12 +153,12 @@ impl Manifest {
             .with_hint("put the file back under its own name"));
         }
         check(&manifest).map_err(|e| e.at(name))?;
-        Ok(Some(manifest))
+        Ok(manifest)
     }
 
-    /// Make this the live manifest, and remove the one before.
+    /// Make this the live manifest, and remove the one before. The caller has checked it: an error here means that which
+    /// manifest is live is not known.
     pub(crate) fn publish(&self, store: &dyn Store) -> Result<()> {
-        check(self)?;
         let name = Self::file(self.table, self.number);
         if !store.put_if_absent(&name, &self.encode())? {
             return Err(Error::new(ErrorKind::Locked, format!("{name} is there already"))
@@ -178,9 +182,20 @@ impl Manifest {
         Ok(())
     }
 
-    /// Remove this manifest, the last file of a dropped table.
+    /// Remove this manifest for good: the last file of a dropped table, or the first one of a table that could not be
+    /// made. What was removed before it is gone for good then, too: without the manifest it could not be explained.
     pub(crate) fn remove(&self, store: &dyn Store) -> Result<()> {
-        store.delete(&Self::file(self.table, self.number))
+        let directory = Self::directory(self.table);
+        store.sync_directory(&directory)?;
+        store.delete(&Self::file(self.table, self.number))?;
+        store.sync_directory(&directory)
+    }
+
+    /// All manifests of table `table` that are there, oldest first, each with its name.
+    pub(crate) fn all(store: &dyn Store, table: u64) -> Result<Vec<(String, Result<Self>)>> {
+        let names = store.list(&format!("{}/manifest-", Self::directory(table)))?;
+        let read = |name: &String| Self::read(store, table, name);
+        Ok(names.iter().map(|name| (name.clone(), read(name))).collect())
     }
 }
 

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 /// The code of NULL.
 pub const KEY_NULL: u32 = 0;
 
-/// A hashable form of a value: doubles by their bits with -0 made 0 and one NaN.
+/// A hashable form of a value: doubles by their bits.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum KeyValue {
     Boolean(bool),
@@ -24,13 +24,19 @@ pub(crate) struct KeyColumn {
 }
 
 impl KeyColumn {
-    /// The code of `value`.
+    /// The code of `value`. Doubles are kept with -0 made 0 and one NaN, so that which of several equal values was met
+    /// first does not show.
     pub(crate) fn code(&mut self, value: Value) -> u32 {
+        let value = match value {
+            Value::Double(v) if v.is_nan() => Value::Double(f64::NAN),
+            Value::Double(v) => Value::Double(v + 0.0),
+            other => other,
+        };
         let key = match &value {
             Value::Null => return KEY_NULL,
             Value::Boolean(v) => KeyValue::Boolean(*v),
             Value::BigInt(v) => KeyValue::BigInt(*v),
-            Value::Double(v) => KeyValue::Double(if v.is_nan() { f64::NAN.to_bits() } else { (*v + 0.0).to_bits() }),
+            Value::Double(v) => KeyValue::Double(v.to_bits()),
             Value::Text(v) => KeyValue::Text(v.as_str().into()),
             Value::Timestamp(v) => KeyValue::Timestamp(*v),
         };

@@ -51,7 +51,7 @@ impl Test {
             _ => return None,
         };
         // An empty range where there is nothing below or above.
-        const NOTHING: RangeInclusive<i64> = 1..=0;
+        const NOTHING: RangeInclusive<i64> = RangeInclusive::new(1, 0);
         Some(make(match op {
             CompareOp::Eq => at..=at,
             CompareOp::NotEq => return None,

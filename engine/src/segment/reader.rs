@@ -136,11 +136,16 @@ impl Segment {
     /// and where all are NULL. Doubles by IEEE totalOrder with -0 = 0. Panics if there is no such block.
     pub fn block_column_range(&self, block: usize, name: &str) -> Option<(Value, Value)> {
         let (index, column) = self.column_info(name)?;
+        self.block_range(block, index).map(|range| values_of(range, column.column_type))
+    }
+
+    /// Smallest and largest key of a column in a block, like [`Segment::block_column_range`].
+    pub(super) fn block_range(&self, block: usize, column: usize) -> Option<(i64, i64)> {
         assert!(block < self.blocks().len(), "block {block} of {}", self.blocks().len());
-        let at = self.footer_start + self.tables.ranges_at[index]? + block * RANGE_BYTES;
+        let at = self.footer_start + self.tables.ranges_at[column]? + block * RANGE_BYTES;
         let bytes = self.blob.as_slice();
         let range = (i64_at(bytes, at), i64_at(bytes, at + 8));
-        (range.0 <= range.1).then(|| values_of(range, column.column_type))
+        (range.0 <= range.1).then_some(range)
     }
 
     /// A block. Panics if there is no such block.

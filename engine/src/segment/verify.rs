@@ -27,11 +27,39 @@ impl Segment {
             self.footer.columns[PROPERTY_COLUMNS..].iter().map(|column| column.is_indexed),
         );
         let mut last = None;
+        let mut totals = vec![Totals::new(); self.footer.columns.len()];
         for block in 0..self.blocks().len() {
-            note(self.verify_block(block, &mut last, &mut rebuilt));
+            note(self.verify_block(block, &mut last, &mut rebuilt, &mut totals));
         }
         note(self.verify_index(&rebuilt));
+        if findings.is_empty() {
+            // After damage the sums are not those of all rows.
+            findings.extend(self.verify_totals(&totals).err());
+        }
         findings
+    }
+
+    /// What the footer says of the whole is what its blocks give.
+    fn verify_totals(&self, totals: &[Totals]) -> Result<()> {
+        let meta = self.meta();
+        let blocks = self.blocks().iter();
+        let times = blocks.fold((i64::MAX, i64::MIN), |all, block| (all.0.min(block.ts_min), all.1.max(block.ts_max)));
+        if times != (meta.ts_min, meta.ts_max) {
+            return Err(Error::corrupt("the footer gives another range of time than its blocks"));
+        }
+        for (info, totals) in self.footer.columns.iter().zip(totals) {
+            let wrong = |what: &str| Err(Error::corrupt(format!("column '{}': {what}", info.name)));
+            if info.null_count != totals.nulls {
+                return wrong(&format!("{} NULLs, the footer says {}", totals.nulls, info.null_count));
+            }
+            if info.column_type != ColumnType::Text && info.range != totals.range {
+                return wrong("the footer gives another range than its blocks");
+            }
+            if info.is_uniform && !totals.uniform {
+                return wrong("the footer says that each user has one value, and one has several");
+            }
+        }
+        Ok(())
     }
 
     fn verify_user_ids(&self) -> Result<()> {
@@ -41,8 +69,14 @@ impl Segment {
         }
     }
 
-    /// Check a block and add it to the indexes. `last` is the last row of the block before.
-    fn verify_block(&self, index: usize, last: &mut Option<(u32, i64)>, rebuilt: &mut IndexBuilder) -> Result<()> {
+    /// Check a block and add it to the indexes and to the sums. `last` is the last row of the block before.
+    fn verify_block(
+        &self,
+        index: usize,
+        last: &mut Option<(u32, i64)>,
+        rebuilt: &mut IndexBuilder,
+        totals: &mut [Totals],
+    ) -> Result<()> {
         let block = self.block(index);
         let place = || format!("block {index}");
         let users = block.users()?;
@@ -61,9 +95,11 @@ impl Segment {
         let rows = BlockRows { users: &users.ordinals, starts: &users.starts, ts: &ts, events: &events };
         let continues = rebuilt.continues(&rows);
         rebuilt.add_rows(&rows);
-        for column in EVENT_COLUMN + 1..self.footer.columns.len() {
+        totals[EVENT_COLUMN].add(&block.column_at(EVENT_COLUMN)?, &users, None);
+        for (column, total) in totals.iter_mut().enumerate().skip(EVENT_COLUMN + 1) {
             let decoded = block.column_at(column)?;
             self.verify_column(index, column, &decoded)?;
+            total.add(&decoded, &users, self.block_range(index, column));
             if let Some(property) =
                 column.checked_sub(PROPERTY_COLUMNS).filter(|property| rebuilt.is_indexed(*property))
             {
@@ -169,6 +205,52 @@ impl Segment {
             self.footer.bitmap_directory.length,
         );
         text
+    }
+}
+
+/// What the blocks of a segment give for a column.
+#[derive(Clone)]
+struct Totals {
+    nulls: u64,
+    range: Option<(i64, i64)>,
+    uniform: bool,
+    /// The user of the last row so far, and the value.
+    last: Option<(u32, Value)>,
+}
+
+impl Totals {
+    fn new() -> Self {
+        Self { nulls: 0, range: None, uniform: true, last: None }
+    }
+
+    /// Add a block with its range as keys.
+    fn add(&mut self, column: &ColumnBlock<'_>, users: &BlockUsers, range: Option<(i64, i64)>) {
+        let validity = column.validity();
+        self.nulls += (validity.len() - validity.valid_count()) as u64;
+        self.range = match (self.range, range) {
+            (Some(all), Some(own)) => Some((all.0.min(own.0), all.1.max(own.1))),
+            (all, own) => all.or(own),
+        };
+        for (&user, rows) in users.ordinals.iter().zip(users.starts.windows(2)) {
+            if !self.uniform {
+                return;
+            }
+            let mut rows = rows[0] as usize..rows[1] as usize;
+            let first = match self.last.take() {
+                Some((last, value)) if last == user => value,
+                _ => rows.next().map_or(Value::Null, |row| column.get(row)),
+            };
+            self.uniform = rows.all(|row| is_same(&first, &column.get(row)));
+            self.last = Some((user, first));
+        }
+    }
+}
+
+/// Whether two values are stored alike.
+fn is_same(a: &Value, b: &Value) -> bool {
+    match (a, b) {
+        (Value::Double(a), Value::Double(b)) => a.to_bits() == b.to_bits(),
+        (a, b) => a == b,
     }
 }
 

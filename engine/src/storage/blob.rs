@@ -24,6 +24,7 @@ impl Blob {
     ///
     /// # Errors
     /// What the operating system says about opening or mapping the file.
+    #[expect(clippy::disallowed_methods, reason = "this is the seam to the files of this machine")]
     pub fn map(path: &Path) -> Result<Self> {
         let file = File::open(path).map_err(|error| Error::io(path.display(), error))?;
         Self::map_file(&file).map_err(|error| error.at(path.display()))
@@ -39,8 +40,10 @@ impl Blob {
             return Ok(Self::from(Vec::new()));
         }
         // SAFETY: a mapping is sound as long as nobody changes or truncates the file below it. Stored objects are
-        // written once under a temporary name, renamed when complete, and never opened for writing again; the
-        // directory lock keeps other processes of this program out. Deleting leaves the mapped bytes in place.
+        // written once under a temporary name, renamed when complete, and never opened for writing again. Log files
+        // grow at their end and are neither shortened nor changed before it, and the mapping ends where the file ended
+        // when it was made. The directory lock keeps other processes of this program out. Deleting leaves the mapped
+        // bytes in place.
         let mapped = unsafe { Mmap::map(file) }.map_err(|error| Error::io("mapping the file", error))?;
         Ok(Self { inner: Inner::Mapped(Arc::new(mapped)) })
     }

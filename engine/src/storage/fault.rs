@@ -3,7 +3,7 @@
 use super::{AppendFile, Blob, BlobWriter, Store, StoreLock, check_name};
 use crate::error::{Error, ErrorKind, Result};
 use parking_lot::Mutex;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,6 +18,8 @@ pub struct Moment {
     pub durable: BTreeMap<String, Arc<Vec<u8>>>,
     /// What was written, durable or not.
     pub written: BTreeMap<String, Arc<Vec<u8>>>,
+    /// The files that only grow: their bytes become durable by a sync of their own, not with their names.
+    growing: BTreeSet<String>,
 }
 
 /// A store in memory with two images: what is written, and what is durable. Its clones are the same store.
@@ -32,6 +34,7 @@ pub struct FaultStore {
 struct State {
     written: Image,
     durable: Image,
+    growing: BTreeSet<String>,
     locked: bool,
     writes: u64,
     syncs: u64,
@@ -77,10 +80,37 @@ impl State {
         Ok(())
     }
 
+    /// Make the names of the objects of `directory` durable, and that removed ones are gone.
+    fn sync_names(&mut self, directory: &str) -> io::Result<()> {
+        self.record();
+        self.syncs += 1;
+        if self.fail_sync_at == Some(self.syncs) {
+            return Err(io::Error::other(format!("injected failure of a sync of directory '{directory}'")));
+        }
+        if self.frozen_after.is_some_and(|frozen| self.syncs > frozen) {
+            return Ok(());
+        }
+        let is_in = |name: &str| match directory {
+            "" => !name.contains('/'),
+            _ => name.strip_prefix(directory).is_some_and(|rest| rest.starts_with('/') && !rest[1..].contains('/')),
+        };
+        let State { written, durable, growing, .. } = self;
+        durable.retain(|name, _| written.contains_key(name) || !is_in(name));
+        for (name, bytes) in written.iter().filter(|(name, _)| is_in(name)) {
+            let bytes = if growing.contains(name) { Arc::default() } else { bytes.clone() };
+            durable.entry(name.clone()).or_insert(bytes);
+        }
+        Ok(())
+    }
+
+    fn moment(&self) -> Moment {
+        Moment { durable: self.durable.clone(), written: self.written.clone(), growing: self.growing.clone() }
+    }
+
     fn record(&mut self) {
-        let moment = Moment { durable: self.durable.clone(), written: self.written.clone() };
-        if let Some(history) = &mut self.history {
-            history.push(moment);
+        if self.history.is_some() {
+            let moment = self.moment();
+            self.history.get_or_insert_default().push(moment);
         }
     }
 }
@@ -95,6 +125,18 @@ impl FaultStore {
     pub fn from_image(image: BTreeMap<String, Arc<Vec<u8>>>) -> Self {
         let state = State { written: image.clone(), durable: image, ..State::default() };
         Self { state: Arc::new(Mutex::new(state)) }
+    }
+
+    /// The store as a process that was killed at `moment` leaves it: everything written can be seen, and what was not
+    /// durable still is not.
+    pub fn after_kill(moment: &Moment) -> Self {
+        let Moment { durable, written, growing } = moment.clone();
+        Self { state: Arc::new(Mutex::new(State { written, durable, growing, ..State::default() })) }
+    }
+
+    /// The store as it is now.
+    pub fn moment(&self) -> Moment {
+        self.state.lock().moment()
     }
 
     /// What a power cut would leave now.
@@ -181,6 +223,27 @@ impl Store for FaultStore {
         Ok(Box::new(FaultLock { state: self.state.clone() }))
     }
 
+    fn remove_unfinished(&self) -> Result<()> {
+        // What is not finished was never seen.
+        Ok(())
+    }
+
+    fn sync_directory(&self, directory: &str) -> Result<()> {
+        let synced = self.state.lock().sync_names(directory);
+        synced.map_err(|e| Error::io(format!("cannot sync directory '{directory}'"), e))
+    }
+
+    fn remove_directory(&self, directory: &str) -> Result<()> {
+        check_name(directory)?;
+        let mut state = self.state.lock();
+        let below = format!("{directory}/");
+        if state.written.keys().any(|name| name.starts_with(&below)) {
+            state.write(directory, 0).map_err(|e| Error::io(format!("cannot remove {directory}"), e))?;
+            state.written.retain(|name, _| !name.starts_with(&below));
+        }
+        Ok(())
+    }
+
     fn get(&self, name: &str) -> Result<Blob> {
         check_name(name)?;
         let state = self.state.lock();
@@ -226,6 +289,7 @@ impl Store for FaultStore {
             return Err(Error::new(ErrorKind::AlreadyExists, format!("{name} is there already")));
         }
         let created = state.write(name, 0).and_then(|()| {
+            state.growing.insert(name.to_string());
             state.written.insert(name.to_string(), Arc::default());
             state.sync(name)
         });
@@ -236,6 +300,10 @@ impl Store for FaultStore {
     fn size(&self, name: &str) -> Result<u64> {
         let state = self.state.lock();
         state.written.get(name).map(|bytes| bytes.len() as u64).ok_or_else(|| not_found(name))
+    }
+
+    fn discard(&self) -> Result<()> {
+        Ok(())
     }
 
     fn local_path(&self, _name: &str) -> Option<PathBuf> {

@@ -1,7 +1,11 @@
 //! A directory of this machine.
 
+#![expect(clippy::disallowed_methods, reason = "this is the seam to the files of this machine")]
+
 use super::{AppendFile, Blob, BlobWriter, Store, StoreLock, check_name};
 use crate::error::{Error, ErrorKind, Result};
+use parking_lot::Mutex;
+use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -18,6 +22,9 @@ const WRITE_BUFFER_BYTES: usize = 1 << 20;
 pub struct LocalStore {
     root: PathBuf,
     unfinished: AtomicU64,
+    /// Directories below the root of which this handle knows that their names are durable. One that can be seen may have
+    /// been made by a process that ended, or by a call that failed, before its name was synced.
+    durable: Mutex<HashSet<PathBuf>>,
 }
 
 impl LocalStore {
@@ -31,7 +38,7 @@ impl LocalStore {
             return Err(Error::invalid(format!("{} is a file, not a directory", root.display()))
                 .with_hint("give the directory of a database"));
         }
-        Ok(Self { root: root.to_path_buf(), unfinished: AtomicU64::new(0) })
+        Ok(Self { root: root.to_path_buf(), unfinished: AtomicU64::new(0), durable: Mutex::default() })
     }
 
     /// The store in the directory `root`, which is made if it is missing.
@@ -39,11 +46,22 @@ impl LocalStore {
     /// # Errors
     /// Whatever the disk says.
     pub fn create(root: &Path) -> Result<Self> {
-        if !root.exists() {
-            fs::create_dir_all(root).map_err(|e| Error::io(format!("cannot create {}", root.display()), e))?;
-            if let Some(parent) = root.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-                sync_dir(parent)?;
+        let mut missing = Vec::new();
+        let mut dir = root;
+        while !dir.exists() {
+            missing.push(dir);
+            dir = parent_of(dir);
+        }
+        if missing.is_empty() {
+            // Who made it may have ended before its name was durable. Where the parent cannot be read, it was not us.
+            match sync_dir(parent_of(root)) {
+                Err(error) if error.kind() != ErrorKind::ReadOnly => return Err(error),
+                _ => {}
             }
+        }
+        for dir in missing.into_iter().rev() {
+            create_dir(dir)?;
+            sync_dir(parent_of(dir))?;
         }
         Self::open(root)
     }
@@ -56,20 +74,20 @@ impl LocalStore {
     /// The path of `name`, with its directory made durable.
     fn path_for_writing(&self, name: &str) -> Result<PathBuf> {
         let path = self.path(name)?;
-        let mut missing = Vec::new();
+        // Held to the end, so that no other thread relies on a directory whose name is not durable yet.
+        let mut durable = self.durable.lock();
+        let mut unknown = Vec::new();
         let mut dir = path.parent().expect("a name is below the root");
-        while !dir.exists() {
-            missing.push(dir);
-            dir = dir.parent().expect("the root exists");
+        while dir != self.root && !durable.contains(dir) {
+            unknown.push(dir);
+            dir = dir.parent().expect("below the root");
         }
-        for dir in missing.into_iter().rev() {
-            match fs::create_dir(dir) {
-                Err(e) if e.kind() != io::ErrorKind::AlreadyExists => {
-                    return Err(Error::io(format!("cannot create {}", dir.display()), e));
-                }
-                _ => sync_dir(dir.parent().expect("below the root"))?,
-            }
+        for dir in unknown.into_iter().rev() {
+            create_dir(dir)?;
+            sync_parent(dir)?;
+            durable.insert(dir.to_path_buf());
         }
+        drop(durable);
         Ok(path)
     }
 
@@ -95,6 +113,37 @@ impl LocalStore {
             }
         }
         Ok(())
+    }
+}
+
+/// The directory that holds `path`: for a plain name that is where the process is.
+fn parent_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Make a directory; that it is there already is no error.
+fn create_dir(dir: &Path) -> Result<()> {
+    match fs::create_dir(dir) {
+        Err(e) if e.kind() != io::ErrorKind::AlreadyExists => {
+            Err(Error::io(format!("cannot create {}", dir.display()), e))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Remove `dir` and the directories in it, as far as there is no file in them.
+fn remove_empty(dir: &Path) -> Result<()> {
+    for entry in fs::read_dir(dir).map_err(|e| Error::io(dir.display(), e))? {
+        let path = entry.map_err(|e| Error::io(dir.display(), e))?.path();
+        if path.is_dir() {
+            remove_empty(&path)?;
+        }
+    }
+    match fs::remove_dir(dir) {
+        Err(e) if e.kind() != io::ErrorKind::DirectoryNotEmpty => {
+            Err(Error::io(format!("cannot remove {}", dir.display()), e))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -131,6 +180,10 @@ impl Store for LocalStore {
                 _ => Error::io(format!("cannot lock {}", path.display()), e),
             }
         })?;
+        Ok(Box::new(DirectoryLock { _file: file }))
+    }
+
+    fn remove_unfinished(&self) -> Result<()> {
         let mut leftovers = Vec::new();
         self.walk(&self.root, &mut |path, name| {
             if name.ends_with(UNFINISHED) {
@@ -140,7 +193,26 @@ impl Store for LocalStore {
         for path in leftovers {
             fs::remove_file(&path).map_err(|e| Error::io(format!("cannot remove {}", path.display()), e))?;
         }
-        Ok(Box::new(DirectoryLock { _file: file }))
+        Ok(())
+    }
+
+    fn sync_directory(&self, directory: &str) -> Result<()> {
+        let path = if directory.is_empty() { self.root.clone() } else { self.path(directory)? };
+        match path.exists() {
+            true => sync_dir(&path),
+            false => Ok(()),
+        }
+    }
+
+    fn remove_directory(&self, directory: &str) -> Result<()> {
+        let path = self.path(directory)?;
+        self.durable.lock().retain(|dir| !dir.starts_with(&path));
+        match fs::remove_dir_all(&path) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => {
+                Err(Error::io(format!("cannot remove {}", path.display()), e))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn get(&self, name: &str) -> Result<Blob> {
@@ -216,6 +288,12 @@ impl Store for LocalStore {
         Ok(fs::metadata(&path).map_err(|e| Error::io(path.display(), e))?.len())
     }
 
+    fn discard(&self) -> Result<()> {
+        let lock = self.root.join("LOCK");
+        fs::remove_file(&lock).map_err(|e| Error::io(format!("cannot remove {}", lock.display()), e))?;
+        remove_empty(&self.root)
+    }
+
     fn local_path(&self, name: &str) -> Option<PathBuf> {
         self.path(name).ok()
     }
@@ -274,5 +352,45 @@ impl AppendFile for LocalAppend {
 
     fn sync(&mut self) -> Result<()> {
         self.file.sync_data().map_err(|e| Error::io(format!("cannot sync {}", self.path.display()), e))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_path_has_a_directory_that_can_be_synced() {
+        let parents = [("db", "."), ("a/db", "a"), ("./db", "."), ("/db", "/"), ("a/", ".")];
+        for (path, parent) in parents {
+            assert_eq!(parent_of(Path::new(path)), Path::new(parent), "{path}");
+        }
+    }
+
+    #[test]
+    fn missing_directories_are_made_and_known_ones_are_made_again_when_they_were_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = LocalStore::create(&dir.path().join("a/b/c")).unwrap();
+        assert!(store.put_if_absent("tables/1/x", b"1").unwrap());
+        assert!(!store.put_if_absent("tables/1/x", b"2").unwrap());
+        store.remove_directory("tables/1").unwrap();
+        store.remove_directory("tables/1").unwrap();
+        store.sync_directory("tables").unwrap();
+        store.sync_directory("tables/1").unwrap();
+        assert!(store.list("").unwrap().is_empty());
+        assert!(store.put_if_absent("tables/1/x", b"2").unwrap());
+        assert_eq!(store.list("").unwrap(), ["tables/1/x"]);
+    }
+
+    #[test]
+    fn the_lock_removes_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = LocalStore::create(dir.path()).unwrap();
+        let leftover = dir.path().join("x.0.unfinished");
+        fs::write(&leftover, b"half").unwrap();
+        let _lock = store.lock().unwrap();
+        assert!(leftover.exists(), "whoever only looks changes nothing");
+        store.remove_unfinished().unwrap();
+        assert!(!leftover.exists());
     }
 }

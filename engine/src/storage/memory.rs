@@ -23,6 +23,18 @@ impl Store for MemoryStore {
         self.inner.lock()
     }
 
+    fn remove_unfinished(&self) -> Result<()> {
+        self.inner.remove_unfinished()
+    }
+
+    fn sync_directory(&self, directory: &str) -> Result<()> {
+        self.inner.sync_directory(directory)
+    }
+
+    fn remove_directory(&self, directory: &str) -> Result<()> {
+        self.inner.remove_directory(directory)
+    }
+
     fn get(&self, name: &str) -> Result<Blob> {
         self.inner.get(name)
     }
@@ -49,6 +61,10 @@ impl Store for MemoryStore {
 
     fn size(&self, name: &str) -> Result<u64> {
         self.inner.size(name)
+    }
+
+    fn discard(&self) -> Result<()> {
+        Ok(())
     }
 
     fn local_path(&self, _name: &str) -> Option<PathBuf> {

@@ -21,10 +21,10 @@ use std::path::PathBuf;
 
 /// Writes one new object. Nothing is visible before [`BlobWriter::finish`]; dropped without it, nothing is left.
 pub trait BlobWriter: io::Write + Send {
-    /// Make the object durable, then visible.
+    /// Make the bytes durable, then the object visible, then its name durable.
     ///
     /// # Errors
-    /// Whatever the disk says; then the object is not there.
+    /// Whatever the disk says. Whether the object is there is then not known: the last step may be the one that failed.
     fn finish(self: Box<Self>) -> Result<()>;
 }
 
@@ -53,6 +53,26 @@ pub trait Store: Send + Sync + Debug {
     /// # Errors
     /// `Locked` while another process or handle has it.
     fn lock(&self) -> Result<Box<dyn StoreLock>>;
+
+    /// Remove what an owner that ended early was still writing. Only for who holds the lock.
+    ///
+    /// # Errors
+    /// Whatever the disk says.
+    fn remove_unfinished(&self) -> Result<()>;
+
+    /// Make durable which objects are in `directory`, `""` for the top, and which were removed from it. A process that
+    /// was killed leaves objects that can be seen, but of which a power cut may still take the name. A directory that
+    /// is not there is no error.
+    ///
+    /// # Errors
+    /// Whatever the disk says.
+    fn sync_directory(&self, directory: &str) -> Result<()>;
+
+    /// Remove `directory` and all that is in it; one that is not there is no error.
+    ///
+    /// # Errors
+    /// Whatever the disk says.
+    fn remove_directory(&self, directory: &str) -> Result<()>;
 
     /// The bytes of an object.
     ///
@@ -95,6 +115,13 @@ pub trait Store: Send + Sync + Debug {
     /// # Errors
     /// `NotFound`, or what the disk says.
     fn size(&self, name: &str) -> Result<u64>;
+
+    /// Remove what a store without objects still is: its lock and its directories. The owner of the lock calls this, and
+    /// nothing after it. What another process put there meanwhile stays.
+    ///
+    /// # Errors
+    /// Whatever the disk says.
+    fn discard(&self) -> Result<()>;
 
     /// The path of `name` if the store is a directory of this machine: RocksDB wants one.
     fn local_path(&self, name: &str) -> Option<PathBuf>;

@@ -1,6 +1,7 @@
 //! From a batch to a record: users get their ordinals, duplicates are dropped, the schema grows.
 
-use super::{Shared, Table};
+use super::times::{accept, sorted_times, with_stored};
+use super::{IngestState, Shared, Table};
 use crate::catalog::{CatalogBatch, EventKey};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ingest::{EncodedBatch, EncodedColumn, EncodedText, EventBatch, grow, shard_of};
@@ -46,11 +47,13 @@ impl Table {
     ///
     /// # Errors
     /// `InvalidInput` for a batch that the table cannot take, with nothing changed; what the disk says, and `Poisoned`
-    /// after that; `Locked` during an import.
+    /// after that; `Locked` during an import; `ResourceLimit` for a batch above 1 GiB, and where very much is in memory
+    /// that cannot be written to segments.
     pub fn append(&self, batch: EventBatch) -> Result<Appended> {
         let shared = &self.shared;
         let encoded = EncodedBatch::encode(&batch, shared.options().shards)?;
         let rows = encoded.len() as u64;
+        shared.make_room()?;
         let (accepted, position) = shared.queue_batch(&encoded)?;
         shared.queue.wait(position, shared)?;
         shared.flush_if_large();
@@ -73,12 +76,19 @@ impl Table {
                 Some(ordinal) => ordinal,
                 None => shared.lookup.catalog.ordinals(shard, &[user_id])?[0],
             };
-            let Some(ordinal) = known else { return Ok(false) };
+            let Some(ordinal) = known else {
+                // That the user is gone may be due to a deletion that is not durable yet.
+                let last = ingest.next_position - 1;
+                drop(ingest);
+                shared.queue.wait(last, shared)?;
+                return Ok(false);
+            };
             let position = ingest.next_position;
             ingest.next_position += 1;
             let seq = ingest.next[shard as usize].1;
             ingest.overlay.users.insert((shard, user_id.to_string()), (None, position));
-            shared.queue.push(Record::Delete(DeleteRecord { shard, ordinal, seq, user_id: user_id.to_string() }));
+            let record = Record::Delete(DeleteRecord { shard, ordinal, seq, user_id: user_id.to_string() });
+            shared.queue.push(record.encode(), record);
             position
         };
         shared.queue.wait(position, shared)?;
@@ -112,24 +122,45 @@ impl Shared {
             // A duplicate of an event that is not durable yet must not be acknowledged before it.
             return Ok((0, position - 1));
         }
-        for part in &mut parts {
-            let ShardBatch { shard, new_users, first_ordinal, rows, .. } = &part.batch;
-            for (id, ordinal) in new_users.iter().zip(*first_ordinal..) {
-                ingest.overlay.users.insert((*shard, id.clone()), (Some(ordinal), position));
-            }
-            let next = &mut ingest.next[*shard as usize];
-            *next = (next.0 + new_users.len() as u32, next.1 + rows.len() as u64);
-            let events = part.events.drain().map(|(key, times)| (key, (times, position)));
-            ingest.overlay.events.extend(events);
-        }
         let grown = (schema != ingest.schema).then(|| schema.clone());
+        let (shards, events): (Vec<_>, Vec<_>) = parts.into_iter().map(|part| (part.batch, part.events)).unzip();
+        let record = Record::Batch(BatchRecord { schema: grown, shards });
+        let bytes = record.encode();
+        check_record(bytes.len(), self.limits.record_bytes)?;
+        ingest.note(&record, events);
         ingest.schema = schema;
         ingest.ranges = ranges;
-        ingest.next_position += 1;
-        let shards = parts.into_iter().map(|part| part.batch).collect();
-        self.queue.push(Record::Batch(BatchRecord { schema: grown, shards }));
+        self.queue.push(bytes, record);
         Ok((accepted, position))
     }
+}
+
+impl IngestState {
+    /// Count on what `record`, which is queued next, will change. `events` has the times of the event ids of its shards.
+    fn note(&mut self, record: &Record, events: Vec<HashMap<EventKey, Vec<i64>>>) {
+        let position = self.next_position;
+        self.next_position += 1;
+        let Record::Batch(batch) = record else { return };
+        for (part, events) in batch.shards.iter().zip(events) {
+            let ShardBatch { shard, new_users, first_ordinal, rows, .. } = part;
+            for (id, ordinal) in new_users.iter().zip(*first_ordinal..) {
+                self.overlay.users.insert((*shard, id.clone()), (Some(ordinal), position));
+            }
+            let next = &mut self.next[*shard as usize];
+            *next = (next.0 + new_users.len() as u32, next.1 + rows.len() as u64);
+            let events = events.into_iter().map(|(key, times)| (key, (times, position)));
+            self.overlay.events.extend(events);
+        }
+    }
+}
+
+/// Refuse what no frame of the log could hold, before anything is changed.
+fn check_record(bytes: usize, limit: usize) -> Result<()> {
+    if bytes <= limit {
+        return Ok(());
+    }
+    let message = format!("the batch takes {bytes} bytes; {limit} are the most");
+    Err(Error::new(ErrorKind::ResourceLimit, message).with_hint("append smaller batches, or import a file"))
 }
 
 /// A shard's part of a batch, and the times of the event ids in it.
@@ -208,7 +239,7 @@ impl Plan<'_> {
     fn load_times(&self, keys: &[Option<EventKey>], events: &mut HashMap<EventKey, Vec<i64>>) -> Result<()> {
         let distinct: Vec<EventKey> =
             keys.iter().flatten().filter(|key| events.insert(**key, Vec::new()).is_none()).copied().collect();
-        let stored = self.shared.lookup.catalog.event_times(&distinct)?;
+        let stored = sorted_times(self.shared.lookup.catalog.as_ref(), &distinct)?;
         for (key, stored) in distinct.into_iter().zip(stored) {
             let times = self.overlay.events.get(&key).map_or(stored, |(times, _)| times.clone());
             events.insert(key, times);
@@ -226,16 +257,6 @@ fn key_of(
 ) -> Option<EventKey> {
     let code = ids.codes[row];
     (code != NULL_CODE).then(|| EventKey::new(shard, ordinals[&batch.users.codes[row]], ids.values.get(code)))
-}
-
-/// Whether an event at `ts` is no duplicate of one of `times`; then it is added to them.
-pub(crate) fn accept(times: &mut Vec<i64>, ts: i64, window_us: i64) -> bool {
-    let near = |time: &i64| time.abs_diff(ts) <= window_us.unsigned_abs();
-    let new = !times.iter().any(near);
-    if new {
-        times.push(ts);
-    }
-    new
 }
 
 /// The rows `kept` of `batch`, all of one shard.
@@ -310,11 +331,7 @@ pub(crate) fn catalog_changes(record: &Record, shared: &Shared) -> Result<Catalo
                     }
                 }
             }
-            let keys: Vec<EventKey> = events.keys().copied().collect();
-            for (key, mut times) in keys.iter().zip(shared.lookup.catalog.event_times(&keys)?) {
-                times.append(events.get_mut(key).unwrap_or(&mut Vec::new()));
-                changes.events.push((*key, times));
-            }
+            changes.events = with_stored(shared.lookup.catalog.as_ref(), events)?;
         }
     }
     Ok(changes)

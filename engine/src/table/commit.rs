@@ -5,8 +5,14 @@ use super::{Shared, catalog_changes};
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::Record;
 use parking_lot::{Condvar, Mutex};
+use std::collections::VecDeque;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
+
+/// Most bytes of one record of the log: a frame has room for four times as many.
+pub(crate) const MAX_RECORD_BYTES: usize = 1 << 30;
+/// Records that wait are written together up to this many bytes.
+const GROUP_BYTES: usize = MAX_RECORD_BYTES;
 
 /// The records that wait, and how far the durable ones go.
 #[derive(Debug, Default)]
@@ -17,7 +23,7 @@ pub(crate) struct CommitQueue {
 
 #[derive(Debug, Default)]
 struct QueueState {
-    waiting: Vec<Queued>,
+    waiting: VecDeque<Queued>,
     leading: bool,
     /// Every record up to here is durable and visible.
     done: u64,
@@ -85,10 +91,9 @@ impl CommitQueue {
         }
     }
 
-    /// Queue a record. Records are queued in order of position.
-    pub(crate) fn push(&self, record: Record) {
-        let bytes = record.encode();
-        self.state.lock().waiting.push(Queued { bytes, record });
+    /// Queue a record and its bytes. Records are queued in order of position.
+    pub(crate) fn push(&self, bytes: Vec<u8>, record: Record) {
+        self.state.lock().waiting.push_back(Queued { bytes, record });
     }
 
     /// Return once every record up to `position` is durable and visible.
@@ -109,22 +114,55 @@ impl CommitQueue {
                 continue;
             }
             state.leading = true;
-            let group = std::mem::take(&mut state.waiting);
+            let group = take_group(&mut state.waiting, GROUP_BYTES);
             let first = state.done + 1;
-            let last = state.done + group.len() as u64;
+            let mut lead = Lead { queue: self, first, last: state.done + group.len() as u64, result: None };
             drop(state);
-            let result = commit(shared, group, first);
+            lead.result = Some(commit(shared, group, first));
+            drop(lead);
             state = self.state.lock();
-            state.leading = false;
-            match result {
-                Ok(()) => state.done = last,
-                Err(error) => {
-                    let (message, hint) = (error.message().to_string(), error.hint().map(String::from));
-                    state.failure = Some(Failure { kind: error.kind(), message, hint, positions: first..=last });
-                }
-            }
-            self.changed.notify_all();
         }
+    }
+}
+
+/// The oldest of the records that wait, about `bytes` of them and at least one.
+fn take_group(waiting: &mut VecDeque<Queued>, bytes: usize) -> Vec<Queued> {
+    let mut total = 0_usize;
+    let fits = |queued: &&Queued| {
+        let first = total == 0;
+        total = total.saturating_add(queued.bytes.len());
+        first || total <= bytes
+    };
+    let count = waiting.iter().take_while(fits).count();
+    waiting.drain(..count).collect()
+}
+
+/// The thread that writes for those that wait. When it ends they are told, however it ends.
+struct Lead<'a> {
+    queue: &'a CommitQueue,
+    first: u64,
+    last: u64,
+    /// `None` where the writing ended in a panic.
+    result: Option<Result<()>>,
+}
+
+impl Drop for Lead<'_> {
+    fn drop(&mut self) {
+        let mut state = self.queue.state.lock();
+        state.leading = false;
+        let error = match self.result.take() {
+            Some(Ok(())) => {
+                state.done = self.last;
+                None
+            }
+            Some(Err(error)) => Some(error),
+            None => Some(Error::new(ErrorKind::Io, "the thread that wrote the log ended in a panic")),
+        };
+        if let Some(error) = error {
+            let (message, hint) = (error.message().to_string(), error.hint().map(String::from));
+            state.failure = Some(Failure { kind: error.kind(), message, hint, positions: self.first..=self.last });
+        }
+        self.queue.changed.notify_all();
     }
 }
 
@@ -144,4 +182,26 @@ fn commit(shared: &Shared, group: Vec<Queued>, first: u64) -> Result<()> {
     }
     *shared.state.write() = Arc::new(next);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::DeleteRecord;
+
+    #[test]
+    fn groups_are_cut_by_bytes_and_never_empty() {
+        let queued = |length: usize| {
+            let record = Record::Delete(DeleteRecord { shard: 0, ordinal: 0, seq: 0, user_id: String::new() });
+            Queued { bytes: vec![0; length], record }
+        };
+        let mut waiting: VecDeque<Queued> = [3, 4, 3, 50, 1, 9, 1].map(queued).into();
+        let mut groups = Vec::new();
+        while !waiting.is_empty() {
+            let group = take_group(&mut waiting, 10);
+            groups.push(group.iter().map(|queued| queued.bytes.len()).collect::<Vec<_>>());
+        }
+        assert_eq!(groups, [vec![3, 4, 3], vec![50], vec![1, 9], vec![1]]);
+        assert!(take_group(&mut waiting, 10).is_empty());
+    }
 }

@@ -6,13 +6,14 @@
 
 use super::spill::{RunBuilder, ShardImport};
 use super::written::Written;
-use super::{Busy, IngestState, LiveSegment, Shared, Table};
+use super::{Busy, IngestState, Limits, LiveSegment, Shared, Table};
 use crate::catalog::CatalogBatch;
 use crate::compact::{MergeInput, choose};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ingest::{BigIntRanges, EncodedBatch, EventBatch, grow};
-use crate::manifest::{Manifest, SegmentEntry};
+use crate::manifest::{self, Manifest};
 use crate::parallel;
+use crate::stop::{self, NEVER, Stop};
 use crate::types::Schema;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -59,6 +60,8 @@ struct ImportState {
     /// Something was written to the catalog that is not committed.
     catalog_changed: bool,
     failed: bool,
+    /// The table takes no columns and types that it does not have.
+    strict: bool,
 }
 
 /// How the manifest writes a fingerprint.
@@ -73,13 +76,29 @@ impl Table {
     /// `AlreadyExists` if a file with one of them was imported before, `Locked` during another import, what the disk
     /// says.
     pub fn begin_import(&self, fingerprints: &[u128]) -> Result<Import> {
-        let shared = &self.shared;
-        if let Some(known) = fingerprints.iter().find(|fingerprint| self.is_imported(**fingerprint)) {
-            let message = format!("table '{}' has the file with fingerprint {known:032x} already", shared.name);
-            return Err(Error::new(ErrorKind::AlreadyExists, message).with_hint("nothing was imported again"));
+        self.begin(fingerprints, self.shared.options().strict)
+    }
+
+    /// As [`Table::begin_import`], into a table to which nothing was ever added: a strict table takes the columns and
+    /// types of this import, and holds later ones to them.
+    ///
+    /// # Errors
+    /// Those of [`Table::begin_import`]; `InvalidInput` for a table that has something.
+    pub fn begin_first_import(&self, fingerprints: &[u128]) -> Result<Import> {
+        if !self.is_untouched() {
+            return Err(Error::invalid(format!("table '{}' has columns or events already", self.shared.name))
+                .with_hint("only the first import of a table sets its columns"));
         }
+        self.begin(fingerprints, false)
+    }
+
+    fn begin(&self, fingerprints: &[u128], strict: bool) -> Result<Import> {
+        let shared = &self.shared;
+        self.check_new(fingerprints)?;
         let _maintenance = shared.maintenance.lock();
         let mut ingest = shared.drained()?;
+        // Again, now that no other import can end meanwhile.
+        self.check_new(fingerprints)?;
         shared.flush(|_| ())?;
         ingest.busy = Busy::Import;
         let has_users = |next: &(u32, u64)| next.0 > 0;
@@ -94,11 +113,20 @@ impl Table {
             shards,
             catalog_changed: false,
             failed: false,
+            strict,
         };
         let mut fingerprints: Vec<String> = fingerprints.iter().map(|&f| fingerprint_text(f)).collect();
         fingerprints.sort();
         fingerprints.dedup();
         Ok(Import { shared: Arc::clone(shared), fingerprints, state: Mutex::new(state), finished: false })
+    }
+
+    fn check_new(&self, fingerprints: &[u128]) -> Result<()> {
+        let Some(known) = fingerprints.iter().find(|fingerprint| self.is_imported(**fingerprint)) else {
+            return Ok(());
+        };
+        let message = format!("table '{}' has the file with fingerprint {known:032x} already", self.shared.name);
+        Err(Error::new(ErrorKind::AlreadyExists, message).with_hint("nothing was imported again"))
     }
 }
 
@@ -121,10 +149,10 @@ impl Import {
         if sequence < state.next_sequence || state.early.contains_key(&sequence) {
             return Err(Error::invalid(format!("batch {sequence} was pushed twice")));
         }
-        let pushed = state.take(sequence, encoded, options.strict).and_then(|()| {
+        let pushed = state.take(sequence, encoded).and_then(|()| {
             // Batches that are early cannot be written yet, so they count from the beginning.
-            match state.memory_bytes >= self.shared.limits.import_memory_bytes && !state.ready.is_empty() {
-                true => state.spill(&self.shared),
+            match state.memory_bytes >= self.shared.gathered_bytes() && !state.ready.is_empty() {
+                true => state.spill(&self.shared, NEVER),
                 false => Ok(()),
             }
         });
@@ -136,7 +164,15 @@ impl Import {
     ///
     /// # Errors
     /// `InvalidInput` where a batch is missing; what the disk says. Nothing is imported then.
-    pub fn commit(mut self) -> Result<Imported> {
+    pub fn commit(self) -> Result<Imported> {
+        self.commit_unless(NEVER)
+    }
+
+    /// As [`Import::commit`], for as long as `stop` answers false. It is asked last before anything becomes visible.
+    ///
+    /// # Errors
+    /// Those of [`Import::commit`]; `Cancelled` soon after `stop` says so.
+    pub fn commit_unless(mut self, stop: Stop<'_>) -> Result<Imported> {
         let mut state = self.state.lock();
         if state.failed {
             return Err(Error::new(ErrorKind::Poisoned, "the import failed before").with_hint("begin it again"));
@@ -144,7 +180,7 @@ impl Import {
         if !state.early.is_empty() {
             return Err(Error::invalid(format!("batch {} was never pushed", state.next_sequence)));
         }
-        state.spill(&self.shared)?;
+        state.spill(&self.shared, stop)?;
         let mut imported = Imported::default();
         let mut runs = Vec::with_capacity(state.shards.len());
         for shard in &mut state.shards {
@@ -153,24 +189,23 @@ impl Import {
             imported.duplicates += shard.duplicates;
             runs.push(std::mem::take(&mut shard.runs));
         }
-        let written = self.merge_runs(runs, &state.schema)?;
+        let written = self.merge_runs(runs, &state.schema, stop)?;
         for written in written.iter().flatten() {
             imported.segments += 1;
             imported.bytes += written.entry.meta.bytes;
         }
+        stop::check(stop)?;
         self.publish(&mut state, written)?;
         drop(state);
         self.finished = true;
         // What was imported is durable, so a failure here is no failure of the import.
         let _maintenance = self.shared.maintenance.lock();
-        if let Err(error) = self.shared.compact(choose) {
-            tracing::warn!(table = %self.shared.name, %error, "compaction after the import failed");
-        }
+        self.shared.settle(choose, stop);
         Ok(imported)
     }
 
     /// One segment a shard: merging costs once what every query over many runs would cost again.
-    fn merge_runs(&self, runs: Vec<Vec<Written>>, schema: &Schema) -> Result<Vec<Option<Written>>> {
+    fn merge_runs(&self, runs: Vec<Vec<Written>>, schema: &Schema, stop: Stop<'_>) -> Result<Vec<Option<Written>>> {
         let runs: Vec<Mutex<Vec<Written>>> = runs.into_iter().map(Mutex::new).collect();
         parallel::map(&runs, self.shared.limits.threads, |runs| {
             let mut runs = std::mem::take(&mut *runs.lock());
@@ -178,7 +213,7 @@ impl Import {
                 return Ok(runs.pop());
             }
             let inputs: Vec<MergeInput> = runs.iter().map(|run| MergeInput::from(&run.live)).collect();
-            self.shared.write_merged(&inputs, schema, i64::MIN).map(Some)
+            self.shared.write_merged(&inputs, schema, i64::MIN, stop).map(Some)
         })
     }
 
@@ -194,13 +229,16 @@ impl Import {
             ..before.manifest.as_ref().clone()
         };
         manifest.imported.extend(self.fingerprints.iter().cloned());
-        let written = written.into_iter().map(|one| one.map(|one| (one.entry.clone(), one.keep())));
-        let written: Vec<Option<(SegmentEntry, LiveSegment)>> = written.collect();
         for ((shard, import), written) in manifest.shards.iter_mut().zip(&mut state.shards).zip(&written) {
             (shard.next_ordinal, shard.next_seq) = import.get_mut().next;
-            shard.segments.extend(written.iter().map(|(entry, _)| entry.clone()));
+            shard.segments.extend(written.iter().map(|written| written.entry.clone()));
         }
         let position = manifest.log_position;
+        manifest::check(&manifest)?;
+        // Before anybody can see the events: a catalog may know more than a reader's snapshot, but never less. Until the
+        // end it counts as unfinished.
+        state.save_users(shared)?;
+        let written: Vec<Option<LiveSegment>> = written.into_iter().map(|one| one.map(Written::keep)).collect();
         shared.publish(&manifest)?;
         {
             let mut log = shared.log.lock();
@@ -209,18 +247,38 @@ impl Import {
                 next.position = position;
                 for ((shard, import), written) in next.shards.iter_mut().zip(&mut state.shards).zip(written) {
                     (shard.next_ordinal, shard.next_seq) = import.get_mut().next;
-                    shard.flushed.extend(written.map(|(_, live)| live));
+                    shard.flushed.extend(written);
                 }
                 Ok(())
             })?;
             log.restart_after(position);
             shared.queue.restart_after(position);
         }
-        state.save_users(shared, Some(position)).inspect_err(|error| shared.queue.poison(error))?;
+        let catalog = &shared.lookup.catalog;
+        let finished = catalog.apply(CatalogBatch::default(), position).and_then(|()| catalog.flush());
+        finished.inspect_err(|error| shared.queue.poison(error))?;
+        // From here on nothing is left to undo, and the catalog is whole.
+        state.catalog_changed = false;
         let mut ingest = shared.ingest.lock();
         *ingest = IngestState::after(&shared.state.read(), std::mem::take(&mut state.ranges));
         Ok(())
     }
+}
+
+impl Shared {
+    fn gathered_bytes(&self) -> usize {
+        let Limits { import_memory_bytes, threads, .. } = self.limits;
+        gathered_bytes(import_memory_bytes, threads, self.options().shards.into())
+    }
+}
+
+/// Bytes to gather before they are written: `limit`, or less where a thread has a larger part of all to write.
+///
+/// What is in the shards that are written at once is there about three times more meanwhile, as rows, in their order,
+/// and encoded. So this part is at most a quarter of `limit`, as with two threads for eight shards.
+fn gathered_bytes(limit: usize, threads: usize, shards: usize) -> usize {
+    let at_once = threads.clamp(1, shards.max(1));
+    limit.min(limit / 4 * shards.max(1) / at_once)
 }
 
 impl Drop for Import {
@@ -242,11 +300,11 @@ impl Drop for Import {
 
 impl ImportState {
     /// Take a batch, and move those that are next in order to `ready`.
-    fn take(&mut self, sequence: u64, batch: EncodedBatch, strict: bool) -> Result<()> {
+    fn take(&mut self, sequence: u64, batch: EncodedBatch) -> Result<()> {
         self.memory_bytes += batch.memory_bytes();
         self.early.insert(sequence, batch);
         while let Some(batch) = self.early.remove(&self.next_sequence) {
-            self.schema = grow(&self.schema, &mut self.ranges, batch.incoming(), strict)?;
+            self.schema = grow(&self.schema, &mut self.ranges, batch.incoming(), self.strict)?;
             self.ready.push(batch);
             self.next_sequence += 1;
         }
@@ -254,7 +312,7 @@ impl ImportState {
     }
 
     /// Write what is ready as a run, shards in parallel.
-    fn spill(&mut self, shared: &Shared) -> Result<()> {
+    fn spill(&mut self, shared: &Shared, stop: Stop<'_>) -> Result<()> {
         let ready = std::mem::take(&mut self.ready);
         self.memory_bytes = self.early.values().map(EncodedBatch::memory_bytes).sum();
         if ready.is_empty() {
@@ -266,7 +324,7 @@ impl ImportState {
             shared.lookup.catalog.apply_unfinished(CatalogBatch::default())?;
             self.catalog_changed = true;
         }
-        let builder = RunBuilder { shared, schema: &self.schema, batches: &ready };
+        let builder = RunBuilder { shared, schema: &self.schema, batches: &ready, stop };
         let numbers: Vec<u16> = (0..self.shards.len() as u16).collect();
         let runs = parallel::map(&numbers, shared.limits.threads, |&number| {
             builder.run(number, &mut self.shards[number as usize].lock())
@@ -276,34 +334,48 @@ impl ImportState {
         }
         let users_bytes: usize = self.shards.iter_mut().map(|shard| shard.get_mut().users.memory_bytes()).sum();
         if users_bytes > shared.limits.import_memory_bytes / 2 {
-            self.save_users(shared, None)?;
+            self.save_users(shared)?;
         }
         Ok(())
     }
 
-    /// Move the known users to the catalog: as part of an import under way, or at its end, with its position.
-    fn save_users(&mut self, shared: &Shared, position: Option<u64>) -> Result<()> {
+    /// Move the known users to the catalog.
+    fn save_users(&mut self, shared: &Shared) -> Result<()> {
         const USERS: usize = 50_000;
         let catalog = &shared.lookup.catalog;
         let mut changes = CatalogBatch::default();
+        self.catalog_changed = true;
         for (number, shard) in (0_u16..).zip(&mut self.shards) {
             let shard = shard.get_mut();
             for (id, ordinal) in shard.users.take_new() {
                 changes.users.push((number, id, ordinal));
                 if changes.users.len() == USERS {
                     catalog.apply_unfinished(std::mem::take(&mut changes))?;
-                    self.catalog_changed = true;
                 }
             }
             shard.in_catalog = true;
         }
-        match position {
-            Some(position) => catalog.apply(changes, position)?,
-            None => {
-                catalog.apply_unfinished(changes)?;
-                self.catalog_changed = true;
+        catalog.apply_unfinished(changes)?;
+        catalog.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn writing_needs_no_more_memory_with_more_threads() {
+        let limit = 800 << 20;
+        for shards in [1, 2, 3, 8, 64, 1024] {
+            for threads in [0, 1, 2, 8, 64, 4096] {
+                let gathered = gathered_bytes(limit, threads, shards);
+                let copies = 3.0 * threads.clamp(1, shards) as f64 / shards as f64;
+                let needed = gathered as f64 * (1.0 + copies);
+                assert!(needed <= 1.75 * limit as f64, "{needed} bytes for {shards} shards and {threads} threads");
+                assert!((limit / 4..=limit).contains(&gathered), "{gathered} bytes are gathered");
             }
         }
-        catalog.flush()
+        assert_eq!(gathered_bytes(limit, 2, 8), limit);
     }
 }

@@ -6,24 +6,32 @@
 use super::written::Written;
 use super::{Busy, IngestState, LiveSegment, Shared, Table, TableState};
 use crate::compact::{Choice, MergeInput, SegmentSummary, choose, choose_full, merge};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::ingest::check_new_column;
-use crate::manifest::{Manifest, SegmentEntry, ShardManifest, Tombstone};
+use crate::manifest::{self, Manifest, SegmentEntry, ShardManifest, Tombstone};
 use crate::parallel;
+use crate::stop::{self, NEVER, Stop};
 use crate::types::{ColumnDef, Schema};
 use parking_lot::MutexGuard;
+use roaring::RoaringBitmap;
 use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
 
+/// Appends wait when as much is in memory as this many memtables may hold.
+const MEMTABLES: u64 = 4;
+
 impl Table {
-    /// Write what is in memory to segments, so that the log can begin anew.
+    /// Write what is in memory to segments, so that the log can begin anew, and merge segments where they are many.
     ///
     /// # Errors
-    /// What the disk says. Nothing is lost then: the log still has it.
+    /// What the disk says. Nothing is lost then: the log still has it. That merging failed is no error: it is told to the
+    /// log of the process, and tried again at the next occasion.
     pub fn flush(&self) -> Result<()> {
         let _maintenance = self.shared.maintenance.lock();
-        self.shared.flush(|_| ())
+        self.shared.flush(|_| ())?;
+        self.shared.settle(choose, NEVER);
+        Ok(())
     }
 
     /// Merge segments: neighbours of similar size, or with `full` each shard to one segment, without the rows of deleted
@@ -32,9 +40,17 @@ impl Table {
     /// # Errors
     /// What the disk says, `Corrupt` for a damaged segment. Nothing is lost then: the old segments stay.
     pub fn compact(&self, full: bool) -> Result<()> {
+        self.compact_unless(full, NEVER)
+    }
+
+    /// As [`Table::compact`], for as long as `stop` answers false. Merges that came to their end stay.
+    ///
+    /// # Errors
+    /// Those of [`Table::compact`]; `Cancelled` soon after `stop` says so.
+    pub fn compact_unless(&self, full: bool, stop: Stop<'_>) -> Result<()> {
         let _maintenance = self.shared.maintenance.lock();
         self.shared.flush(|_| ())?;
-        self.shared.compact(if full { choose_full } else { choose })?;
+        self.shared.compact(if full { choose_full } else { choose }, stop)?;
         if full {
             self.shared.lookup.catalog.scrub()?;
         }
@@ -57,10 +73,10 @@ impl Table {
         }
         shared.edit(|manifest| manifest.hidden_before_us = hidden_before_us)?;
         let past = |segments: &[SegmentSummary]| {
-            let at = segments.iter().position(|segment| segment.all_hidden);
+            let at = segments.iter().position(SegmentSummary::is_all_expired);
             at.map_or(Choice::Rest, |at| Choice::Merge(at..at + 1))
         };
-        shared.compact(past)
+        shared.compact(past, NEVER)
     }
 
     /// Add a property column.
@@ -91,23 +107,27 @@ impl Table {
         self.shared.edit(|manifest| manifest.options.retention_us = retention_us)
     }
 
-    /// Drop the table: first in its manifest, which is what makes it gone, then its files. The catalog's directory is
-    /// the engine's to remove.
+    /// Drop the table: first in its manifest, which is what makes it gone, then its files. Its directory with the catalog
+    /// goes when no snapshot is left.
     pub(crate) fn drop_files(&self) -> Result<()> {
         let shared = &self.shared;
         let _maintenance = shared.maintenance.lock();
         shared.drained()?.busy = Busy::Dropped;
         shared.edit(|manifest| manifest.dropped = true)?;
+        shared.lookup.drop_directory();
         let manifest = Arc::clone(&shared.state.read().manifest);
-        remove_dropped(shared.store.as_ref(), &manifest)
+        if let Err(error) = remove_dropped(shared.store.as_ref(), &manifest) {
+            tracing::warn!(table = %shared.name, %error, "the next opening removes the rest of the dropped table");
+        }
+        Ok(())
     }
 }
 
-/// Remove the files of a dropped table, its last manifest at the end.
+/// Remove the files of a dropped table but for the catalog, which may be in use; its last manifest at the end.
 pub(crate) fn remove_dropped(store: &dyn crate::storage::Store, manifest: &Manifest) -> Result<()> {
     let directory = Manifest::directory(manifest.table);
     for name in store.list(&format!("{directory}/"))? {
-        if !name.starts_with(&format!("{directory}/manifest-")) {
+        if !["manifest-", "catalog/"].iter().any(|kept| name[directory.len() + 1..].starts_with(kept)) {
             store.delete(&name)?;
         }
     }
@@ -127,21 +147,56 @@ impl Shared {
     /// Flush and compact if the memtable is large. A failure is told to the log of the process only: the events that
     /// filled the memtable are durable, and the next append tries again.
     pub(crate) fn flush_if_large(&self) {
-        let large = {
-            let state = self.state.read();
-            state.memory_rows() >= self.limits.memtable_rows || state.memory_bytes() >= self.limits.memtable_bytes
-        };
         // Where another thread is at it already, it is enough.
-        if let (true, Some(_maintenance)) = (large, self.maintenance.try_lock())
-            && let Err(error) = self.flush(|_| ()).and_then(|()| self.compact(choose))
-        {
-            tracing::warn!(table = %self.name, %error, "the memtable stays in memory");
+        if let (true, Some(_maintenance)) = (self.holds_in_memory(1), self.maintenance.try_lock()) {
+            match self.flush(|_| ()) {
+                Ok(()) => self.settle(choose, NEVER),
+                Err(error) => tracing::warn!(table = %self.name, %error, "the memtable stays in memory"),
+            }
+        }
+    }
+
+    /// Wait while very much is in memory, and write it: threads that append while another one compacts, or while the
+    /// disk refuses segments, would fill the memory otherwise.
+    ///
+    /// # Errors
+    /// `ResourceLimit` where what is in memory cannot be written, `Poisoned` after an earlier failure.
+    pub(crate) fn make_room(&self) -> Result<()> {
+        if !self.holds_in_memory(MEMTABLES) {
+            return Ok(());
+        }
+        let _maintenance = self.maintenance.lock();
+        if !self.holds_in_memory(MEMTABLES) {
+            return Ok(());
+        }
+        self.flush(|_| ()).map_err(|error| match error.kind() {
+            ErrorKind::Poisoned => error,
+            _ => {
+                let message = format!("table '{}' has too much in memory, which cannot be written: {error}", self.name);
+                Error::new(ErrorKind::ResourceLimit, message).with_hint("remove the cause, then append again")
+            }
+        })
+    }
+
+    /// Whether as much is in memory as `times` memtables may hold.
+    fn holds_in_memory(&self, times: u64) -> bool {
+        let state = self.state.read();
+        state.memory_rows() >= self.limits.memtable_rows.saturating_mul(times)
+            || state.memory_bytes() >= self.limits.memtable_bytes.saturating_mul(times)
+    }
+
+    /// Compact after something was made durable, for as long as `stop` answers false: a failure is no failure of that. The
+    /// caller holds `maintenance`.
+    pub(crate) fn settle(&self, choose: impl Fn(&[SegmentSummary]) -> Choice, stop: Stop<'_>) {
+        if let Err(error) = self.compact(choose, stop) {
+            tracing::warn!(table = %self.name, %error, "compaction failed, and is tried again later");
         }
     }
 
     /// Write what is in memory to segments, and publish a manifest with them and with `edit`. The caller holds
     /// `maintenance`.
     pub(crate) fn flush(&self, edit: impl FnOnce(&mut Manifest)) -> Result<()> {
+        self.check_present()?;
         self.queue.check()?;
         let frozen = {
             let mut log = self.log.lock();
@@ -156,7 +211,7 @@ impl Shared {
         let numbers: Vec<usize> = (0..frozen.shards.len()).filter(|&at| !frozen.shards[at].frozen.is_empty()).collect();
         let written = parallel::map(&numbers, self.limits.threads, |&shard| {
             let inputs: Vec<MergeInput> = frozen.shards[shard].frozen.iter().map(MergeInput::from).collect();
-            self.write_merged(&inputs, &frozen.schema, frozen.manifest.hidden_before_us)
+            self.write_merged(&inputs, &frozen.schema, frozen.manifest.hidden_before_us, NEVER)
         })?;
         let mut manifest = Manifest {
             number: frozen.manifest.number + 1,
@@ -200,6 +255,7 @@ impl Shared {
 
     /// Publish a manifest that differs from the live one by `edit`. The caller holds `maintenance`.
     pub(crate) fn edit(&self, edit: impl FnOnce(&mut Manifest)) -> Result<()> {
+        self.check_present()?;
         self.queue.check()?;
         let mut manifest = self.state.read().manifest.as_ref().clone();
         manifest.number += 1;
@@ -211,6 +267,8 @@ impl Shared {
 
     /// Make `manifest` the live one on disk. After a failure the live one is not known, so writes are refused.
     pub(crate) fn publish(&self, manifest: &Manifest) -> Result<()> {
+        // What breaks an invariant was not written, so that all is as it was.
+        manifest::check(manifest)?;
         manifest.publish(self.store.as_ref()).inspect_err(|error| self.queue.poison(error))
     }
 
@@ -229,17 +287,23 @@ impl Shared {
         inputs: &[MergeInput],
         schema: &Schema,
         hidden_before_us: i64,
+        stop: Stop<'_>,
     ) -> Result<Written> {
-        self.write_segment(|sink| merge(inputs, schema, hidden_before_us, sink))
+        self.write_segment(stop, |sink| merge(inputs, schema, hidden_before_us, sink))
     }
 
-    /// Merge the segments that `choose` chooses in each shard, until it chooses none. The caller holds `maintenance`.
-    pub(crate) fn compact(&self, choose: impl Fn(&[SegmentSummary]) -> Choice) -> Result<()> {
+    /// Merge the segments that `choose` chooses in each shard, until it chooses none, or `stop` says so. The caller holds
+    /// `maintenance`.
+    pub(crate) fn compact(&self, choose: impl Fn(&[SegmentSummary]) -> Choice, stop: Stop<'_>) -> Result<()> {
+        self.check_present()?;
         loop {
+            stop::check(stop)?;
             let state = Arc::clone(&self.state.read());
             let hidden_before_us = state.manifest.hidden_before_us;
             let choices = state.shards.iter().enumerate().filter_map(|(number, shard)| {
-                let summaries: Vec<_> = shard.flushed.iter().map(|live| summary(live, hidden_before_us)).collect();
+                let deleted = deleted_users(&state.manifest, number);
+                let summary = |live| summary(live, &deleted, hidden_before_us);
+                let summaries: Vec<_> = shard.flushed.iter().map(summary).collect();
                 match choose(&summaries) {
                     Choice::Rest => None,
                     Choice::Merge(range) => Some((number, range)),
@@ -252,7 +316,7 @@ impl Shared {
             let written = parallel::map(&choices, self.limits.threads, |(number, range)| {
                 let flushed = &state.shards[*number].flushed[range.clone()];
                 let inputs: Vec<MergeInput> = flushed.iter().map(MergeInput::from).collect();
-                self.write_merged(&inputs, &state.manifest.schema, hidden_before_us)
+                self.write_merged(&inputs, &state.manifest.schema, hidden_before_us, stop)
             })?;
             self.replace(&state, &choices, written)?;
         }
@@ -304,13 +368,21 @@ fn forget_erased(state: &mut TableState, before: &TableState, needed: &[Tombston
     }
 }
 
-fn summary(live: &LiveSegment, hidden_before_us: i64) -> SegmentSummary {
+/// The deleted users of a shard that the manifest has. Those that only the log has wait for the next flush, so that a
+/// compaction ends however many users are deleted meanwhile.
+fn deleted_users(manifest: &Manifest, shard: usize) -> RoaringBitmap {
+    let own = manifest.tombstones.iter().filter(|tombstone| tombstone.shard as usize == shard);
+    own.map(|tombstone| tombstone.ordinal).collect()
+}
+
+fn summary(live: &LiveSegment, deleted: &RoaringBitmap, hidden_before_us: i64) -> SegmentSummary {
     let meta = live.segment.meta();
-    let past = meta.rows > 0 && meta.ts_min < hidden_before_us;
     SegmentSummary {
         rows: meta.rows,
-        has_hidden: past || !live.hidden.is_empty(),
-        all_hidden: meta.rows > 0 && meta.ts_max < hidden_before_us,
+        has_deleted: !live.hidden.is_disjoint(deleted),
+        ts_min: meta.ts_min,
+        ts_max: meta.ts_max,
+        hidden_before_us,
     }
 }
 

@@ -3,29 +3,39 @@
 mod append;
 mod commit;
 mod import;
+mod lookup;
 mod maintenance;
 mod open;
+mod recover;
 mod snapshot;
 mod spill;
 mod state;
+mod times;
 mod users;
 mod written;
 
+#[cfg(test)]
+mod tests;
+
 pub use append::Appended;
+pub(crate) use commit::MAX_RECORD_BYTES;
+pub(crate) use import::fingerprint_text;
 pub use import::{Import, Imported};
 pub use snapshot::{LiveSegment, ShardSnapshot, Snapshot};
 pub(crate) use state::TableState;
+pub(crate) use written::open_segment;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::ingest::BigIntRanges;
 use crate::log::{FileLog, Log};
 use crate::manifest::Manifest;
-use crate::storage::{Store, StoreLock};
+use crate::outline::TableOutline;
+use crate::storage::Store;
 use crate::types::{Schema, TableOptions};
 use append::{Overlay, catalog_changes};
 use commit::CommitQueue;
+use lookup::Lookup;
 use parking_lot::{Mutex, RwLock};
-use snapshot::Lookup;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
@@ -35,6 +45,8 @@ pub(crate) struct Limits {
     pub(crate) memtable_rows: u64,
     pub(crate) memtable_bytes: u64,
     pub(crate) import_memory_bytes: usize,
+    /// Most bytes of a record of the log.
+    pub(crate) record_bytes: usize,
     pub(crate) threads: usize,
 }
 
@@ -70,8 +82,6 @@ pub(crate) struct Shared {
     pub(crate) state: RwLock<Arc<TableState>>,
     /// Number of the next segment file.
     pub(crate) next_file: AtomicU64,
-    /// Keeps the database to this process for as long as a table is held.
-    pub(crate) _lock: Arc<dyn StoreLock>,
 }
 
 /// The table as it will be when all queued records are applied.
@@ -125,7 +135,16 @@ impl Shared {
                 Err(Error::new(ErrorKind::Locked, format!("an import into table '{}' is under way", self.name))
                     .with_hint("write again when it is finished"))
             }
-            Busy::Dropped => Err(Error::new(ErrorKind::NotFound, format!("table '{}' was dropped", self.name))),
+            // Where the drop itself failed, that is what the queue says.
+            Busy::Dropped => self.check_present().and_then(|()| self.queue.check()),
+        }
+    }
+
+    /// Refuse to write files for a table that was dropped: nothing would explain them.
+    pub(crate) fn check_present(&self) -> Result<()> {
+        match self.state.read().manifest.dropped {
+            true => Err(Error::new(ErrorKind::NotFound, format!("table '{}' was dropped", self.name))),
+            false => Ok(()),
         }
     }
 
@@ -170,8 +189,26 @@ impl Table {
 
     /// Whether a file with this fingerprint was imported.
     pub fn is_imported(&self, fingerprint: u128) -> bool {
-        let fingerprint = import::fingerprint_text(fingerprint);
+        let fingerprint = fingerprint_text(fingerprint);
         self.shared.state.read().manifest.imported.contains(&fingerprint)
+    }
+
+    /// Whether nothing was ever added to it: no column and no event.
+    pub fn is_untouched(&self) -> bool {
+        let state = self.shared.state.read();
+        state.position == 0 && state.schema.columns.is_empty()
+    }
+
+    /// What an import has to know of it.
+    pub fn outline(&self) -> TableOutline {
+        let state = self.shared.state.read();
+        TableOutline {
+            name: self.shared.name.clone(),
+            schema: state.schema.clone(),
+            options: state.manifest.options.clone(),
+            imported: state.manifest.imported.clone(),
+            is_untouched: state.position == 0 && state.schema.columns.is_empty(),
+        }
     }
 
     /// Bytes of all its files.

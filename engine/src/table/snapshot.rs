@@ -1,13 +1,11 @@
 //! A snapshot: the state of a table at one moment, which no writer changes.
 
-use crate::catalog::Catalog;
+use super::lookup::Lookup;
 use crate::error::Result;
 use crate::ingest::shard_of;
 use crate::segment::Segment;
 use crate::types::{Schema, TableOptions};
-use parking_lot::Mutex;
 use roaring::RoaringBitmap;
-use std::collections::HashMap;
 use std::sync::Arc;
 
 /// A segment with the users whose rows in it do not count any more.
@@ -66,14 +64,6 @@ impl ShardSnapshot {
     }
 }
 
-/// The way from user ids to ordinals, which snapshots share with their table.
-#[derive(Debug)]
-pub(crate) struct Lookup {
-    pub(crate) catalog: Box<dyn Catalog>,
-    /// Users deleted since the opening: an older snapshot still has them.
-    pub(crate) deleted: Mutex<HashMap<String, Vec<u32>>>,
-}
-
 /// The state of a table at one moment. Cloning is cheap; holding it keeps its segments readable.
 #[derive(Debug, Clone)]
 pub struct Snapshot {
@@ -102,10 +92,10 @@ impl Snapshot {
     /// What the catalog says.
     pub fn ordinal_of(&self, user_id: &str) -> Result<Option<(u16, u32)>> {
         let shard = self.shard_of(user_id);
-        let now = self.lookup.catalog.ordinals(shard, &[user_id])?[0];
+        let now = self.lookup.ordinals(shard, &[user_id])?[0];
         let deleted = self.lookup.deleted.lock().get(user_id).cloned().unwrap_or_default();
         for ordinal in now.into_iter().chain(deleted) {
-            // The catalog is newer than the snapshot: only what the snapshot has itself counts.
+            // The catalog is never older than a snapshot, and may be newer: only what the snapshot has itself counts.
             if self.shards[shard as usize].user_id(ordinal)?.as_deref() == Some(user_id) {
                 return Ok(Some((shard, ordinal)));
             }

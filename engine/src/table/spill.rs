@@ -1,13 +1,14 @@
 //! A run of an import: the batches gathered so far, sorted into one segment a shard.
 
 use super::Shared;
-use super::append::accept;
+use super::times::{accept, sorted_times};
 use super::written::Written;
 use crate::catalog::{CatalogBatch, EventKey};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ingest::{EncodedBatch, EncodedColumn, EncodedText};
 use crate::rows::{Column, NULL_CODE, Rows, TextColumn};
 use crate::segment::{SegmentBuilder, SegmentSpec, widen};
+use crate::stop::Stop;
 use crate::table::users::UserMap;
 use crate::types::{ColumnType, Schema};
 use std::collections::HashMap;
@@ -41,6 +42,7 @@ pub(crate) struct RunBuilder<'a> {
     pub(crate) shared: &'a Shared,
     pub(crate) schema: &'a Schema,
     pub(crate) batches: &'a [EncodedBatch],
+    pub(crate) stop: Stop<'a>,
 }
 
 impl RunBuilder<'_> {
@@ -81,7 +83,7 @@ impl RunBuilder<'_> {
         };
         shard.next.1 = spec.seq.end;
         let order = rows.sort_permutation();
-        let written = self.shared.write_segment(|sink| {
+        let written = self.shared.write_segment(self.stop, |sink| {
             let mut builder = SegmentBuilder::new(spec, sink);
             builder.push(&rows, &order)?;
             builder.finish(&mut shard.users.ids_from(first_ordinal).map(|id| Some(id.to_string())))
@@ -143,7 +145,7 @@ impl RunBuilder<'_> {
         let mut asked: Vec<EventKey> = keys.iter().flatten().filter(|key| !times.contains_key(key)).copied().collect();
         asked.sort_unstable();
         asked.dedup();
-        let stored = self.shared.lookup.catalog.event_times(&asked)?;
+        let stored = sorted_times(self.shared.lookup.catalog.as_ref(), &asked)?;
         times.extend(asked.into_iter().zip(stored));
         let rows = batch.shard(number).zip(keys);
         let new = rows.filter(|(row, key)| {

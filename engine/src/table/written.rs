@@ -4,7 +4,9 @@ use super::{LiveSegment, Shared};
 use crate::error::{Error, Result};
 use crate::manifest::SegmentEntry;
 use crate::segment::{Segment, SegmentMeta};
+use crate::stop::{Stop, cancelled};
 use crate::storage::{BlobWriter, Store};
+use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -34,16 +36,41 @@ impl Drop for Written {
     }
 }
 
+/// A file that is being written, for as long as somebody wants it.
+pub(crate) struct StoppableWriter<'a> {
+    inner: Box<dyn BlobWriter>,
+    stop: Stop<'a>,
+}
+
+impl Write for StoppableWriter<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match (self.stop)() {
+            true => Err(io::Error::other("stopped")),
+            false => self.inner.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}
+
 impl Shared {
     /// Write a segment file with what `build` gives to its sink.
-    pub(crate) fn write_segment(
+    ///
+    /// # Errors
+    /// What `build` and the disk say; `Cancelled` soon after `stop` says so. Then there is no file.
+    pub(crate) fn write_segment<'a>(
         &self,
-        build: impl FnOnce(Box<dyn BlobWriter>) -> Result<(SegmentMeta, Box<dyn BlobWriter>)>,
+        stop: Stop<'a>,
+        build: impl FnOnce(StoppableWriter<'a>) -> Result<(SegmentMeta, StoppableWriter<'a>)>,
     ) -> Result<Written> {
         let file = self.next_file.fetch_add(1, Ordering::Relaxed);
         let name = self.segment_file(file);
-        let (meta, sink) = build(self.store.create(&name)?).map_err(|e| e.at(&name))?;
-        sink.finish()?;
+        let sink = StoppableWriter { inner: self.store.create(&name)?, stop };
+        let built = build(sink).map_err(|error| if stop() { cancelled() } else { error.at(&name) });
+        let (meta, sink) = built?;
+        sink.inner.finish()?;
         let entry = SegmentEntry { file, meta };
         let live = open_segment(self.store.as_ref(), &name, &entry)?;
         Ok(Written { store: Arc::clone(&self.store), name, entry, live, kept: false })

@@ -21,9 +21,10 @@ pub enum Bucket {
 impl Bucket {
     /// Start of the bucket that holds `ts_us`, as microseconds since 1970 in UTC.
     ///
-    /// Buckets follow the wall clock of `tz`: a day of 23 hours is one day. Blocks of an interval that the clock runs
-    /// through twice in autumn are two buckets. A start that the clock skips in spring is the first instant after the
-    /// gap. Instants outside of what a calendar holds (years beyond 262,000) come back unchanged.
+    /// Buckets follow the wall clock of `tz`: a day of 23 hours is one day, and so is a day whose midnight occurs twice,
+    /// which starts with the first. Blocks of an interval that the clock runs through twice in autumn are two buckets,
+    /// unless the interval is of whole days. A start that the clock skips in spring is the first instant after the gap.
+    /// Instants outside of what a calendar holds (years beyond 262,000) come back unchanged.
     pub fn start_us(self, ts_us: i64, tz: Tz) -> i64 {
         let Some(utc) = DateTime::from_timestamp_micros(ts_us) else { return ts_us };
         let offset_us = offset_us(utc.naive_utc(), tz);
@@ -36,11 +37,19 @@ impl Bucket {
             }),
             Self::Month => calendar_start(local_us, |day| day.with_day(1)),
         };
-        // The offset of the instant is tried first: it keeps apart the two passes of an hour that occurs twice.
         let same_offset_us = start_local_us.saturating_sub(offset_us);
         match DateTime::from_timestamp_micros(same_offset_us) {
-            Some(start) if self::offset_us(start.naive_utc(), tz) == offset_us => same_offset_us,
+            // The offset of the instant is tried first: it keeps apart the two passes of an hour that occurs twice.
+            // Not so for days, which a clock that shows their midnight twice does not divide.
+            Some(start) if !self.is_of_days() && self::offset_us(start.naive_utc(), tz) == offset_us => same_offset_us,
             _ => local_to_utc_us(start_local_us, tz).unwrap_or(same_offset_us),
+        }
+    }
+
+    fn is_of_days(self) -> bool {
+        match self {
+            Self::Day | Self::Week | Self::Month => true,
+            Self::IntervalUs(width_us) => width_us % DAY_US == 0,
         }
     }
 }
@@ -96,6 +105,29 @@ mod tests {
     fn a_day_of_23_or_25_hours_is_one_day() {
         check(Bucket::Day, "Europe/Berlin", "2026-03-29T21:00:00Z", "2026-03-28T23:00:00Z");
         check(Bucket::Day, "Europe/Berlin", "2026-10-25T22:30:00Z", "2026-10-24T22:00:00Z");
+    }
+
+    #[test]
+    fn a_day_whose_midnight_occurs_twice_is_one_day() {
+        // At 01:00 the clock of the Azores goes back to 00:00, that of Havana too.
+        let days = [
+            ("Atlantic/Azores", "2026-10-25T00:00:00Z", ["2026-10-25T00:30:00Z", "2026-10-25T01:00:00Z"]),
+            ("Atlantic/Azores", "2026-10-25T00:00:00Z", ["2026-10-25T01:30:00Z", "2026-10-26T00:59:59Z"]),
+            ("America/Havana", "2026-11-01T04:00:00Z", ["2026-11-01T04:30:00Z", "2026-11-01T05:30:00Z"]),
+            ("America/Havana", "2026-11-01T04:00:00Z", ["2026-11-01T05:00:00Z", "2026-11-02T04:59:59Z"]),
+        ];
+        for (tz, start, instants) in days {
+            for at in instants {
+                check(Bucket::Day, tz, at, start);
+                check(Bucket::IntervalUs(DAY_US), tz, at, start);
+            }
+        }
+        check(Bucket::Month, "America/Havana", "2026-11-20T00:00:00Z", "2026-11-01T04:00:00Z");
+        check(Bucket::Week, "Atlantic/Azores", "2026-10-25T02:00:00Z", "2026-10-19T00:00:00Z");
+        // An interval shorter than a day keeps the two passes apart.
+        let hour = Bucket::IntervalUs(3_600_000_000);
+        check(hour, "Atlantic/Azores", "2026-10-25T00:30:00Z", "2026-10-25T00:00:00Z");
+        check(hour, "Atlantic/Azores", "2026-10-25T01:30:00Z", "2026-10-25T01:00:00Z");
     }
 
     #[test]

@@ -1,18 +1,25 @@
-//! `COPY t FROM 'file' (…)`: an import, told in SQL.
+//! `COPY t FROM 'file' (…)`: an import, told in SQL; and what went wrong with a `COPY … TO`.
 
 use super::{blocking, counts};
 use crate::error::{Error, ErrorKind, Result};
-use crate::import::{FileFormat, ImportError, ImportOptions, Progress, TimeFormat, import};
+use crate::import::{
+    FileFormat, FileOutcome, ImportError, ImportOptions, ImportSummary, Progress, TimeFormat, import, parse_column_type,
+};
 use crate::result::QueryResult;
 use crate::run::Runner;
 use crate::sql::statement::{NamedOption, option_text, unknown_option};
 use crate::warnings::{StatementState, Warning};
+use datafusion::common::DataFusionError;
+use datafusion::execution::SendableRecordBatchStream;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::sql::sqlparser::ast::ObjectName;
-use std::path::PathBuf;
+use futures::StreamExt;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 
-const OPTIONS: [&str; 17] = [
+const OPTIONS: [&str; 19] = [
     "format",
     "compression",
     "user",
@@ -27,6 +34,8 @@ const OPTIONS: [&str; 17] = [
     "null",
     "include",
     "exclude",
+    "rename",
+    "types",
     "rejects",
     "max_rejects",
     "sample_rows",
@@ -52,8 +61,8 @@ pub(crate) async fn copy_from(
         import(&table, &import_options, &progress).map_err(from_import)
     })
     .await?;
-    for note in &summary.notes {
-        runner.statement.warn(Warning { message: note.clone(), hint: None });
+    for message in notes(&summary) {
+        runner.statement.warn(Warning { message, hint: None });
     }
     let count = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
     counts(
@@ -67,6 +76,27 @@ pub(crate) async fn copy_from(
             ("files_skipped", count(summary.skipped() as u64)),
         ],
     )
+}
+
+/// What the import chose and refused, as it has to be said beside the counts.
+fn notes(summary: &ImportSummary) -> Vec<String> {
+    let mut notes = Vec::new();
+    if let Some(file) = summary.files.iter().find(|file| file.outcome == FileOutcome::Imported) {
+        notes.push(format!("{}: {}", file.path, file.mapping.join(", ")));
+    }
+    let columns = summary.columns.iter().map(|column| {
+        let column_type = column.column_type.map_or("left out", |column_type| column_type.sql_name());
+        format!("{} {column_type} ({})", column.name, column.chosen_from)
+    });
+    let columns: Vec<String> = columns.collect();
+    if !columns.is_empty() && summary.rows > 0 {
+        notes.push(format!("columns: {}", columns.join(", ")));
+    }
+    for reject in &summary.first_rejects {
+        notes.push(format!("rejected: {}, line {}: {}", reject.file, reject.line, reject.reason));
+    }
+    notes.extend(summary.notes.iter().cloned());
+    notes
 }
 
 /// Stops the import when the statement is cancelled.
@@ -112,6 +142,14 @@ fn import_options(given: &[NamedOption]) -> Result<ImportOptions> {
             "null" => options.null_values = list(),
             "include" => options.columns.include = list(),
             "exclude" => options.columns.exclude = list(),
+            "rename" => options.columns.rename = pairs(option, &text)?,
+            "types" => {
+                let typed = pairs(option, &text)?.into_iter().map(|(name, text)| {
+                    let found = parse_column_type(&text).map_err(|error| Error::invalid(error).at(option.span))?;
+                    Ok((name, found))
+                });
+                options.columns.types = typed.collect::<Result<_>>()?;
+            }
             "rejects" => options.rejects = Some(PathBuf::from(text)),
             "max_rejects" => options.max_rejects = read(option, &text)?,
             "sample_rows" => options.sample_rows = read(option, &text)?,
@@ -125,12 +163,46 @@ fn read<T: FromStr<Err: std::fmt::Display>>(option: &NamedOption, text: &str) ->
     text.parse().map_err(|error| Error::invalid(format!("{}: '{text}': {error}", option.name)).at(option.span))
 }
 
+/// `a=b, c=d`.
+fn pairs(option: &NamedOption, text: &str) -> Result<Vec<(String, String)>> {
+    let pair = |item: &str| match item.split_once('=').map(|(name, value)| (name.trim(), value.trim())) {
+        Some((name, value)) if !name.is_empty() && !value.is_empty() => Ok((name.to_string(), value.to_string())),
+        _ => Err(Error::invalid(format!("{}: '{}' is no pair", option.name, item.trim()))
+            .with_hint("write COLUMN=VALUE, with commas between several: 'zip=TEXT, total=DOUBLE'")
+            .at(option.span)),
+    };
+    text.split(',').map(pair).collect()
+}
+
 fn delimiter(option: &NamedOption, text: &str) -> Result<u8> {
     match (text, text.as_bytes()) {
         ("\\t", _) => Ok(b'\t'),
         (_, [byte]) => Ok(*byte),
         _ => Err(Error::invalid(format!("the delimiter is one character, not '{text}'")).at(option.span)),
     }
+}
+
+/// The rows of a `COPY … TO target`. Of a file that could not be finished DataFusion tells no cause; it is looked for.
+pub(crate) fn explained(rows: SendableRecordBatchStream, target: String) -> SendableRecordBatchStream {
+    let schema = rows.schema();
+    let explain = move |error: DataFusionError| {
+        if !error.to_string().contains("Error encountered while finalizing writes") {
+            return error;
+        }
+        let source = try_to_write(&target).err();
+        let source = source.unwrap_or_else(|| std::io::Error::other("the file could not be finished"));
+        Error::of_io(&format!("writing '{target}'"), source).into()
+    };
+    Box::pin(RecordBatchStreamAdapter::new(schema, rows.map(move |batch| batch.map_err(&explain))))
+}
+
+/// Why a file at `target` cannot be written: an attempt to write another one beside it, which goes again at once.
+fn try_to_write(target: &str) -> std::io::Result<()> {
+    let path = Path::new(target.strip_prefix("file://").unwrap_or(target));
+    let directory = path.ancestors().skip(1).find(|directory| directory.is_dir()).unwrap_or(Path::new("."));
+    let mut file = tempfile::NamedTempFile::new_in(directory)?;
+    file.write_all(&vec![0; 1 << 20])?;
+    file.as_file().sync_all()
 }
 
 fn from_import(error: ImportError) -> Error {
@@ -145,7 +217,7 @@ fn from_import(error: ImportError) -> Error {
         other if other.is_invalid_input() => ErrorKind::InvalidInput,
         _ => ErrorKind::Io,
     };
-    let error = Error::new(kind, error.to_string());
+    let error = Error::new(kind, error.message());
     match hint {
         Some(hint) => error.with_hint(hint),
         None => error,

@@ -2,7 +2,6 @@
 //! other event; only text is read as the type of its column.
 
 use super::column_of_table;
-use crate::database::Statement;
 use crate::error::{Error, Result};
 use crate::plan::catalog::normalised;
 use crate::result::QueryResult;
@@ -22,7 +21,7 @@ use trodden_engine::table::Table;
 ///
 /// # Errors
 /// What is wrong with it, at its place, and what the disk says.
-pub(crate) async fn run(runner: Runner<'_>, insert: &Insert, statement: &Statement) -> Result<QueryResult> {
+pub(crate) async fn run(runner: Runner<'_>, insert: &Insert) -> Result<QueryResult> {
     refuse_extras(insert)?;
     let TableObject::TableName(name) = &insert.table else {
         return Err(Error::unsupported("INSERT INTO needs the name of a table"));
@@ -40,7 +39,7 @@ pub(crate) async fn run(runner: Runner<'_>, insert: &Insert, statement: &Stateme
         return Err(Error::invalid("INSERT needs VALUES or a query").at(name.span()));
     };
     let source = DfStatement::Statement(Box::new(Ast::Query(query.clone())));
-    let plan = runner.logical(&source, statement)?;
+    let plan = runner.logical(&source)?;
     let columns = match columns.is_empty() {
         true => None,
         false => Some(columns),

@@ -3,6 +3,7 @@
 pub(crate) mod copy;
 pub(crate) mod insert;
 mod options;
+mod show;
 
 use crate::database::Statement;
 use crate::error::{Error, ErrorKind, Result, no_such_column};
@@ -11,10 +12,10 @@ use crate::plan::context::StatementContext;
 use crate::result::QueryResult;
 use crate::run::Runner;
 use crate::sql::statement::{Command, NamedOption};
-use crate::table::schema::{arrow_type, column_type, column_type_of, sql_name};
+use crate::table::schema::{arrow_type, column_type, column_type_of};
 use crate::warnings::StatementState;
-use datafusion::arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray};
-use datafusion::arrow::datatypes::{DataType, SchemaRef};
+use datafusion::arrow::array::{ArrayRef, Int64Array, RecordBatch};
+use datafusion::arrow::datatypes::DataType;
 use datafusion::common::DataFusionError;
 use datafusion::scalar::ScalarValue;
 use datafusion::sql::sqlparser::ast::{self, BinaryOperator, Expr, Ident, ObjectName, Query, Spanned};
@@ -79,15 +80,12 @@ pub(crate) async fn run(runner: Runner<'_>, statement: &Statement) -> Result<Que
             }
             done("CREATE VIEW")
         }
-        Command::ShowTables => show_tables(&runner),
-        Command::Describe(name) => describe(&runner, name),
+        Command::ShowTables => show::tables(&runner).await,
+        Command::Describe(name) => show::columns(&runner, name),
         Command::Optimize(name) => {
             let table = catalog.table(name)?;
-            blocking(move || {
-                table.flush()?;
-                Ok(table.compact(true)?)
-            })
-            .await?;
+            let state = Arc::clone(&state);
+            blocking(move || Ok(table.compact_unless(true, &|| state.check_cancelled().is_err())?)).await?;
             done("OPTIMIZE")
         }
         Command::Flush(name) => {
@@ -123,13 +121,14 @@ async fn create_table(runner: Runner<'_>, statement: &Statement) -> Result<Query
     };
     let catalog = Arc::clone(&runner.shared.catalog);
     let plain = plain_name(name)?;
-    let there = catalog.engine.table(&plain).is_ok();
-    if there && *if_not_exists {
+    let there = catalog.resolve(&plain);
+    let is_view = there.as_ref().is_some_and(|there| catalog.views.read().contains_key(there));
+    if there.is_some() && !is_view && *if_not_exists {
         return Ok(QueryResult::done(runner.statement, "CREATE TABLE"));
     }
-    if there || catalog.views.read().contains_key(&plain) {
-        let what = if there { "table" } else { "view" };
-        return Err(Error::new(ErrorKind::AlreadyExists, format!("there is a {what} '{plain}' already"))
+    if let Some(there) = there {
+        let what = if is_view { "view" } else { "table" };
+        return Err(Error::new(ErrorKind::AlreadyExists, format!("there is a {what} '{there}' already"))
             .with_hint("give another name, or write IF NOT EXISTS")
             .at(name.span()));
     }
@@ -148,12 +147,25 @@ async fn create_table(runner: Runner<'_>, statement: &Statement) -> Result<Query
         }
         None => None,
     };
-    let table = blocking(move || Ok(catalog.engine.create_table(&plain, schema, table_options)?)).await;
-    let table = table.map_err(|error| error.at(name.span()))?;
-    match source {
-        Some(plan) => insert::fill(runner, table, plan, None).await,
-        None => Ok(QueryResult::done(runner.statement, "CREATE TABLE")),
+    let makes = Arc::clone(&catalog);
+    let now_us = clock_us(&runner);
+    let made = blocking(move || {
+        let table = makes.create_table(&plain, schema, table_options)?;
+        // So that what is already past the retention when it is put in is not seen.
+        now_us.map_or(Ok(()), |now_us| table.enforce_retention(now_us))?;
+        Ok(table)
+    });
+    let table = made.await.map_err(|error| error.at(name.span()))?;
+    let Some(plan) = source else {
+        return Ok(QueryResult::done(runner.statement, "CREATE TABLE"));
+    };
+    let filled = insert::fill(runner, Arc::clone(&table), plan, None).await;
+    if filled.is_err() {
+        // The statement made the table, so when it fails there is none. Why the query failed matters more than that its
+        // table could not be removed.
+        let _ = blocking(move || catalog_drop(&catalog, &table)).await;
     }
+    filled
 }
 
 /// The property columns of `CREATE TABLE`. The fixed columns may stand there, with their own types.
@@ -200,16 +212,17 @@ async fn drop_rest(runner: Runner<'_>, names: &[ObjectName], if_exists: bool) ->
 async fn set_options(runner: &Runner<'_>, name: &ObjectName, options: &[NamedOption]) -> Result<()> {
     let table = runner.shared.catalog.table(name)?;
     let retention_us = options::alterable(options)?;
-    // The clock of the statement: what now() says in it.
-    let now = runner.state.execution_props().query_execution_start_time;
+    let now_us = clock_us(runner);
     blocking(move || {
         table.set_retention(retention_us)?;
-        match now {
-            Some(now) => Ok(table.enforce_retention(now.timestamp_micros())?),
-            None => Ok(()),
-        }
+        now_us.map_or(Ok(()), |now_us| Ok(table.enforce_retention(now_us)?))
     })
     .await
+}
+
+/// The clock of the statement: what `now()` says in it.
+fn clock_us(runner: &Runner<'_>) -> Option<i64> {
+    runner.state.execution_props().query_execution_start_time.map(|now| now.timestamp_micros())
 }
 
 /// `DELETE FROM t WHERE user_id = '…'`, or `user_id IN (…)`: whole users, nothing else.
@@ -265,10 +278,13 @@ fn create_view(
 ) -> Result<Option<(String, View)>> {
     let catalog = &runner.shared.catalog;
     let plain = plain_name(name)?;
-    if catalog.engine.table(&plain).is_ok() {
-        return Err(Error::new(ErrorKind::AlreadyExists, format!("there is a table '{plain}' already")).at(name.span()));
+    let there = catalog.resolve(&plain);
+    if let Some(table) = there.as_ref().filter(|there| !catalog.views.read().contains_key(*there)) {
+        return Err(Error::new(ErrorKind::AlreadyExists, format!("there is a table '{table}' already")).at(name.span()));
     }
-    let there = catalog.views.read().contains_key(&plain);
+    // A view is replaced under the name that it has.
+    let plain = there.clone().unwrap_or(plain);
+    let there = there.is_some();
     if there && if_not_exists {
         return Ok(None);
     }
@@ -287,46 +303,6 @@ fn create_view(
         return Err(Error::invalid(message).at(name.span()));
     }
     Ok(Some((plain, View { columns: columns.to_vec(), query: Box::new(query.clone()) })))
-}
-
-fn show_tables(runner: &Runner<'_>) -> Result<QueryResult> {
-    let catalog = &runner.shared.catalog;
-    let views = catalog.views.read();
-    let names = catalog.names();
-    let kinds = names.iter().map(|name| Some(if views.contains_key(name) { "VIEW" } else { "TABLE" }));
-    let events = names.iter().map(|name| {
-        let table = catalog.engine.table(name).ok()?;
-        i64::try_from(table.snapshot().rows()).ok()
-    });
-    let columns: Vec<(&str, ArrayRef)> = vec![
-        ("table_name", Arc::new(StringArray::from_iter_values(&names))),
-        ("table_type", Arc::new(kinds.collect::<StringArray>())),
-        ("events", Arc::new(events.collect::<Int64Array>())),
-    ];
-    let batch = RecordBatch::try_from_iter(columns).map_err(DataFusionError::from)?;
-    Ok(QueryResult::batch(batch, Arc::clone(&runner.statement), "SHOW TABLES"))
-}
-
-fn describe(runner: &Runner<'_>, name: &ObjectName) -> Result<QueryResult> {
-    let catalog = &runner.shared.catalog;
-    let plain = plain_name(name)?;
-    let found = catalog.resolve(&plain).ok_or_else(|| catalog.no_such_table(&plain).at(name.span()))?;
-    let view = catalog.views.read().get(&found).cloned();
-    let schema: SchemaRef = match view {
-        Some(view) => {
-            let plan = StatementContext::new(&runner.state, &runner.names).plan_query(view.query)?;
-            Arc::clone(plan.schema().inner())
-        }
-        None => Arc::clone(&runner.names.pinned(&found)?.schema),
-    };
-    let fields = || schema.fields().iter();
-    let columns: Vec<(&str, ArrayRef)> = vec![
-        ("column_name", Arc::new(fields().map(|field| Some(field.name().as_str())).collect::<StringArray>())),
-        ("data_type", Arc::new(fields().map(|field| Some(sql_name(field.data_type()))).collect::<StringArray>())),
-        ("nullable", Arc::new(fields().map(|field| Some(field.is_nullable())).collect::<BooleanArray>())),
-    ];
-    let batch = RecordBatch::try_from_iter(columns).map_err(DataFusionError::from)?;
-    Ok(QueryResult::batch(batch, Arc::clone(&runner.statement), "DESCRIBE"))
 }
 
 /// The column of a table that an `INSERT` names.

@@ -1,6 +1,7 @@
 //! Builds batches of events from rows of text.
 
 use super::infer::{Cell, Parsed};
+use super::misfit::Misfit;
 use super::plan::{EventSource, FilePlan, PlannedColumn};
 use arrow_array::builder::{BooleanBuilder, Float64Builder, Int64Builder, StringBuilder, TimestampMicrosecondBuilder};
 use arrow_array::{ArrayRef, Int64Array, StringArray};
@@ -19,8 +20,8 @@ pub(super) trait Row {
 pub(super) enum RowProblem {
     /// The row is wrong.
     Reject(String),
-    /// The row is right and the type of a column is too narrow for it, or the column is new: its name, and why.
-    Widen(String),
+    /// The row is right and the type of a column is too narrow for it, or the column is new.
+    Widen(Misfit),
 }
 
 enum Values {
@@ -152,8 +153,9 @@ impl<'a> BatchBuilder<'a> {
         match self.file.unseen.iter().find(|&&column| row.cell(column).is_some()) {
             None => Ok(()),
             Some(&column) => {
-                let name = self.file.names.get(column).map_or("", String::as_str);
-                Err(RowProblem::Widen(format!("column '{name}' had no value before")))
+                let column = self.file.names.get(column).cloned().unwrap_or_default();
+                let reason = format!("column '{column}' had no value before");
+                Err(RowProblem::Widen(Misfit { column, reason }))
             }
         }
     }
@@ -161,7 +163,8 @@ impl<'a> BatchBuilder<'a> {
     fn push_properties(&mut self, row: &impl Row) -> Result<(), RowProblem> {
         let zone = self.file.time_parser.zone;
         for ((column, source), values) in self.columns.iter().zip(&self.file.properties).zip(&mut self.values) {
-            let Some(cell) = source.and_then(|source| row.cell(source)) else {
+            let cell = source.and_then(|source| Some((source, row.cell(source)?)));
+            let Some((source, cell)) = cell else {
                 values.push_null();
                 continue;
             };
@@ -171,7 +174,11 @@ impl<'a> BatchBuilder<'a> {
             };
             match parsed {
                 Some(value) => values.push(value, cell.text),
-                None => return Err(RowProblem::Widen(widening(column, cell.text))),
+                None => {
+                    let reason = widening(column, cell.text);
+                    let column = self.file.names.get(source).cloned().unwrap_or_default();
+                    return Err(RowProblem::Widen(Misfit { column, reason }));
+                }
             }
         }
         Ok(())

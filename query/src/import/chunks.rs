@@ -5,7 +5,7 @@ use memchr::{memchr, memchr_iter, memrchr};
 use std::io::Read;
 
 /// Size of a chunk in bytes, about.
-const CHUNK_BYTES: usize = 1 << 20;
+pub(super) const CHUNK_BYTES: usize = 1 << 20;
 /// Longest row. Beyond it a quote was surely never closed.
 const ROW_BYTES_MAX: usize = 64 << 20;
 
@@ -14,6 +14,8 @@ const ROW_BYTES_MAX: usize = 64 << 20;
 pub(super) struct Chunk {
     /// Line of the file at which the chunk begins, from 1.
     pub(super) first_line: u64,
+    /// Line ends in it.
+    pub(super) lines: u64,
     pub(super) bytes: Vec<u8>,
 }
 
@@ -35,18 +37,32 @@ pub(super) struct Chunks<'a> {
     rest: Vec<u8>,
     next_line: u64,
     first: bool,
+    chunk_bytes: usize,
+    /// The last byte that was given out.
+    last: Option<u8>,
 }
 
 impl<'a> Chunks<'a> {
     pub(super) fn new(path: &'a str, reader: Box<dyn Read + Send + 'a>, rows: Rows) -> Self {
-        Self { path, reader, rows, rest: Vec::new(), next_line: 1, first: true }
+        let chunk_bytes = CHUNK_BYTES;
+        Self { path, reader, rows, rest: Vec::new(), next_line: 1, first: true, chunk_bytes, last: None }
+    }
+
+    /// The same in chunks of another size.
+    pub(super) fn with_chunk_bytes(self, chunk_bytes: usize) -> Self {
+        Self { chunk_bytes, ..self }
+    }
+
+    /// Whether the last line that was given out has no line end.
+    pub(super) fn ends_open(&self) -> bool {
+        self.last.is_some_and(|last| !matches!(last, b'\n' | b'\r'))
     }
 
     /// The next chunk, or `None` at the end of the file.
     pub(super) fn next(&mut self) -> Result<Option<Chunk>> {
         let mut bytes = std::mem::take(&mut self.rest);
         let mut scan = Scan::default();
-        let mut want = CHUNK_BYTES;
+        let mut want = self.chunk_bytes;
         loop {
             let at_end = self.fill(&mut bytes, want)?;
             if self.first {
@@ -62,9 +78,10 @@ impl<'a> Chunks<'a> {
             }
             if cut > 0 {
                 self.rest = bytes.split_off(cut);
-                let first_line = self.next_line;
-                self.next_line += memchr_iter(b'\n', &bytes).count() as u64;
-                return Ok(Some(Chunk { first_line, bytes }));
+                self.last = bytes.last().copied();
+                let (first_line, lines) = (self.next_line, memchr_iter(b'\n', &bytes).count() as u64);
+                self.next_line += lines;
+                return Ok(Some(Chunk { first_line, lines, bytes }));
             }
             if at_end {
                 return Ok(None);
@@ -212,5 +229,14 @@ mod tests {
     fn a_byte_order_mark_is_no_content() {
         let got = chunks(b"\xef\xbb\xbfa\nb", Rows::Lines).unwrap();
         assert_eq!(got[0].bytes, b"a\nb");
+    }
+
+    #[test]
+    fn a_last_line_without_an_end_is_seen() {
+        for (text, open) in [("", false), ("a\n", false), ("a\r\n", false), ("a\nb", true), ("a\n\"b\n\"", true)] {
+            let mut chunks = Chunks::new("f", Box::new(Drip(text.into(), 3)), CSV).with_chunk_bytes(2);
+            while chunks.next().unwrap().is_some() {}
+            assert_eq!(chunks.ends_open(), open, "{text:?}");
+        }
     }
 }

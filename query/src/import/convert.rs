@@ -112,7 +112,15 @@ pub(super) fn to_text(values: &ArrayRef) -> Result<StringArray, Option<String>> 
             let whole = cast(values, &DataType::Decimal128(38, 0)).map_err(Some)?;
             to_text(&whole)
         }
-        _ => cast(values, &DataType::Utf8).map(|text| text.as_string::<i32>().clone()).map_err(Some),
+        conversion => {
+            let told = |cause| match conversion {
+                Conversion::Bytes => "bytes that are no text in UTF-8".into(),
+                Conversion::Timestamp => "a time beyond what can be written down".into(),
+                _ => cause,
+            };
+            let text = cast(values, &DataType::Utf8).map_err(|cause| Some(told(cause)))?;
+            Ok(text.as_string::<i32>().clone())
+        }
     }
 }
 

@@ -5,9 +5,10 @@ use super::chunks::{Chunk, Chunks, Rows};
 use super::error::Result;
 use super::files::InputFile;
 use super::infer::Cell;
+use super::misfit::Misfit;
 use super::options::{FileFormat, ImportOptions};
-use super::plan::Survey;
-use super::rejects::ChunkRejects;
+use super::rejects::{ChunkRejects, NOT_UTF8};
+use super::survey::Survey;
 use chrono_tz::Tz;
 use csv::{ByteRecord, StringRecord};
 use std::io::Read;
@@ -70,9 +71,13 @@ impl<'a> Records<'a> {
         more
     }
 
-    /// The text of the record without the line ends around it.
+    /// The text of the record without the line ends around it. Blanks and tabs stay: they may be fields.
     fn raw(&self) -> &'a [u8] {
-        self.bytes[self.start..self.end].trim_ascii_end()
+        let mut raw = &self.bytes[self.start..self.end];
+        while let [b'\n' | b'\r', rest @ ..] | [rest @ .., b'\n' | b'\r'] = raw {
+            raw = rest;
+        }
+        raw
     }
 
     /// The line at which the record begins.
@@ -179,14 +184,14 @@ pub(super) fn observe_chunk(
     survey.rows < limit
 }
 
-/// Parse the rows of a chunk. Returns the number of rows, or why a column must be widened.
+/// Parse the rows of a chunk. Returns the number of rows, or the value for which a column must be widened.
 pub(super) fn load_chunk(
     chunk: &Chunk,
     skip_header: bool,
     dialect: &Dialect<'_>,
     builder: &mut BatchBuilder<'_>,
     rejects: &mut ChunkRejects<'_>,
-) -> std::result::Result<u64, String> {
+) -> std::result::Result<u64, Misfit> {
     let mut records = Records::new(chunk, dialect.delimiter);
     let mut rows = 0;
     if skip_header {
@@ -204,15 +209,15 @@ pub(super) fn load_chunk(
                     records.record = record.into_byte_record();
                     pushed
                 }
-                None => Err(RowProblem::Reject("invalid UTF-8".into())),
+                None => Err(RowProblem::Reject(NOT_UTF8.into())),
             },
         };
         match problem {
             Ok(()) => {}
-            Err(RowProblem::Widen(reason)) => return Err(reason),
+            Err(RowProblem::Widen(misfit)) => return Err(misfit),
             Err(RowProblem::Reject(reason)) => {
                 let line = records.line();
-                rejects.add(line, reason, || String::from_utf8_lossy(records.raw().trim_ascii_start()).into_owned());
+                rejects.add(line, reason, || String::from_utf8_lossy(records.raw()).into_owned());
             }
         }
     }

@@ -2,17 +2,23 @@
 
 use super::error::{ImportError, Result};
 use super::options::{Compression, FileFormat, ImportOptions};
+use super::summary::Progress;
+use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
 use std::collections::HashSet;
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::path::Path;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 use xxhash_rust::xxh3::{Xxh3Default, xxh3_128};
 
 /// Bytes at the beginning of a file from which its kind is told.
 const HEAD_BYTES: usize = 4096;
 /// Bytes read at a time for the fingerprint.
 const HASH_BYTES: usize = 1 << 20;
+/// Bytes read at a time of what is copied.
+const SPOOL_BYTES: usize = 1 << 18;
+/// How long to wait for a pipe before asking whether it is still wanted.
+const PATIENCE: Duration = Duration::from_millis(100);
 
 /// A file to import.
 #[derive(Debug)]
@@ -23,12 +29,12 @@ pub(super) struct InputFile {
     pub(super) compression: Compression,
     pub(super) bytes: u64,
     modified: Option<SystemTime>,
-    /// Standard input, spooled: a file may have to be read more than once.
+    /// Standard input or a pipe, spooled: a file may have to be read more than once.
     spooled: Option<tempfile::NamedTempFile>,
 }
 
 /// All files that the options name, in order, each once.
-pub(super) fn find_files(options: &ImportOptions) -> Result<Vec<InputFile>> {
+pub(super) fn find_files(options: &ImportOptions, progress: &dyn Progress) -> Result<Vec<InputFile>> {
     if options.files.is_empty() {
         return Err(ImportError::Option { cause: "no file was named".into(), hint: "name a file, a glob or -".into() });
     }
@@ -36,12 +42,12 @@ pub(super) fn find_files(options: &ImportOptions) -> Result<Vec<InputFile>> {
     let mut seen = HashSet::new();
     for pattern in &options.files {
         if pattern == "-" {
-            files.push(spool_stdin(options)?);
+            files.push(spool("standard input", || Ok(io::stdin()), options, progress)?);
             continue;
         }
         for path in expand(pattern)? {
             if seen.insert(fs::canonicalize(&path).unwrap_or_else(|_| path.clone().into())) {
-                files.push(InputFile::open(path, None, options)?);
+                files.push(open(path, options, progress)?);
             }
         }
     }
@@ -109,11 +115,73 @@ fn strip_compression(name: &str) -> (&str, Option<Compression>) {
     }
 }
 
-fn spool_stdin(options: &ImportOptions) -> Result<InputFile> {
-    let failed = |source| ImportError::Read { file: "standard input".into(), source };
-    let mut spool = tempfile::NamedTempFile::new().map_err(failed)?;
-    io::copy(&mut io::stdin().lock(), spool.as_file_mut()).map_err(failed)?;
-    InputFile::open("standard input".into(), Some(spool), options)
+fn open(path: String, options: &ImportOptions, progress: &dyn Progress) -> Result<InputFile> {
+    // A pipe or a device says nothing of its size, and what was read of it is gone.
+    let is_read_once = fs::metadata(&path).is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir());
+    match is_read_once {
+        true => spool(
+            &path,
+            {
+                let path = path.clone();
+                move || File::open(path)
+            },
+            options,
+            progress,
+        ),
+        false => InputFile::open(path, None, options),
+    }
+}
+
+/// Copy what `open` opens to a temporary file. A failure is told of the side on which it happened.
+fn spool<R: Read>(
+    name: &str,
+    open: impl FnOnce() -> io::Result<R> + Send + 'static,
+    options: &ImportOptions,
+    progress: &dyn Progress,
+) -> Result<InputFile> {
+    let directory = std::env::temp_dir();
+    let failed = |source| ImportError::Spool { file: name.into(), directory: directory.display().to_string(), source };
+    let mut spool = tempfile::NamedTempFile::new_in(&directory).map_err(failed)?;
+    // A pipe cannot be told to give up, so it is waited for on a thread of its own, which is left to itself when nobody
+    // wants the input any more.
+    let (sender, pieces) = bounded(4);
+    std::thread::spawn(move || read_pieces(open, &sender));
+    loop {
+        if progress.cancelled() {
+            return Err(ImportError::Cancelled);
+        }
+        match pieces.recv_timeout(PATIENCE) {
+            Ok(Ok(piece)) => spool.as_file_mut().write_all(&piece).map_err(failed)?,
+            Ok(Err(source)) => return Err(ImportError::Read { file: name.into(), source }),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => break,
+        }
+    }
+    InputFile::open(name.into(), Some(spool), options)
+}
+
+/// Give the pieces of what `open` opens to `pieces`, up to its end, a failure, or a receiver that left.
+fn read_pieces<R: Read>(open: impl FnOnce() -> io::Result<R>, pieces: &Sender<io::Result<Vec<u8>>>) {
+    let mut input = match open() {
+        Ok(input) => input,
+        Err(error) => return drop(pieces.send(Err(error))),
+    };
+    loop {
+        let mut piece = vec![0; SPOOL_BYTES];
+        let read = match input.read(&mut piece) {
+            Ok(0) => return,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            read => read,
+        };
+        let piece = read.map(|length| {
+            piece.truncate(length);
+            piece
+        });
+        let failed = piece.is_err();
+        if pieces.send(piece).is_err() || failed {
+            return;
+        }
+    }
 }
 
 impl InputFile {
@@ -246,8 +314,8 @@ impl InputFile {
         Err(ImportError::Changed { file: self.path.clone() })
     }
 
-    /// xxh3-128 of the bytes on disk.
-    pub(super) fn content_hash(&self) -> Result<u128> {
+    /// xxh3-128 of the bytes on disk. `on_read` is told of every piece, and may end it.
+    pub(super) fn content_hash(&self, on_read: impl Fn(u64) -> Result<()>) -> Result<u128> {
         let failed = |source| ImportError::Read { file: self.path.clone(), source };
         let mut file = self.raw()?;
         let mut hasher = Xxh3Default::new();
@@ -255,7 +323,10 @@ impl InputFile {
         loop {
             match file.read(&mut buffer).map_err(failed)? {
                 0 => return Ok(hasher.digest128()),
-                count => hasher.update(&buffer[..count]),
+                count => {
+                    hasher.update(&buffer[..count]);
+                    on_read(count as u64)?;
+                }
             }
         }
     }

@@ -5,9 +5,11 @@ use super::chunks::{Chunk, Chunks, Rows};
 use super::error::{ImportError, Result};
 use super::files::InputFile;
 use super::infer::Cell;
+use super::misfit::Misfit;
 use super::options::{ColumnOptions, ImportOptions, matches_any};
-use super::plan::{FilePlan, MAX_COLUMNS, Survey};
-use super::rejects::ChunkRejects;
+use super::plan::FilePlan;
+use super::rejects::{ChunkRejects, NOT_UTF8};
+use super::survey::{MAX_COLUMNS, Survey};
 use chrono_tz::Tz;
 use serde::de::IgnoredAny;
 use std::borrow::Cow;
@@ -212,20 +214,20 @@ impl Row for Cells<'_> {
     }
 }
 
-/// Parse the rows of a chunk. Returns the number of rows, or why a column must be added or widened.
+/// Parse the rows of a chunk. Returns the number of rows, or the value for which a column must be added or widened.
 pub(super) fn load_chunk(
     chunk: &Chunk,
     slots: &Slots<'_>,
     builder: &mut BatchBuilder<'_>,
     rejects: &mut ChunkRejects<'_>,
-) -> std::result::Result<u64, String> {
+) -> std::result::Result<u64, Misfit> {
     let mut rows = 0;
     let mut cells = Cells(vec![None; slots.names.len()]);
     for (number, line) in lines(chunk) {
         rows += 1;
         match load_line(line, slots, builder, &mut cells) {
             Ok(()) => {}
-            Err(RowProblem::Widen(reason)) => return Err(reason),
+            Err(RowProblem::Widen(misfit)) => return Err(misfit),
             Err(RowProblem::Reject(reason)) => {
                 rejects.add(number, reason, || String::from_utf8_lossy(line).into_owned());
             }
@@ -241,7 +243,7 @@ fn load_line<'a>(
     cells: &mut Cells<'a>,
 ) -> std::result::Result<(), RowProblem> {
     cells.0.fill(None);
-    let line = std::str::from_utf8(line).map_err(|_| RowProblem::Reject("invalid UTF-8".into()))?;
+    let line = std::str::from_utf8(line).map_err(|_| RowProblem::Reject(NOT_UTF8.into()))?;
     let (mut expected, mut unknown) = (0, None);
     visit_object(line, &mut |path, value| match slots.find(path, expected) {
         Some(column) => {
@@ -253,7 +255,10 @@ fn load_line<'a>(
     })
     .map_err(RowProblem::Reject)?;
     match unknown {
-        Some(path) => Err(RowProblem::Widen(format!("column '{path}' is new"))),
+        Some(column) => {
+            let reason = format!("column '{column}' is new");
+            Err(RowProblem::Widen(Misfit { column, reason }))
+        }
         None => builder.push(cells),
     }
 }

@@ -135,6 +135,21 @@ impl FromStr for TimeFormat {
     }
 }
 
+/// The column type that is called `text`.
+///
+/// # Errors
+/// A sentence with the types that there are.
+pub fn parse_column_type(text: &str) -> Result<ColumnType, String> {
+    match text.to_ascii_uppercase().as_str() {
+        "BOOLEAN" | "BOOL" => Ok(ColumnType::Boolean),
+        "BIGINT" | "INT" | "INTEGER" => Ok(ColumnType::BigInt),
+        "DOUBLE" | "FLOAT" => Ok(ColumnType::Double),
+        "TEXT" | "VARCHAR" | "STRING" => Ok(ColumnType::Text),
+        "TIMESTAMP" => Ok(ColumnType::Timestamp),
+        _ => Err(format!("'{text}' is no column type; the types are BOOLEAN, BIGINT, DOUBLE, TEXT and TIMESTAMP")),
+    }
+}
+
 /// What happens to the columns that are neither user, time, event nor event id. Names are those of the file.
 #[derive(Debug, Clone, Default)]
 pub struct ColumnOptions {

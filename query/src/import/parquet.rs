@@ -5,9 +5,11 @@ use super::convert::{self, Conversion};
 use super::error::{ImportError, Result};
 use super::files::InputFile;
 use super::infer::{Cell, Guess};
+use super::misfit::Misfit;
 use super::options::ImportOptions;
-use super::plan::{EventSource, FilePlan, Plan, Survey};
+use super::plan::{EventSource, FilePlan, Mapping, Plan};
 use super::rejects::ChunkRejects;
+use super::survey::{Survey, Unreadable};
 use super::time::{EpochUnit, StampKind};
 use arrow_array::{Array, ArrayRef, BooleanArray, RecordBatch, StringArray};
 use arrow_schema::{DataType, Schema, TimeUnit};
@@ -15,7 +17,9 @@ use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
 };
+use parquet::basic::Compression;
 use parquet::errors::ParquetError;
+use parquet::file::metadata::RowGroupMetaData;
 use trodden_engine::ingest::{EventBatch, MAX_NAME_BYTES};
 use trodden_engine::types::ColumnType;
 
@@ -56,7 +60,7 @@ impl ParquetFile {
 
     /// Memory that the events of a row group take, about, in bytes.
     pub(super) fn memory_bytes(&self, index: usize) -> u64 {
-        let bytes = u64::try_from(self.metadata.metadata().row_group(index).total_byte_size()).unwrap_or(0);
+        let bytes = u64::try_from(plain_bytes(self.metadata.metadata().row_group(index))).unwrap_or(0);
         let columns = self.schema().fields().len() as u64;
         bytes.saturating_add(self.row_group_rows(index).saturating_mul(16 + 8 * columns))
     }
@@ -69,7 +73,7 @@ impl ParquetFile {
     /// Rows of a batch of this row group: fewer where rows are long.
     fn batch_rows(&self, index: usize) -> usize {
         let group = self.metadata.metadata().row_group(index);
-        let row_bytes = (group.total_byte_size() / group.num_rows().max(1)).max(1);
+        let row_bytes = (plain_bytes(group) / group.num_rows().max(1)).max(1);
         usize::try_from(BATCH_BYTES / row_bytes).unwrap_or(0).clamp(BATCH_ROWS.0, BATCH_ROWS.1)
     }
 
@@ -99,19 +103,37 @@ impl ParquetFile {
         survey.rows = self.rows();
         for (index, field) in self.schema().fields().iter().enumerate() {
             // A type without a counterpart is an error only for a column that is wanted, so it is reported later.
-            if let Some(column_type) = Conversion::of(field.data_type()).map(|conversion| conversion.column_type()) {
-                survey.guesses[index] = Guess::declared(column_type);
+            match Conversion::of(field.data_type()).map(Conversion::column_type) {
+                Some(column_type) => survey.guesses[index] = Guess::declared(column_type),
+                None => drop(survey.unreadable.insert(index, Unreadable::Type(field.data_type().to_string()))),
             }
             if let Some(kind) = declared_stamps(field.data_type()) {
                 survey.declared_stamps.insert(index, kind);
             }
         }
+        self.find_codecs(&mut survey);
         // Times as numbers or text tell by their values what they are.
-        let mapping = super::plan::Mapping::of(file, &survey, options)?;
+        let mapping = Mapping::of(file, &survey, options)?;
+        survey.check_readable(&file.path, mapping.time)?;
         if !survey.declared_stamps.contains_key(&mapping.time) {
             survey.guesses[mapping.time] = self.sample_stamps(file, mapping.time, options)?;
         }
         Ok(Some(survey))
+    }
+
+    /// Columns of which some part is compressed in a way that the reader was built without.
+    fn find_codecs(&self, survey: &mut Survey) {
+        let metadata = self.metadata.metadata();
+        let schema = metadata.file_metadata().schema_descr();
+        for group in metadata.row_groups() {
+            for (leaf, column) in group.columns().iter().enumerate() {
+                if let codec @ (Compression::LZO | Compression::BROTLI(_)) = column.compression() {
+                    let name = codec.to_string();
+                    let name = name.split('(').next().unwrap_or_default().to_string();
+                    survey.unreadable.insert(schema.get_column_root_idx(leaf), Unreadable::Codec(name));
+                }
+            }
+        }
     }
 
     fn sample_stamps(&self, file: &InputFile, column: usize, options: &ImportOptions) -> Result<Guess> {
@@ -132,13 +154,7 @@ impl ParquetFile {
     }
 
     fn text(&self, file: &InputFile, column: usize, values: &ArrayRef) -> Result<StringArray> {
-        convert::to_text(values).map_err(|cause| {
-            let field = self.schema().field(column);
-            match cause {
-                Some(cause) => ImportError::Damaged { file: file.path.clone(), cause },
-                None => unsupported(file, field.name(), field.data_type()),
-            }
-        })
+        convert::to_text(values).map_err(|cause| no_text(file, self.schema().field(column).name(), values, cause))
     }
 
     /// Values that decide a type: of whole numbers and decimals, which may meet DOUBLE or be too long for BIGINT.
@@ -175,14 +191,42 @@ fn unsupported(file: &InputFile, column: &str, data_type: &DataType) -> ImportEr
     ImportError::UnsupportedType { file: file.path.clone(), column: column.into(), found: data_type.to_string() }
 }
 
+/// The error for a column that plays a part and has a value, or a type, without a text form.
+fn no_text(file: &InputFile, column: &str, values: &ArrayRef, cause: Option<String>) -> ImportError {
+    let Some(cause) = cause else { return unsupported(file, column, values.data_type()) };
+    let hint = "write the column as text in UTF-8, or name another column for this part".to_string();
+    ImportError::BadValue { file: file.path.clone(), column: column.into(), cause, hint }
+}
+
+/// Bytes of a row group before compression, with texts that a dictionary holds once counted as often as they stand,
+/// where the footer tells that.
+fn plain_bytes(group: &RowGroupMetaData) -> i64 {
+    let texts = group.columns().iter().filter_map(|column| column.unencoded_byte_array_data_bytes());
+    group.total_byte_size().max(texts.fold(0, i64::saturating_add))
+}
+
 /// The error of the Parquet reader, which may have the operating system or damaged bytes as its cause.
 fn failed(file: &InputFile, error: ParquetError) -> ImportError {
+    let wrong = |cause: String, hint: &str| {
+        let hint = hint.to_string();
+        ImportError::WrongFormat { file: file.path.clone(), cause, hint }
+    };
+    let damaged = |cause: String| {
+        if cause.contains("non UTF-8") {
+            let hint = "write the file again with its texts in UTF-8, or exclude the column";
+            return wrong(format!("a column of texts holds bytes that are not UTF-8 ({cause})"), hint);
+        }
+        if cause.contains("encrypted") {
+            return wrong(format!("is encrypted ({cause})"), "write it again without encryption");
+        }
+        ImportError::Damaged { file: file.path.clone(), cause }
+    };
     match error {
         ParquetError::External(source) => match source.downcast::<std::io::Error>() {
             Ok(source) => ImportError::reading(&file.path, *source),
-            Err(source) => ImportError::Damaged { file: file.path.clone(), cause: source.to_string() },
+            Err(source) => damaged(source.to_string()),
         },
-        other => ImportError::Damaged { file: file.path.clone(), cause: other.to_string() },
+        other => damaged(other.to_string()),
     }
 }
 
@@ -202,8 +246,8 @@ pub(super) struct GroupReader<'a> {
 pub(super) enum Loaded {
     /// The events, and how many rows of the file they came from.
     Events(EventBatch, u64),
-    /// A column must be widened.
-    Widen(String),
+    /// A column must be widened for this value.
+    Widen(Misfit),
 }
 
 impl<'a> GroupReader<'a> {
@@ -246,7 +290,7 @@ impl<'a> GroupReader<'a> {
         let loaded = self.load(&batch, first_row, rejects)?;
         Ok(Some(match loaded {
             Ok(events) => Loaded::Events(events, batch.num_rows() as u64),
-            Err(reason) => Loaded::Widen(reason),
+            Err(misfit) => Loaded::Widen(misfit),
         }))
     }
 
@@ -257,10 +301,7 @@ impl<'a> GroupReader<'a> {
 
     fn text(&self, batch: &RecordBatch, column: usize) -> Result<StringArray> {
         let values = self.column(batch, column);
-        convert::to_text(values).map_err(|cause| match cause {
-            Some(cause) => ImportError::Damaged { file: self.file.path.clone(), cause },
-            None => unsupported(self.file, &self.parts.names[column], values.data_type()),
-        })
+        convert::to_text(values).map_err(|cause| no_text(self.file, &self.parts.names[column], values, cause))
     }
 
     fn load(
@@ -268,13 +309,15 @@ impl<'a> GroupReader<'a> {
         batch: &RecordBatch,
         first_row: u64,
         rejects: &mut ChunkRejects<'_>,
-    ) -> Result<std::result::Result<EventBatch, String>> {
+    ) -> Result<std::result::Result<EventBatch, Misfit>> {
         let mut keep = Keep::new(batch.num_rows());
         let user = self.text(batch, self.parts.user)?;
         keep.require_text(&user, "user");
         let times = self.column(batch, self.parts.time);
-        let ts = convert::to_stamps(times, &self.parts.time_parser)
-            .ok_or_else(|| unsupported(self.file, &self.parts.names[self.parts.time], times.data_type()))?;
+        let ts = convert::to_stamps(times, &self.parts.time_parser).ok_or_else(|| {
+            let cause = convert::to_text(times).err().flatten();
+            no_text(self.file, &self.parts.names[self.parts.time], times, cause)
+        })?;
         keep.require_times(&ts, times);
         let event = match &self.parts.event {
             EventSource::Column(column) => self.text(batch, *column)?,
@@ -300,7 +343,10 @@ impl<'a> GroupReader<'a> {
                     keep.refuse(&misfits, column.name.as_str(), column.column_type);
                     properties.push((column.name.clone(), values));
                 }
-                Err(Some(reason)) => return Ok(Err(format!("column '{}': {reason}", column.name))),
+                Err(Some(reason)) => {
+                    let column = self.parts.names[source].clone();
+                    return Ok(Err(Misfit { reason: format!("column '{column}': {reason}"), column }));
+                }
                 Err(None) => return Err(unsupported(self.file, &self.parts.names[source], values.data_type())),
             }
         }

@@ -1,21 +1,26 @@
 //! One pass over the files: a thread that cuts them into pieces of work, and threads that do the work.
 
 use super::batch::BatchBuilder;
-use super::chunks::{Chunk, Chunks, Rows};
+use super::budget::Budget;
+use super::chunks::{CHUNK_BYTES, Chunk, Chunks, Rows};
 use super::delimited::{self, Dialect};
 use super::error::{ImportError, Result};
 use super::files::InputFile;
 use super::json::{self, Slots};
+use super::misfit::Misfit;
+use super::notices::Notices;
 use super::options::{FileFormat, ImportOptions};
 use super::parquet::{GroupReader, Loaded, ParquetFile};
-use super::plan::{FilePlan, Plan, Survey};
+use super::plan::{EventSource, FilePlan, Plan};
 use super::rejects::{ChunkRejects, RejectLog};
 use super::summary::{Progress, Reject};
+use super::survey::Survey;
 use super::target::Sink;
 use crossbeam_channel::{Receiver, Sender, bounded};
-use parking_lot::{Condvar, Mutex};
+use parking_lot::Mutex;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use trodden_engine::ingest::EventBatch;
 
 /// A file with what was read of it to know it.
 pub(super) struct Source {
@@ -29,9 +34,10 @@ pub(super) enum Outcome {
         rows: u64,
         rejected: u64,
         first_rejects: Vec<Reject>,
+        notes: Vec<String>,
     },
-    /// A value contradicts the types of the plan: which.
-    Widen(String),
+    /// A value contradicts the types of the plan: in which file, and which.
+    Widen(usize, Misfit),
 }
 
 /// A pass over some of the files.
@@ -42,41 +48,15 @@ pub(super) struct Pass<'a> {
     pub(super) plan: &'a Plan,
     pub(super) options: &'a ImportOptions,
     pub(super) progress: &'a dyn Progress,
+    /// Memory for the pieces of work under way, about, in bytes.
+    pub(super) ahead_bytes: u64,
+    pub(super) notices: Mutex<Notices>,
 }
 
 /// A piece of work: whole rows of one file.
 enum Work {
     Text { file: usize, chunk: Chunk, is_first: bool },
     RowGroup { file: usize, row_group: usize, first_row: u64 },
-}
-
-/// Memory that the row groups under way may take in the table until their turn comes, about, in bytes. A batch has to
-/// wait there for all batches before it, so row groups that are far ahead of the first would pile up.
-const AHEAD_BYTES: u64 = 512 << 20;
-
-/// How much memory the jobs under way may come to need.
-#[derive(Default)]
-struct Budget {
-    used: Mutex<u64>,
-    released: Condvar,
-}
-
-impl Budget {
-    /// Wait until there is room for `bytes`. One job always has room.
-    fn acquire(&self, bytes: u64) {
-        let mut used = self.used.lock();
-        while *used > 0 && used.saturating_add(bytes) > AHEAD_BYTES {
-            self.released.wait(&mut used);
-        }
-        *used = used.saturating_add(bytes);
-    }
-
-    fn release(&self, bytes: u64) {
-        let mut used = self.used.lock();
-        *used = used.saturating_sub(bytes);
-        drop(used);
-        self.released.notify_one();
-    }
 }
 
 /// A piece of work with its place in the order of all, and the first of the batch numbers that it may use.
@@ -91,7 +71,7 @@ struct Job {
 /// Why a pass ends early.
 enum Stop {
     Error(ImportError),
-    Widen(String),
+    Widen(usize, Misfit),
 }
 
 impl From<ImportError> for Stop {
@@ -140,10 +120,11 @@ impl Pass<'_> {
         });
         match stopped.1 {
             Some(Stop::Error(error)) => Err(error),
-            Some(Stop::Widen(reason)) => Ok(Outcome::Widen(reason)),
+            Some(Stop::Widen(file, misfit)) => Ok(Outcome::Widen(file, misfit)),
             None => {
                 let (rejected, first_rejects) = log.into_inner().finish()?;
-                Ok(Outcome::Done { rows: rows.into_inner(), rejected, first_rejects })
+                let notes = self.notices.lock().notes();
+                Ok(Outcome::Done { rows: rows.into_inner(), rejected, first_rejects, notes })
             }
         }
     }
@@ -184,7 +165,7 @@ impl Pass<'_> {
     ) -> (Vec<S>, Option<Stop>) {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let threads = self.options.threads.unwrap_or(cores).clamp(1, 1024);
-        let (stopper, budget) = (Stopper::default(), Budget::default());
+        let (stopper, budget) = (Stopper::default(), Budget::new(self.ahead_bytes));
         self.progress.begin(self.todo.iter().map(|&file| self.sources[file].file.bytes).sum());
         let states = std::thread::scope(|scope| {
             let (sender, receiver) = bounded::<Job>(threads);
@@ -215,9 +196,9 @@ impl Pass<'_> {
     ) -> S {
         // After a stop the queue is emptied, so that the thread that fills it does not wait for ever.
         for job in jobs {
-            let bytes = job.bytes;
+            let (index, bytes) = (job.index, job.bytes);
             if stopper.is_set() {
-                budget.release(bytes);
+                budget.end(index, bytes);
                 continue;
             }
             let (Work::Text { file, .. } | Work::RowGroup { file, .. }) = &job.work;
@@ -227,7 +208,7 @@ impl Pass<'_> {
                 Ok(Err(reason)) => stopper.set(reason),
                 Err(error) => stopper.set(Stop::Error(error)),
             }
-            budget.release(bytes);
+            budget.end(index, bytes);
         }
         state
     }
@@ -263,13 +244,20 @@ impl Pass<'_> {
                 (FileFormat::JsonLines, _) | (_, None) => Rows::Lines,
                 (_, Some(parts)) => Rows::Quoted { delimiter: parts.delimiter },
             };
-            let mut chunks = Chunks::new(&source.file.path, reader, rows);
+            // A row of many columns becomes larger than its text, so there are fewer of them at a time.
+            let columns = self.plan.columns.len();
+            let mut chunks =
+                Chunks::new(&source.file.path, reader, rows).with_chunk_bytes(CHUNK_BYTES / (1 + columns / 256));
             let mut is_first = true;
             while let Some(chunk) = guarded(&source.file, || chunks.next())? {
-                if !send(Work::Text { file, chunk, is_first }, 1, 0)? {
+                let bytes = text_bytes(&chunk, columns);
+                if !send(Work::Text { file, chunk, is_first }, 1, bytes)? {
                     return Ok(());
                 }
                 is_first = false;
+            }
+            if chunks.ends_open() {
+                self.notices.lock().open_end(&source.file.path);
             }
         }
         Ok(())
@@ -303,16 +291,19 @@ impl Pass<'_> {
                         delimited::load_chunk(&chunk, skip_header, &self.dialect(parts), &mut builder, &mut rejects)
                     }
                 };
-                let rows = loaded.map_err(Stop::Widen)?;
-                log.lock().complete(job.index, rejects)?;
+                let rows = loaded.map_err(|misfit| Stop::Widen(file, misfit))?;
+                let wanted = log.lock().complete(job.index, rejects)?;
                 self.progress.advance(0, rows);
-                sink.push(job.sequence, &builder.finish()).map_err(ImportError::from)?;
+                if wanted {
+                    self.push(parts, job.sequence, &builder.finish(), sink)?;
+                }
                 Ok(rows)
             }
             Work::RowGroup { row_group, first_row, .. } => {
                 let Some(parquet) = &source.parquet else { return Ok(0) };
                 let group = GroupReader::new(parquet, &source.file, self.plan, parts, row_group, first_row)?;
-                let (rows, batches) = self.load_group(group, parquet, source, job.sequence, sink, &mut rejects)?;
+                let group = Group { reader: group, parquet, parts, file, index: job.index };
+                let (rows, batches) = self.load_group(group, job.sequence, sink, &mut rejects, log)?;
                 let declared = parquet.row_group_rows(row_group);
                 if rows != declared || batches != parquet.batches(row_group) {
                     let cause = format!("row group {row_group} has {rows} rows where the footer says {declared}");
@@ -327,29 +318,39 @@ impl Pass<'_> {
     /// Returns rows and batches.
     fn load_group(
         &self,
-        mut group: GroupReader<'_>,
-        parquet: &ParquetFile,
-        source: &Source,
+        mut group: Group<'_>,
         first_sequence: u64,
         sink: &dyn Sink,
         rejects: &mut ChunkRejects<'_>,
+        log: &Mutex<RejectLog>,
     ) -> std::result::Result<(u64, u64), Stop> {
+        let file_bytes = self.sources[group.file].file.bytes as f64;
         let (mut rows, mut batches) = (0, 0);
-        while let Some(loaded) = group.next(rejects)? {
+        while let Some(loaded) = group.reader.next(rejects)? {
             let (events, count) = match loaded {
                 Loaded::Events(events, count) => (events, count),
-                Loaded::Widen(reason) => return Err(Stop::Widen(reason)),
+                Loaded::Widen(misfit) => return Err(Stop::Widen(group.file, misfit)),
             };
             if self.progress.cancelled() {
                 return Err(Stop::Error(ImportError::Cancelled));
             }
-            let bytes = source.file.bytes as f64 * count as f64 / parquet.rows().max(1) as f64;
+            let bytes = file_bytes * count as f64 / group.parquet.rows().max(1) as f64;
             self.progress.advance(bytes as u64, count);
-            sink.push(first_sequence + batches, &events).map_err(ImportError::from)?;
+            let wanted = log.lock().take_early(group.index, rejects)?;
+            if wanted {
+                self.push(group.parts, first_sequence + batches, &events, sink)?;
+            }
             rows += count;
             batches += 1;
         }
         Ok((rows, batches))
+    }
+
+    fn push(&self, parts: &FilePlan, sequence: u64, events: &EventBatch, sink: &dyn Sink) -> Result<()> {
+        let has_events = matches!(parts.event, EventSource::Column(_));
+        let noticed = Notices::of_batch(sequence, events, has_events);
+        self.notices.lock().merge(noticed);
+        Ok(sink.push(sequence, events)?)
     }
 
     fn survey_job(&self, job: Job, found: &mut [Option<Survey>], seen: &[Option<Survey>]) -> Result<()> {
@@ -378,4 +379,22 @@ impl Pass<'_> {
         }
         Ok(())
     }
+}
+
+/// A row group that is being loaded.
+struct Group<'a> {
+    reader: GroupReader<'a>,
+    parquet: &'a ParquetFile,
+    parts: &'a FilePlan,
+    /// Its file, by its place.
+    file: usize,
+    /// The number of its job.
+    index: u64,
+}
+
+/// Memory that the events of a chunk take on their way, about, in bytes: the text, its parts as arrays and once more as
+/// the table keeps them; and for every row, numbers and codes, which a row has for the columns without a value too.
+fn text_bytes(chunk: &Chunk, columns: usize) -> u64 {
+    let rows = chunk.lines + 1;
+    3 * chunk.bytes.len() as u64 + rows.saturating_mul(40 + 18 * columns as u64)
 }

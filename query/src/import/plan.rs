@@ -5,12 +5,10 @@ use super::files::InputFile;
 use super::infer::Guess;
 use super::options::{ColumnOptions, ImportOptions, matches_any};
 use super::summary::ColumnReport;
+use super::survey::Survey;
 use super::time::{StampKind, TimeParser};
 use std::collections::HashMap;
 use trodden_engine::types::{ColumnType, FIXED_COLUMNS, Schema};
-
-/// Most columns of one import.
-pub(super) const MAX_COLUMNS: usize = 4096;
 
 const USER_ALIASES: &[&str] = &[
     "user",
@@ -39,85 +37,6 @@ const TIME_ALIASES: &[&str] = &[
 const EVENT_ALIASES: &[&str] = &["event_name", "eventname", "event_type", "eventtype", "action", "activity"];
 const ID_ALIASES: &[&str] = &["eventid", "message_id", "messageid", "insert_id", "$insert_id", "event_uuid"];
 
-/// What was seen of the columns of one file.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Survey {
-    pub(super) names: Vec<String>,
-    index: HashMap<String, usize>,
-    pub(super) guesses: Vec<Guess>,
-    /// Where the column was first seen, which orders the columns that several threads found.
-    first_seen: Vec<(u64, usize)>,
-    pub(super) rows: u64,
-    /// Between the fields of CSV and TSV.
-    pub(super) delimiter: u8,
-    /// What kind of times the time column holds where its type says it (Parquet).
-    pub(super) declared_stamps: HashMap<usize, StampKind>,
-}
-
-impl Survey {
-    /// Of a file whose columns are known from its header.
-    pub(super) fn with_names(path: &str, names: Vec<String>) -> Result<Self> {
-        let mut survey = Self::default();
-        for name in names {
-            if survey.index.contains_key(&name) {
-                return Err(ImportError::DuplicateColumn { file: path.into(), column: name });
-            }
-            survey.column(&name, (0, 0));
-        }
-        survey.check_width(path)?;
-        Ok(survey)
-    }
-
-    /// The place of column `name`, given now if it is new.
-    pub(super) fn column(&mut self, name: &str, seen: (u64, usize)) -> usize {
-        if let Some(&index) = self.index.get(name) {
-            return index;
-        }
-        self.names.push(name.into());
-        self.guesses.push(Guess::default());
-        self.first_seen.push(seen);
-        self.index.insert(name.into(), self.names.len() - 1);
-        self.names.len() - 1
-    }
-
-    pub(super) fn position(&self, name: &str) -> Option<usize> {
-        self.index.get(name).copied()
-    }
-
-    pub(super) fn check_width(&self, path: &str) -> Result<()> {
-        match self.names.len() {
-            0..=MAX_COLUMNS => Ok(()),
-            _ => Err(ImportError::TooManyColumns { file: path.into(), limit: MAX_COLUMNS }),
-        }
-    }
-
-    /// Take in what another thread saw of the same file.
-    pub(super) fn merge(&mut self, other: &Self) {
-        self.rows += other.rows;
-        for (index, name) in other.names.iter().enumerate() {
-            let place = self.column(name, other.first_seen[index]);
-            self.first_seen[place] = self.first_seen[place].min(other.first_seen[index]);
-            self.guesses[place].merge(&other.guesses[index]);
-        }
-    }
-
-    /// The same columns with nothing seen of their values.
-    pub(super) fn blank(&self) -> Self {
-        let guesses = vec![Guess::default(); self.names.len()];
-        Self { guesses, rows: 0, declared_stamps: HashMap::new(), ..self.clone() }
-    }
-
-    /// Put the columns into the order in which the file has them, whichever thread found them.
-    pub(super) fn sort(&mut self) {
-        let mut order: Vec<usize> = (0..self.names.len()).collect();
-        order.sort_by_key(|&index| (self.first_seen[index], index));
-        self.names = order.iter().map(|&index| self.names[index].clone()).collect();
-        self.guesses = order.iter().map(|&index| self.guesses[index].clone()).collect();
-        self.first_seen = order.iter().map(|&index| self.first_seen[index]).collect();
-        self.index = self.names.iter().cloned().enumerate().map(|(index, name)| (name, index)).collect();
-    }
-}
-
 /// Where the event name comes from.
 #[derive(Debug, Clone)]
 pub(super) enum EventSource {
@@ -126,7 +45,7 @@ pub(super) enum EventSource {
 }
 
 /// A property of the import.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct PlannedColumn {
     /// In the table.
     pub(super) name: String,
@@ -162,6 +81,17 @@ pub(super) struct Plan {
     pub(super) mappings: Vec<Vec<String>>,
     pub(super) notes: Vec<String>,
     pub(super) has_id: bool,
+}
+
+impl Plan {
+    /// Whether rows that contradict the one contradict the other.
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        let alike = |pair: (&Option<FilePlan>, &Option<FilePlan>)| match pair {
+            (Some(a), Some(b)) => a.names == b.names && a.properties == b.properties && a.unseen == b.unseen,
+            (a, b) => a.is_none() && b.is_none(),
+        };
+        self.columns == other.columns && self.files.iter().zip(&other.files).all(alike)
+    }
 }
 
 /// The parts of one file, before types are known.
@@ -210,6 +140,11 @@ impl Mapping {
     fn plays(&self, column: usize) -> bool {
         let event = matches!(self.event, EventSource::Column(event) if event == column);
         column == self.user || column == self.time || event || self.id == Some(column)
+    }
+
+    fn check_readable(&self, path: &str, survey: &Survey) -> Result<()> {
+        let mut plays = (0..survey.names.len()).filter(|&column| self.plays(column));
+        plays.try_for_each(|column| survey.check_readable(path, column))
     }
 }
 
@@ -310,8 +245,8 @@ pub(super) fn make_plan(
     options: &ImportOptions,
 ) -> Result<Plan> {
     check_names(surveys, &options.columns)?;
-    let told_stamps = StampKind::told(&options.time_format)
-        .map_err(|cause| ImportError::Option { cause, hint: "such as '%d/%m/%Y %H:%M'".into() })?;
+    let told_stamps =
+        StampKind::told(&options.time_format).map_err(|(cause, hint)| ImportError::Option { cause, hint })?;
     let mut plan = Plan::default();
     let mut properties = Properties { options: &options.columns, columns: Vec::new(), index: HashMap::new() };
     for (file, survey) in files.iter().zip(surveys) {
@@ -321,6 +256,8 @@ pub(super) fn make_plan(
             continue;
         };
         let mut mapping = Mapping::of(file, survey, options)?;
+        mapping.check_readable(&file.path, survey)?;
+        plan.notes.extend(survey.notes.iter().cloned());
         let column = &survey.names[mapping.time];
         let declared = survey.declared_stamps.get(&mapping.time);
         let kind =
@@ -353,8 +290,9 @@ pub(super) fn make_plan(
 fn check_names(surveys: &[Option<Survey>], columns: &ColumnOptions) -> Result<()> {
     let known = || surveys.iter().flatten().flat_map(|survey| survey.names.iter().map(String::as_str));
     let renamed = columns.rename.iter().map(|(from, _)| ("rename", from));
-    let typed = columns.types.iter().map(|(name, _)| ("types", name));
-    let included = columns.include.iter().map(|name| ("include", name));
+    // Both names where the command line and SQL call an option differently.
+    let typed = columns.types.iter().map(|(name, _)| ("--type (in SQL: TYPES)", name));
+    let included = columns.include.iter().map(|name| ("--columns (in SQL: INCLUDE)", name));
     let excluded = columns.exclude.iter().map(|name| ("exclude", name));
     for (option, name) in included.chain(excluded).chain(renamed).chain(typed) {
         if !name.ends_with('*') && !known().any(|column| column == name) && surveys.iter().any(Option::is_some) {
@@ -390,6 +328,7 @@ impl Properties<'_> {
             if mapping.plays(column) || !included || matches_any(&self.options.exclude, source) {
                 continue;
             }
+            survey.check_readable(&file.path, column)?;
             let name = self.table_name(source, table, notes);
             let told = self.options.types.iter().find(|(name, _)| name == source).map(|(_, told)| *told);
             let place = *self.index.entry(name.to_lowercase()).or_insert_with(|| {

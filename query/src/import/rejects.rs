@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 
 /// Rejects that a message shows.
 const SHOWN: usize = 5;
+/// The reason for a row whose bytes are no text.
+pub(super) const NOT_UTF8: &str = "invalid UTF-8";
 /// Longest text of a row that is kept, in bytes.
 const ROW_TEXT_MAX: usize = 1 << 20;
 
@@ -17,7 +19,7 @@ pub(super) struct ChunkRejects<'a> {
     file: &'a str,
     /// Whether all are kept, or only those that a message shows.
     keep_all: bool,
-    pub(super) count: u64,
+    count: u64,
     kept: Vec<Reject>,
 }
 
@@ -63,25 +65,49 @@ impl RejectLog {
         self.writer.is_some()
     }
 
-    /// Piece `index` of the work is done.
+    /// Take what piece `index` of the work has rejected so far, if its turn has come: a large piece need not keep it to
+    /// its end. Returns as [`RejectLog::complete`].
+    pub(super) fn take_early(&mut self, index: u64, rejects: &mut ChunkRejects<'_>) -> Result<bool> {
+        if index == self.next {
+            self.take(std::mem::take(&mut rejects.count), std::mem::take(&mut rejects.kept))?;
+        }
+        self.check()
+    }
+
+    /// Piece `index` of the work is done. Returns whether its events are still wanted: above the limit the rest is read
+    /// only to write all rejects down.
     ///
     /// # Errors
-    /// [`ImportError::TooManyRejects`] with the first rejects in order of the files.
-    pub(super) fn complete(&mut self, index: u64, rejects: ChunkRejects<'_>) -> Result<()> {
+    /// [`ImportError::TooManyRejects`] with the first rejects in order of the files, if they are not written down.
+    pub(super) fn complete(&mut self, index: u64, rejects: ChunkRejects<'_>) -> Result<bool> {
         self.waiting.insert(index, (rejects.count, rejects.kept));
         while let Some((count, rejects)) = self.waiting.remove(&self.next) {
             self.next += 1;
-            self.count += count;
-            for reject in rejects {
-                self.write(reject)?;
-            }
+            self.take(count, rejects)?;
         }
-        if self.count <= self.max_rejects {
-            return Ok(());
+        self.check()
+    }
+
+    fn take(&mut self, count: u64, rejects: Vec<Reject>) -> Result<()> {
+        self.count += count;
+        rejects.into_iter().try_for_each(|reject| self.write(reject))
+    }
+
+    fn is_over(&self) -> bool {
+        self.count > self.max_rejects
+    }
+
+    fn check(&self) -> Result<bool> {
+        match self.is_over() && !self.keeps_all() {
+            true => Err(self.too_many()),
+            false => Ok(!self.is_over()),
         }
-        self.flush()?;
+    }
+
+    fn too_many(&self) -> ImportError {
         let written_to = self.writer.as_ref().map(|(path, _)| path.clone());
-        Err(ImportError::TooManyRejects { max_rejects: self.max_rejects, first: self.first.clone(), written_to })
+        let (rejected, first) = (self.count, self.first.clone());
+        ImportError::TooManyRejects { max_rejects: self.max_rejects, rejected, first, written_to }
     }
 
     fn write(&mut self, reject: Reject) -> Result<()> {
@@ -105,8 +131,14 @@ impl RejectLog {
     }
 
     /// The end of a pass: number of rejects, and the first of them.
+    ///
+    /// # Errors
+    /// [`ImportError::TooManyRejects`], with all of them written down.
     pub(super) fn finish(mut self) -> Result<(u64, Vec<Reject>)> {
         self.flush()?;
-        Ok((self.count, self.first))
+        match self.is_over() {
+            true => Err(self.too_many()),
+            false => Ok((self.count, self.first)),
+        }
     }
 }

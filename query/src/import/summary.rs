@@ -8,6 +8,11 @@ use trodden_engine::types::ColumnType;
 
 /// Told how far an import is. Called from several threads.
 pub trait Progress: Sync {
+    /// The files are looked at before the first row is taken: names, types, whether they were imported before. So
+    /// `bytes_total` will be read from disk, and told to [`Progress::advance`] with 0 rows.
+    fn preparing(&self, bytes_total: u64) {
+        self.begin(bytes_total);
+    }
     /// A pass over the files begins; `bytes_total` is what it will read from disk. Called again when the files have to
     /// be read again.
     fn begin(&self, bytes_total: u64);
@@ -17,7 +22,7 @@ pub trait Progress: Sync {
     fn note(&self, message: &str);
     /// The last pass is over; the engine now makes the events durable and visible.
     fn committing(&self) {}
-    /// Whether the import should stop. Asked every few thousand rows.
+    /// Whether the import should stop. Asked every few thousand rows, and while it sorts and writes at its end.
     fn cancelled(&self) -> bool {
         false
     }
@@ -149,7 +154,7 @@ impl fmt::Display for ImportSummary {
             }
         }
         for reject in &self.first_rejects {
-            write!(f, "\n  {}, line {}: {}", reject.file, reject.line, reject.reason)?;
+            write!(f, "\n  {}, line {}: {}", reject.file, reject.line, one_line(&reject.reason))?;
         }
         for file in &self.files {
             match &file.outcome {
@@ -160,13 +165,13 @@ impl fmt::Display for ImportSummary {
             }
         }
         if let Some(file) = self.files.iter().find(|file| file.outcome == FileOutcome::Imported) {
-            write!(f, "\nmapping: {}", file.mapping.join(", "))?;
+            write!(f, "\nmapping: {}", one_line(&file.mapping.join(", ")))?;
         }
         for column in &self.columns {
             let column_type = column.column_type.map_or("left out", ColumnType::sql_name);
-            write!(f, "\n  {} {column_type} ({})", column.name, column.chosen_from)?;
+            write!(f, "\n  {} {column_type} ({})", one_line(&column.name), one_line(&column.chosen_from))?;
         }
-        self.notes.iter().try_for_each(|note| write!(f, "\nnote: {note}"))
+        self.notes.iter().try_for_each(|note| write!(f, "\nnote: {}", one_line(note)))
     }
 }
 
@@ -174,6 +179,21 @@ impl ImportSummary {
     fn size(&self) -> String {
         format!("{} segments, {:.1} bytes/event", self.segments, self.segment_bytes as f64 / self.accepted as f64)
     }
+}
+
+/// `text` with its control characters written out: what stands in a file must neither break a line nor steer a terminal.
+pub(super) fn one_line(text: &str) -> String {
+    if !text.contains(char::is_control) {
+        return text.into();
+    }
+    let mut out = String::with_capacity(text.len() + 8);
+    for letter in text.chars() {
+        match letter.is_control() {
+            true => out.extend(letter.escape_default()),
+            false => out.push(letter),
+        }
+    }
+    out
 }
 
 fn files(count: usize) -> String {

@@ -3,7 +3,8 @@
 use super::plan::TableShape;
 use trodden_engine::error::Result;
 use trodden_engine::ingest::EventBatch;
-use trodden_engine::{Import, Table};
+use trodden_engine::stop::Stop;
+use trodden_engine::{Import, Table, TableOutline};
 
 /// What a commit stored.
 #[derive(Debug, Clone, Copy, Default)]
@@ -26,7 +27,8 @@ pub(super) trait Target: Sync {
 pub(super) trait Sink: Send + Sync {
     /// Take a batch. Every number from 0 is used once; the order of the numbers is the order of arrival.
     fn push(&self, sequence: u64, batch: &EventBatch) -> Result<()>;
-    fn commit(self: Box<Self>) -> Result<Stored>;
+    /// Make it durable and visible, unless `stop` says so before.
+    fn commit(self: Box<Self>, stop: Stop<'_>) -> Result<Stored>;
 }
 
 impl Target for Table {
@@ -43,27 +45,44 @@ impl Target for Table {
     }
 }
 
+/// A table to which nothing was ever added, and which takes whatever comes.
+pub(super) struct First<'a>(pub(super) &'a Table);
+
+impl Target for First<'_> {
+    fn shape(&self) -> TableShape {
+        TableShape { schema: self.0.schema(), strict: false }
+    }
+
+    fn is_imported(&self, _fingerprint: u128) -> bool {
+        false
+    }
+
+    fn begin<'a>(&'a self, fingerprints: &[u128]) -> Result<Box<dyn Sink + 'a>> {
+        Ok(Box::new(self.0.begin_first_import(fingerprints)?))
+    }
+}
+
 impl Sink for Import {
     fn push(&self, sequence: u64, batch: &EventBatch) -> Result<()> {
         Import::push(self, sequence, batch.clone())
     }
 
-    fn commit(self: Box<Self>) -> Result<Stored> {
-        let imported = Import::commit(*self)?;
+    fn commit(self: Box<Self>, stop: Stop<'_>) -> Result<Stored> {
+        let imported = self.commit_unless(stop)?;
         let (accepted, duplicates) = (imported.accepted, imported.duplicates);
         Ok(Stored { accepted, duplicates, segments: imported.segments, bytes: imported.bytes })
     }
 }
 
 /// A trial: counts and keeps nothing.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Nowhere {
-    shape: TableShape,
+    outline: TableOutline,
 }
 
 impl Nowhere {
-    pub(super) fn new(shape: TableShape) -> Self {
-        Self { shape }
+    pub(super) fn new(outline: TableOutline) -> Self {
+        Self { outline }
     }
 }
 
@@ -72,11 +91,11 @@ struct Counter(std::sync::atomic::AtomicU64);
 
 impl Target for Nowhere {
     fn shape(&self) -> TableShape {
-        self.shape.clone()
+        TableShape { schema: self.outline.schema.clone(), strict: self.outline.options.strict }
     }
 
-    fn is_imported(&self, _fingerprint: u128) -> bool {
-        false
+    fn is_imported(&self, fingerprint: u128) -> bool {
+        self.outline.is_imported(fingerprint)
     }
 
     fn begin<'a>(&'a self, _fingerprints: &[u128]) -> Result<Box<dyn Sink + 'a>> {
@@ -90,7 +109,7 @@ impl Sink for Counter {
         Ok(())
     }
 
-    fn commit(self: Box<Self>) -> Result<Stored> {
+    fn commit(self: Box<Self>, _stop: Stop<'_>) -> Result<Stored> {
         Ok(Stored { accepted: self.0.into_inner(), ..Stored::default() })
     }
 }

@@ -1,8 +1,12 @@
 //! Imports of small files into a table in memory, and of real data where it is there.
 
 mod bad_input;
+mod bounds;
 mod formats;
+mod notes;
 mod real_data;
+mod rejects;
+mod typed;
 mod types;
 
 use super::plan::TableShape;
@@ -17,7 +21,8 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 use trodden_engine::error::Result as EngineResult;
 use trodden_engine::ingest::EventBatch;
-use trodden_engine::types::ColumnType;
+use trodden_engine::stop::Stop;
+use trodden_engine::types::{ColumnType, Schema};
 
 /// A table that keeps what it is given as lines of text.
 #[derive(Default)]
@@ -54,7 +59,7 @@ impl Sink for Running<'_> {
         Ok(())
     }
 
-    fn commit(self: Box<Self>) -> EngineResult<Stored> {
+    fn commit(self: Box<Self>, _stop: Stop<'_>) -> EngineResult<Stored> {
         let batches = self.batches.into_inner();
         assert!(batches.keys().copied().eq(0..batches.len() as u64), "a number was left out");
         let mut rows = self.memory.rows.lock();
@@ -133,7 +138,7 @@ fn compress(name: &str, content: &[u8]) -> Vec<u8> {
 }
 
 fn import_into(memory: &Memory, options: &ImportOptions) -> Result<ImportSummary> {
-    run(memory, options, &Silent)
+    run(memory, options, &Silent, AHEAD_BYTES)
 }
 
 /// Import into an empty table: the summary and the rows.

@@ -1,8 +1,8 @@
 //! Times as files write them, to microseconds since 1970 in UTC.
 
 use super::options::TimeFormat;
-use chrono::format::{Item, Parsed, StrftimeItems};
-use chrono::{NaiveDateTime, NaiveTime, Offset, TimeZone};
+use super::pattern::{Pattern, Refused};
+use chrono::{NaiveDateTime, Offset, TimeZone};
 use chrono_tz::Tz;
 use trodden_engine::types::{TS_MAX_US, TS_MIN_US};
 
@@ -60,8 +60,8 @@ pub(super) enum StampKind {
     CompactDate,
     /// A number since 1970.
     Epoch(EpochUnit),
-    /// A chrono format.
-    Pattern(String, Vec<Item<'static>>),
+    /// A pattern that was told.
+    Pattern(Pattern),
 }
 
 impl StampKind {
@@ -70,12 +70,12 @@ impl StampKind {
             Self::Iso => "dates and times as in RFC 3339".into(),
             Self::CompactDate => "dates as YYYYMMDD".into(),
             Self::Epoch(unit) => unit.name().into(),
-            Self::Pattern(pattern, _) => format!("'{pattern}'"),
+            Self::Pattern(pattern) => format!("'{}'", pattern.text()),
         }
     }
 
     /// What the options fix. `None` for [`TimeFormat::Auto`].
-    pub(super) fn told(format: &TimeFormat) -> Result<Option<Self>, String> {
+    pub(super) fn told(format: &TimeFormat) -> Result<Option<Self>, Refused> {
         Ok(Some(match format {
             TimeFormat::Auto => return Ok(None),
             TimeFormat::Rfc3339 => Self::Iso,
@@ -83,10 +83,7 @@ impl StampKind {
             TimeFormat::Millis => Self::Epoch(EpochUnit::Millis),
             TimeFormat::Micros => Self::Epoch(EpochUnit::Micros),
             TimeFormat::Nanos => Self::Epoch(EpochUnit::Nanos),
-            TimeFormat::Pattern(pattern) => {
-                let items = StrftimeItems::new(pattern).parse_to_owned();
-                Self::Pattern(pattern.clone(), items.map_err(|_| format!("'{pattern}' is no valid time pattern"))?)
-            }
+            TimeFormat::Pattern(pattern) => Self::Pattern(Pattern::new(pattern)?),
         }))
     }
 }
@@ -106,7 +103,7 @@ impl TimeParser {
             StampKind::Iso => parse_iso(text.as_bytes())?.in_zone(self.zone),
             StampKind::CompactDate => self.local(compact_date(text.as_bytes())?),
             StampKind::Epoch(unit) => decimal_to_us(text, *unit)?,
-            StampKind::Pattern(_, items) => parse_pattern(text, items, self.zone)?,
+            StampKind::Pattern(pattern) => pattern.parse(text, self.zone)?,
         })
     }
 
@@ -295,21 +292,6 @@ fn decimal_to_us(text: &str, unit: EpochUnit) -> Option<i64> {
     i64::try_from(if negative { -us } else { us }).ok()
 }
 
-fn parse_pattern(text: &str, items: &[Item<'static>], zone: Tz) -> Option<i64> {
-    let mut parsed = Parsed::new();
-    chrono::format::parse(&mut parsed, text, items.iter()).ok()?;
-    if let Ok(stamp) = parsed.to_datetime() {
-        return Some(stamp.timestamp_micros());
-    }
-    let local = parsed.to_naive_datetime_with_offset(0).ok().or_else(|| {
-        // A pattern without a time of day, or with hours and minutes only, which chrono fills up by itself.
-        Some(parsed.to_naive_date().ok()?.and_time(parsed.to_naive_time().unwrap_or(NaiveTime::MIN)))
-    })?;
-    // `%s` is an instant, not a local time.
-    let local_us = local.and_utc().timestamp_micros();
-    Some(if parsed.timestamp().is_some() { local_us } else { local_to_utc(local_us, zone) })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -340,7 +322,7 @@ mod tests {
     fn every_day_of_eight_hundred_years_agrees_with_chrono() {
         let mut date = chrono::NaiveDate::from_ymd_opt(1600, 1, 1).unwrap();
         while date < chrono::NaiveDate::from_ymd_opt(2400, 1, 1).unwrap() {
-            let want = date.and_time(NaiveTime::MIN).and_utc().timestamp_micros();
+            let want = date.and_time(chrono::NaiveTime::MIN).and_utc().timestamp_micros();
             assert_eq!(iso(&date.to_string()), Some(want));
             date = date.succ_opt().unwrap();
         }
@@ -420,20 +402,5 @@ mod tests {
         assert_eq!(EpochUnit::of_magnitude(now * 1e6), Some(EpochUnit::Micros));
         assert_eq!(EpochUnit::of_magnitude(now * 1e9), Some(EpochUnit::Nanos));
         assert_eq!(EpochUnit::of_magnitude(20_240_501.0), None);
-    }
-
-    #[test]
-    fn patterns() {
-        let parser = |pattern: &str, zone| TimeParser {
-            kind: StampKind::told(&TimeFormat::Pattern(pattern.into())).unwrap().unwrap(),
-            zone,
-        };
-        let may = us("2024-05-01T00:00:00Z");
-        assert_eq!(parser("%d/%m/%Y", Tz::UTC).parse("01/05/2024"), Some(may));
-        assert_eq!(parser("%m/%d/%y %H:%M", Tz::UTC).parse("05/01/24 00:00"), Some(may));
-        assert_eq!(parser("%d.%m.%Y %H:%M:%S", Tz::Europe__Berlin).parse("01.05.2024 02:00:00"), Some(may));
-        assert_eq!(parser("%d/%b/%Y:%H:%M:%S %z", Tz::UTC).parse("01/May/2024:02:00:00 +0200"), Some(may));
-        assert_eq!(parser("%d/%m/%Y", Tz::UTC).parse("2024-05-01"), None);
-        assert!(StampKind::told(&TimeFormat::Pattern("%Q!".into())).is_err());
     }
 }

@@ -2,8 +2,8 @@
 
 use crate::error::{Error, Result, closest};
 use datafusion::sql::sqlparser::ast::{
-    Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName, Spanned, TableFactor,
-    TableFunctionArgs, Value,
+    DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArguments, Ident,
+    ObjectName, Spanned, TableFactor, TableFunctionArgs, Value, WindowType,
 };
 use datafusion::sql::sqlparser::tokenizer::Span;
 
@@ -83,6 +83,7 @@ impl Call {
             FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Function(part)))
                 if signature.parts.contains(&part.name.to_string().to_uppercase().as_str()) =>
             {
+                refuse_modifiers(&part)?;
                 self.parts.push(part);
                 Ok(())
             }
@@ -116,8 +117,13 @@ fn input_relation(expr: Expr, signature: &Signature) -> Result<TableFactor> {
         Expr::CompoundIdentifier(idents) => Ok(table(ObjectName::from(idents), None)),
         Expr::Nested(inner) => input_relation(*inner, signature),
         Expr::Subquery(subquery) => Ok(TableFactor::Derived { lateral: false, subquery, alias: None, sample: None }),
-        Expr::Function(Function { name, args: FunctionArguments::List(list), .. }) => {
-            Ok(table(name, Some(TableFunctionArgs { args: list.args, settings: None })))
+        Expr::Function(function) if matches!(function.args, FunctionArguments::List(_)) => {
+            refuse_modifiers(&function)?;
+            let args = match function.args {
+                FunctionArguments::List(list) => list.args,
+                FunctionArguments::None | FunctionArguments::Subquery(_) => Vec::new(),
+            };
+            Ok(table(function.name, Some(TableFunctionArgs { args, settings: None })))
         }
         _ => Err(Error::invalid(format!("the first argument of {} is a table, not a value", signature.operator))
             .with_hint(signature.example)
@@ -140,8 +146,47 @@ fn table(name: ObjectName, args: Option<TableFunctionArgs>) -> TableFactor {
     }
 }
 
+/// Refuse what SQL lets stand in and behind the call of a function, and what has no meaning here.
+fn refuse_modifiers(function: &Function) -> Result<()> {
+    let name = function.name.span();
+    let or_name = |span: Span| if span == Span::empty() { name } else { span };
+    let mut found: Vec<(&str, Span)> = Vec::new();
+    if let FunctionArguments::List(list) = &function.args {
+        if let Some(treatment) = list.duplicate_treatment {
+            let word = if treatment == DuplicateTreatment::Distinct { "DISTINCT" } else { "ALL" };
+            found.push((word, list.args.first().map_or(name, |arg| or_name(arg.span()))));
+        }
+        found.extend(list.clauses.first().map(|clause| match clause {
+            FunctionArgumentClause::OrderBy(_) => ("ORDER BY", or_name(clause.span())),
+            FunctionArgumentClause::Limit(_) => ("LIMIT", or_name(clause.span())),
+            _ => ("a clause after the arguments", or_name(clause.span())),
+        }));
+    }
+    found.extend(function.filter.as_ref().map(|filter| ("FILTER", or_name(filter.span()))));
+    found.extend(function.over.as_ref().map(|over| match over {
+        WindowType::NamedWindow(window) => ("OVER", window.span),
+        WindowType::WindowSpec(window) => {
+            let parts = window.partition_by.iter().map(Spanned::span);
+            let parts = parts.chain(window.order_by.iter().map(Spanned::span));
+            ("OVER", parts.reduce(|a, b| a.union(&b)).map_or(name, or_name))
+        }
+    }));
+    found.extend(function.within_group.first().map(|key| ("WITHIN GROUP", or_name(key.span()))));
+    found.extend(function.null_treatment.map(|_| ("IGNORE or RESPECT NULLS", name)));
+    if !matches!(function.parameters, FunctionArguments::None) {
+        found.push(("a second list of arguments", or_name(function.parameters.span())));
+    }
+    match found.first() {
+        None => Ok(()),
+        Some((what, span)) => Err(Error::unsupported(format!("{what} has no meaning in {}", function.name))
+            .with_hint("leave it away; a subquery can order, filter or count the input before")
+            .at(*span)),
+    }
+}
+
 /// The arguments of a part such as `STEPS(…)`: a name, where there is one, and a value.
 pub(crate) fn part_arguments(part: Function) -> Result<Vec<(Option<Ident>, Expr)>> {
+    refuse_modifiers(&part)?;
     let span = part.name.span();
     let FunctionArguments::List(list) = part.args else {
         return Err(Error::invalid(format!("{} needs arguments in parentheses", part.name)).at(span));

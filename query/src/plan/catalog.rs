@@ -13,7 +13,8 @@ use parking_lot::{Mutex, RwLock};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
-use trodden_engine::Engine;
+use trodden_engine::types::{Schema, TableOptions};
+use trodden_engine::{Engine, Table};
 
 /// The catalog that every name belongs to.
 pub(crate) const CATALOG: &str = "trodden";
@@ -99,6 +100,12 @@ impl Catalog {
     /// What the disk says.
     pub(crate) fn define_view(&self, name: &str, view: Option<(View, &str)>) -> Result<()> {
         let mut views = self.views.write();
+        // Asked under the lock under which tables are made, so that no table takes the name meanwhile.
+        if view.is_some()
+            && let Some(table) = alike(name, self.engine.tables())
+        {
+            return Err(Error::new(ErrorKind::AlreadyExists, format!("there is a table '{table}' already")));
+        }
         self.engine.define(name, view.as_ref().map(|(_, text)| *text))?;
         match view {
             Some((view, _)) => drop(views.insert(name.to_string(), view)),
@@ -107,15 +114,22 @@ impl Catalog {
         Ok(())
     }
 
+    /// Make a table, unless a view has its name.
+    ///
+    /// # Errors
+    /// `AlreadyExists`, also for a name that differs only by case; `InvalidInput`; what the disk says.
+    pub(crate) fn create_table(&self, name: &str, schema: Schema, options: TableOptions) -> Result<Arc<Table>> {
+        let views = self.views.read();
+        if let Some(view) = alike(name, views.keys().cloned()) {
+            return Err(Error::new(ErrorKind::AlreadyExists, format!("there is a view '{view}' already"))
+                .with_hint("give another name, or DROP VIEW first"));
+        }
+        Ok(self.engine.create_table(name, schema, options)?)
+    }
+
     /// The name among tables and views that `name` means: itself, or the only one that differs in case.
     pub(crate) fn resolve(&self, name: &str) -> Option<String> {
-        let names = self.names();
-        if names.iter().any(|known| known == name) {
-            return Some(name.to_string());
-        }
-        let mut alike = names.into_iter().filter(|known| known.eq_ignore_ascii_case(name));
-        let found = alike.next()?;
-        alike.next().is_none().then_some(found)
+        resolve(name, self.names())
     }
 
     /// All names, sorted.
@@ -142,7 +156,7 @@ impl Catalog {
     ///
     /// # Errors
     /// `NotFound` with its place.
-    pub(crate) fn table(&self, name: &ObjectName) -> Result<Arc<trodden_engine::table::Table>> {
+    pub(crate) fn table(&self, name: &ObjectName) -> Result<Arc<Table>> {
         let plain = plain_name(name)?;
         let found = self.resolve(&plain).filter(|found| !self.views.read().contains_key(found));
         match found {
@@ -153,6 +167,23 @@ impl Catalog {
             None => Err(self.no_such_table(&plain).at(name.span())),
         }
     }
+}
+
+/// The name among `names` that `name` means: itself, or the only one that differs in case.
+pub(crate) fn resolve(name: &str, names: Vec<String>) -> Option<String> {
+    if names.iter().any(|known| known == name) {
+        return Some(name.to_string());
+    }
+    let lower = name.to_lowercase();
+    let mut alike = names.into_iter().filter(|known| known.to_lowercase() == lower);
+    let found = alike.next()?;
+    alike.next().is_none().then_some(found)
+}
+
+/// The first of `names` that is `name` or differs from it only by case.
+fn alike(name: &str, names: impl IntoIterator<Item = String>) -> Option<String> {
+    let lower = name.to_lowercase();
+    names.into_iter().find(|known| known.to_lowercase() == lower)
 }
 
 /// Names as one statement sees them: every table is pinned at one snapshot, however often it is named.

@@ -72,6 +72,17 @@ pub(crate) fn interval_us(value: &ScalarValue, argument: &str) -> Result<Option<
     Ok(Some(us))
 }
 
+/// The calendar unit that a text names: `day` or `1 day`, likewise week and month.
+pub(crate) fn calendar_unit(text: &str) -> Option<&'static str> {
+    let words: Vec<String> = text.split_whitespace().map(str::to_lowercase).collect();
+    let unit = match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        [unit] if !unit.ends_with('s') => unit.to_string(),
+        ["1", unit] => unit.strip_suffix('s').unwrap_or(unit).to_string(),
+        _ => return None,
+    };
+    ["day", "week", "month"].into_iter().find(|known| *known == unit)
+}
+
 /// One of a few words.
 ///
 /// # Errors
@@ -125,6 +136,16 @@ mod tests {
         assert_eq!(interval_us(&ScalarValue::from("2 hours"), "within").unwrap(), Some(7_200_000_000));
         assert!(interval_us(&ScalarValue::from(5i64), "within").unwrap_err().hint().is_some());
         assert_eq!(interval_us(&ScalarValue::Null, "within").unwrap(), None);
+    }
+
+    #[test]
+    fn a_calendar_unit_is_told_from_a_span() {
+        for (text, unit) in [("week", "week"), ("1 Week", "week"), (" 1  months ", "month"), ("DAY", "day")] {
+            assert_eq!(calendar_unit(text), Some(unit), "{text}");
+        }
+        for text in ["2 weeks", "7 days", "weeks", "1 hour", "", "1 week 1 day"] {
+            assert_eq!(calendar_unit(text), None, "{text}");
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use super::catalog::{CATALOG, Names, SCHEMA, View, normalised};
 use crate::error::{Error, ErrorKind, Result, closest, listed};
+use crate::sql::identifiers::respell;
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use datafusion::catalog::TableFunctionArgs;
 use datafusion::catalog::cte_worktable::CteWorkTable;
@@ -43,7 +44,21 @@ impl<'a> StatementContext<'a> {
     ///
     /// # Errors
     /// What is wrong with it, at its place.
-    pub(crate) fn plan(&self, statement: DfStatement) -> Result<LogicalPlan> {
+    pub(crate) fn plan(&self, mut statement: DfStatement) -> Result<LogicalPlan> {
+        loop {
+            let planned = self.plan_as_written(statement.clone());
+            // Every turn quotes at least one identifier, so there is a last one.
+            match &planned {
+                Err(error)
+                    if error
+                        .spelling()
+                        .is_some_and(|(missing, found)| respell(&mut statement, missing, found, error.span())) => {}
+                _ => return planned,
+            }
+        }
+    }
+
+    fn plan_as_written(&self, statement: DfStatement) -> Result<LogicalPlan> {
         let options = &self.state.config_options().sql_parser;
         let options = ParserOptions {
             parse_float_as_decimal: options.parse_float_as_decimal,

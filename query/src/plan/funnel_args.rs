@@ -1,12 +1,16 @@
 //! From a call of FUNNEL to its logical node: names are looked up, expressions planned, constants checked.
 
 use super::arguments::{Call, NamedArgument, Signature, is_placeholder, list_items, part_arguments, string_literal};
+use super::constants::calendar_unit;
 use super::funnel_node::{Emit, FunnelNode, FunnelShape, Role};
+use super::row_order::with_order;
 use crate::behavior::funnel::{Count, STEPS_MAX};
 use crate::error::{Error, Result, closest, listed};
 use crate::sql::short_form::unused;
+use datafusion::arrow::compute::SortOptions;
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::DFSchemaRef;
+use datafusion::common::tree_node::TreeNode;
 use datafusion::logical_expr::planner::RelationPlannerContext;
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, lit};
 use datafusion::sql::sqlparser::ast::{DateTimeField, Expr as SqlExpr, Function, Ident, Spanned};
@@ -68,8 +72,9 @@ pub(crate) fn plan(mut call: Call, input: LogicalPlan, context: &mut dyn Relatio
         Some(1) => Emit::Users,
         _ => Emit::Steps,
     };
+    let (input, order_keys) = planner.order(input)?;
     let Planner { exprs, spans, .. } = planner;
-    let shape = FunnelShape { step_names, excludes, by, emit, count, bucketed, spans };
+    let shape = FunnelShape { step_names, excludes, by, emit, count, bucketed, order_keys, spans };
     let node = FunnelNode::new(shape, exprs, input).map_err(|error| error.at(call.span))?;
     node.check_constants()?;
     Ok(node)
@@ -87,15 +92,32 @@ struct Planner<'a> {
 impl Planner<'_> {
     fn expr(&mut self, expr: SqlExpr) -> Result<Expr> {
         let span = expr.span();
-        self.context.sql_to_expr(expr, &self.schema).map_err(|error| {
+        let planned = self.context.sql_to_expr(expr, &self.schema).map_err(|error| {
             let error = Error::from(error);
             if error.span().is_some() { error } else { error.at(span) }
-        })
+        })?;
+        if asks_for_each_row(&planned) {
+            let message =
+                "a subquery in FUNNEL gives one value for all rows: IN, EXISTS and columns from outside have none";
+            return Err(Error::unsupported(message)
+                .with_hint("join or filter in a subquery first: FUNNEL((SELECT e.*, … FROM events e JOIN …), …)")
+                .at(span));
+        }
+        Ok(planned)
     }
 
     fn push(&mut self, role: Role, expr: Expr, span: Span) {
         self.exprs.push((role, expr));
         self.spans.push((role, span));
+    }
+
+    /// The input with the keys of its own order, where it has one, and how they sort.
+    fn order(&mut self, input: LogicalPlan) -> Result<(LogicalPlan, Vec<SortOptions>)> {
+        let Some((input, keys)) = with_order(&input)? else { return Ok((input, Vec::new())) };
+        for (i, key) in keys.iter().enumerate() {
+            self.exprs.push((Role::OrderKey(i), Expr::Column(key.column.clone())));
+        }
+        Ok((input, keys.into_iter().map(|key| key.options).collect()))
     }
 
     /// `user`, `time` and `name`: the columns that play the parts.
@@ -196,6 +218,10 @@ impl Planner<'_> {
     fn steps(&mut self, call: &mut Call) -> Result<Vec<String>> {
         let at = call.parts.iter().position(|part| part.name.to_string().eq_ignore_ascii_case("STEPS"));
         let part = at.map(|at| call.parts.remove(at));
+        let again = call.parts.iter().find(|part| part.name.to_string().eq_ignore_ascii_case("STEPS"));
+        if let Some(again) = again {
+            return Err(twice(again.name.span()));
+        }
         let list = call.take("steps");
         let steps = match (part, list) {
             (Some(part), None) => named_steps(part)?,
@@ -209,7 +235,7 @@ impl Planner<'_> {
                 return Err(Error::invalid("FUNNEL needs its steps").with_hint(SIGNATURE.example).at(call.span));
             }
             (Some(part), Some(_)) => {
-                return Err(Error::invalid("the steps are given twice").at(part.name.span()));
+                return Err(twice(part.name.span()));
             }
         };
         let count = steps.len();
@@ -382,6 +408,22 @@ impl Planner<'_> {
     }
 }
 
+fn twice(span: Span) -> Error {
+    Error::invalid("the steps are given twice").with_hint("put all steps into one STEPS(…)").at(span)
+}
+
+/// Whether the expression has a subquery that has to be asked again for each row.
+fn asks_for_each_row(expr: &Expr) -> bool {
+    let found = expr.exists(|expr| {
+        Ok(match expr {
+            Expr::InSubquery(_) | Expr::Exists(_) | Expr::SetComparison(_) => true,
+            Expr::ScalarSubquery(subquery) => !subquery.outer_ref_columns.is_empty(),
+            _ => false,
+        })
+    });
+    found.unwrap_or(false)
+}
+
 fn named_steps(part: Function) -> Result<Vec<(Option<Ident>, SqlExpr)>> {
     part_arguments(part)
 }
@@ -389,15 +431,14 @@ fn named_steps(part: Function) -> Result<Vec<(Option<Ident>, SqlExpr)>> {
 /// `INTERVAL '1' WEEK`, `INTERVAL '1 month'`: the calendar unit.
 fn week_or_month(expr: &SqlExpr) -> Option<&'static str> {
     let SqlExpr::Interval(interval) = expr else { return None };
-    let value = match string_literal(&interval.value) {
-        Some(text) => text.trim().to_lowercase(),
-        None => interval.value.to_string(),
+    let value = string_literal(&interval.value).map_or_else(|| interval.value.to_string(), String::from);
+    let text = match &interval.leading_field {
+        Some(DateTimeField::Week(_) | DateTimeField::Weeks) => format!("{value} week"),
+        Some(DateTimeField::Month | DateTimeField::Months) => format!("{value} month"),
+        Some(_) => return None,
+        None => value,
     };
-    match &interval.leading_field {
-        Some(DateTimeField::Week(_) | DateTimeField::Weeks) if value == "1" => Some("week"),
-        Some(DateTimeField::Month | DateTimeField::Months) if value == "1" => Some("month"),
-        None if value == "1 week" => Some("week"),
-        None if value == "1 month" => Some("month"),
-        _ => None,
-    }
+    // The word alone is no interval.
+    let unit = calendar_unit(&text).filter(|_| text.trim().starts_with('1'));
+    unit.filter(|unit| *unit != "day")
 }

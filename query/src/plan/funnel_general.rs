@@ -8,7 +8,8 @@ use crate::behavior::funnel::FunnelSpec;
 use crate::error::{Error, Result};
 use crate::warnings::StatementState;
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
-use datafusion::arrow::datatypes::{SchemaRef, TimestampMicrosecondType};
+use datafusion::arrow::compute::SortOptions;
+use datafusion::arrow::datatypes::{DataType, SchemaRef, TimestampMicrosecondType};
 use datafusion::common::DataFusionError;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
@@ -29,15 +30,45 @@ use trodden_engine::scan::{KeyCodes, Keys, Times};
 pub(crate) struct GeneralFunnel {
     pub(crate) shape: Arc<FunnelShape>,
     pub(crate) spec: FunnelSpec,
-    /// Columns of the input: user, time, steps, exclusions, hold, by.
+    /// What is computed from a row of the input: user, time, steps, exclusions, hold, by, keys of its order.
+    pub(crate) exprs: Vec<Arc<dyn PhysicalExpr>>,
     pub(crate) hold: usize,
+    pub(crate) order: RowOrder,
     pub(crate) threads: usize,
     pub(crate) statement: Arc<StatementState>,
     pub(crate) schema: SchemaRef,
     pub(crate) summary: String,
 }
 
-/// The node of the physical plan. Its input has the columns that [`GeneralFunnel`] names, in that order.
+/// What decides among rows of equal user and time. Never the way in which threads happened to deliver them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum RowOrder {
+    /// The order in which they come, which is that of arrival: the input is an event table, read as one partition.
+    Arrival,
+    /// The keys of the input's own order, then the content of the rows.
+    Keys(Vec<SortOptions>),
+    /// The content of the rows.
+    Content,
+}
+
+impl RowOrder {
+    fn keys(&self) -> &[SortOptions] {
+        match self {
+            Self::Keys(keys) => keys,
+            Self::Arrival | Self::Content => &[],
+        }
+    }
+
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Arrival => "arrival",
+            Self::Keys(_) => "input order",
+            Self::Content => "content",
+        }
+    }
+}
+
+/// The node of the physical plan.
 #[derive(Debug)]
 pub(crate) struct FunnelExec {
     funnel: Arc<GeneralFunnel>,
@@ -53,15 +84,9 @@ impl FunnelExec {
     }
 }
 
-/// Whether the rows of a plan come in an order of their own: nothing below runs in parallel.
-fn is_sequential(plan: &Arc<dyn ExecutionPlan>) -> bool {
-    plan.output_partitioning().partition_count() == 1 && plan.children().into_iter().all(is_sequential)
-}
-
 impl DisplayAs for FunnelExec {
     fn fmt_as(&self, _format: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let order = if is_sequential(&self.input) { "input order" } else { "content" };
-        write!(f, "Funnel: {}, ties of time by {order}", self.funnel.summary)
+        write!(f, "Funnel: {}, ties of time by {}", self.funnel.summary, self.funnel.order.name())
     }
 }
 
@@ -95,8 +120,13 @@ impl ExecutionPlan for FunnelExec {
 
     fn apply_expressions(
         &self,
-        _f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> datafusion::common::Result<TreeNodeRecursion>,
+        f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> datafusion::common::Result<TreeNodeRecursion>,
     ) -> datafusion::common::Result<TreeNodeRecursion> {
+        for expr in &self.funnel.exprs {
+            if f(expr)? == TreeNodeRecursion::Stop {
+                return Ok(TreeNodeRecursion::Stop);
+            }
+        }
         Ok(TreeNodeRecursion::Continue)
     }
 
@@ -112,20 +142,21 @@ impl ExecutionPlan for FunnelExec {
         let count = self.input.output_partitioning().partition_count();
         let streams = (0..count).map(|partition| self.input.execute(partition, Arc::clone(&context)));
         let streams = streams.collect::<datafusion::common::Result<Vec<_>>>()?;
-        let ordered = is_sequential(&self.input);
-        let (funnel, schema) = (Arc::clone(&self.funnel), self.input.schema());
+        let funnel = Arc::clone(&self.funnel);
+        if funnel.order == RowOrder::Arrival && count != 1 {
+            let error = Error::internal(format!("an order of arrival needs one partition, not {count}"));
+            return Err(error.into());
+        }
+        let types = funnel.exprs.iter().map(|expr| expr.data_type(&self.input.schema()));
+        let types = types.collect::<datafusion::common::Result<Vec<_>>>()?;
         let (events, users) = (
             MetricBuilder::new(&self.metrics).counter("events_read", 0),
             MetricBuilder::new(&self.metrics).counter("users_read", 0),
         );
         let reservation = MemoryConsumer::new("FUNNEL").register(context.memory_pool());
         let answer = async move {
-            let mut gathered = Gathered::new(&funnel, &schema, reservation)?;
+            let mut gathered = Gathered::new(&funnel, &types, reservation)?;
             let mut batches = futures::stream::select_all(streams);
-            if ordered {
-                // One stream: the order of the rows is theirs.
-                debug_assert_eq!(count, 1);
-            }
             while let Some(batch) = batches.next().await {
                 funnel.statement.check_cancelled()?;
                 let batch = batch?;
@@ -133,7 +164,7 @@ impl ExecutionPlan for FunnelExec {
                 gathered.add(&funnel, &batch)?;
             }
             let computed = tokio::task::spawn_blocking(move || {
-                let (answer, seen) = gathered.finish(&funnel, ordered)?;
+                let (answer, seen) = gathered.finish(&funnel)?;
                 users.add(seen);
                 Ok::<_, Error>(answer)
             });
@@ -159,6 +190,7 @@ struct Columns {
     excludes: Vec<u64>,
     hold: Vec<u32>,
     by: Vec<u32>,
+    order: Vec<u32>,
 }
 
 /// All `by` expressions of a row have one code.
@@ -168,23 +200,23 @@ struct Gathered {
     users: Interner,
     hold: Interner,
     by: Interner,
+    order: Interner,
     columns: Columns,
     every_event: bool,
     reservation: MemoryReservation,
 }
 
 /// Bytes of a row in [`Columns`], twice: sorting makes a copy.
-const ROW_BYTES: usize = 2 * 40;
+const ROW_BYTES: usize = 2 * 44;
 
 impl Gathered {
-    fn new(funnel: &GeneralFunnel, schema: &SchemaRef, reservation: MemoryReservation) -> Result<Self> {
-        let types: Vec<_> = schema.fields().iter().map(|field| field.data_type().clone()).collect();
-        let hold = funnel.hold_start();
-        let by = hold + funnel.hold;
+    fn new(funnel: &GeneralFunnel, types: &[DataType], reservation: MemoryReservation) -> Result<Self> {
+        let (hold, by, order) = (funnel.hold_start(), funnel.by_start(), funnel.order_start());
         Ok(Self {
-            users: Interner::new(types[..1].to_vec())?,
-            hold: Interner::new(types[hold..by].to_vec())?,
-            by: Interner::new(types[by..].to_vec())?,
+            users: Interner::new(&types[..1])?,
+            hold: Interner::new(&types[hold..by])?,
+            by: Interner::new(&types[by..order])?,
+            order: Interner::in_order(&types[order..], funnel.order.keys())?,
             columns: Columns::default(),
             every_event: needs_every_event(&funnel.spec)?,
             reservation,
@@ -193,7 +225,8 @@ impl Gathered {
 
     fn add(&mut self, funnel: &GeneralFunnel, batch: &RecordBatch) -> Result<()> {
         let rows = batch.num_rows();
-        let columns = batch.columns();
+        let evaluate = |expr: &Arc<dyn PhysicalExpr>| expr.evaluate(batch)?.into_array(rows);
+        let columns: Vec<ArrayRef> = funnel.exprs.iter().map(evaluate).collect::<datafusion::common::Result<_>>()?;
         let steps = funnel.spec.steps.len();
         let step_masks = masks(&columns[2..2 + steps], rows);
         let exclude_masks = masks(&columns[2 + steps..funnel.hold_start()], rows);
@@ -203,10 +236,11 @@ impl Gathered {
             Ok(codes)
         };
         let user = codes(&mut self.users, &columns[..1])?;
-        let (hold_columns, by_columns) = columns[funnel.hold_start()..].split_at(funnel.hold);
+        let hold_columns = &columns[funnel.hold_start()..funnel.by_start()];
         let mut hold = codes(&mut self.hold, hold_columns)?;
         clear_nulls(hold_columns, &mut hold);
-        let by = codes(&mut self.by, by_columns)?;
+        let by = codes(&mut self.by, &columns[funnel.by_start()..funnel.order_start()])?;
+        let order = codes(&mut self.order, &columns[funnel.order_start()..])?;
         let ts = columns[1].as_primitive::<TimestampMicrosecondType>();
         let all = &mut self.columns;
         for row in 0..rows {
@@ -221,27 +255,28 @@ impl Gathered {
             all.excludes.push(exclude_masks[row]);
             all.hold.push(hold[row]);
             all.by.push(by[row]);
+            all.order.push(order[row]);
         }
-        let interned = self.users.memory_bytes() + self.hold.memory_bytes() + self.by.memory_bytes();
-        self.reservation.try_resize(all.user.len() * ROW_BYTES + interned)?;
+        let interned = [&self.users, &self.hold, &self.by, &self.order].map(Interner::memory_bytes);
+        self.reservation.try_resize(all.user.len() * ROW_BYTES + interned.iter().sum::<usize>())?;
         Ok(())
     }
 
-    /// The rows in the order of the kernel. Rows that are equal in user and time keep the order of the input where it
-    /// has one; where it has none, their content decides, so that the answer does not depend on chance.
-    fn sorted(&mut self, ordered: bool) -> Columns {
+    /// The rows in the order of the kernel. What decides among rows that are equal in user and time says
+    /// [`RowOrder`]; where their content does, rows that are equal in it are of no difference to the answer.
+    fn sorted(&mut self, decides: &RowOrder) -> Columns {
         let all = std::mem::take(&mut self.columns);
-        let (hold_ranks, by_ranks) = (self.hold.ranks(), self.by.ranks());
+        let [hold_ranks, by_ranks, order_ranks] = [&self.hold, &self.by, &self.order].map(Interner::ranks);
         let mut order: Vec<u32> = (0..all.user.len() as u32).collect();
         order.sort_unstable_by(|&a, &b| {
             let (x, y) = (a as usize, b as usize);
             let time = (all.user[x], all.ts[x]).cmp(&(all.user[y], all.ts[y]));
-            if ordered {
+            if *decides == RowOrder::Arrival {
                 return time.then(a.cmp(&b));
             }
             let content = |row: usize| {
                 let ranks = (by_ranks[all.by[row] as usize], hold_ranks[all.hold[row] as usize]);
-                (all.steps[row], all.excludes[row], ranks)
+                (order_ranks[all.order[row] as usize], all.steps[row], all.excludes[row], ranks)
             };
             time.then_with(|| content(x).cmp(&content(y)))
         });
@@ -255,11 +290,12 @@ impl Gathered {
             excludes: permuted(&all.excludes, &order),
             hold: permuted(&all.hold, &order),
             by: permuted(&all.by, &order),
+            order: Vec::new(),
         }
     }
 
-    fn finish(mut self, funnel: &GeneralFunnel, ordered: bool) -> Result<(RecordBatch, usize)> {
-        let mut rows = self.sorted(ordered);
+    fn finish(mut self, funnel: &GeneralFunnel) -> Result<(RecordBatch, usize)> {
+        let mut rows = self.sorted(&funnel.order);
         let keys = [&mut rows.by, &mut rows.hold].map(|codes| [KeyCodes::PerEvent(std::mem::take(codes))]);
         let users: Vec<&[u32]> = rows.user.chunk_by(|a, b| a == b).collect();
         let share = users.len().div_ceil(funnel.threads.max(1)).max(1);
@@ -329,6 +365,14 @@ fn run_share(
 impl GeneralFunnel {
     fn hold_start(&self) -> usize {
         2 + self.spec.steps.len() + self.spec.excludes.len()
+    }
+
+    fn by_start(&self) -> usize {
+        self.hold_start() + self.hold
+    }
+
+    fn order_start(&self) -> usize {
+        self.exprs.len() - self.order.keys().len()
     }
 }
 

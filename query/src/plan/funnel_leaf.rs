@@ -253,6 +253,6 @@ impl FunnelWorker {
     fn add_entries(&mut self, count: u64) {
         let mut entered = GroupPartial::default();
         entered.add_entries(count);
-        self.merge_default_group(entered);
+        self.merge_only_group(entered);
     }
 }

@@ -1,9 +1,10 @@
 //! FUNNEL as a node of DataFusion's logical plan.
 
 use super::constants;
-use crate::behavior::funnel::{Attribution, Bucket, Count, Exclude, FunnelSpec, Order, Ties};
+use crate::behavior::funnel::{Attribution, Bucket, Count, EXCLUDES_MAX, Exclude, FunnelSpec, Order, Ties};
 use crate::error::{Error, Result};
 use chrono_tz::Tz;
+use datafusion::arrow::compute::SortOptions;
 use datafusion::arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use datafusion::common::{DFSchema, DFSchemaRef, DataFusionError};
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, UserDefinedLogicalNodeCore};
@@ -25,6 +26,8 @@ pub(crate) enum Role {
     ExcludeBefore(usize),
     Hold(usize),
     By(usize),
+    /// A key of the input's own order.
+    OrderKey(usize),
     Within,
     StepWithin(usize),
     Order,
@@ -50,6 +53,8 @@ pub(crate) struct FunnelShape {
     pub(crate) emit: Emit,
     pub(crate) count: Count,
     pub(crate) bucketed: bool,
+    /// How each key of the input's own order sorts.
+    pub(crate) order_keys: Vec<SortOptions>,
     /// Where the arguments stand in the text.
     pub(crate) spans: Vec<(Role, Span)>,
 }
@@ -119,7 +124,7 @@ impl FunnelNode {
         spec.ties = self.constant(Role::Ties, complete, |v| constants::word(v, "ties", &ties))?.unwrap_or_default();
         let attribution = |v: &ScalarValue| self.attribution(v);
         spec.attribution = self.constant(Role::Attribution, complete, attribution)?.unwrap_or_default();
-        spec.bucket = self.constant(Role::Bucket, complete, bucket)?.flatten();
+        spec.bucket = self.constant(Role::Bucket, complete, bucket)?;
         spec.time_zone = self.constant(Role::TimeZone, complete, constants::time_zone)?.unwrap_or(default_zone);
         for i in 0..self.shape.excludes {
             let step = |v: &ScalarValue| self.step_number(v, "EXCLUDE");
@@ -128,17 +133,28 @@ impl FunnelNode {
             let before = self.constant(Role::ExcludeBefore(i), complete, step)?.unwrap_or(last);
             spec.excludes.push(Exclude { after, before });
         }
-        spec.validate().map_err(|error| self.place(Error::from(error)))?;
+        spec.validate().map_err(|error| self.place(Error::from(error), &spec))?;
         Ok(spec)
     }
 
-    /// The kernel names the argument at the start of its message: put the error there.
-    fn place(&self, error: Error) -> Error {
+    /// The kernel names the argument at the start of its message: put the error there, at the one of several that is
+    /// wrong.
+    fn place(&self, error: Error, spec: &FunnelSpec) -> Error {
         let argument = error.message().split([':', ' ']).next().unwrap_or_default().to_string();
         let role = match argument.as_str() {
             "within" => Role::Within,
-            "step_within" => Role::StepWithin(0),
-            "exclude" => Role::Exclude(0),
+            "step_within" => {
+                let wrong = spec.step_within_us.iter().position(|limit| limit.is_some_and(|us| us <= 0));
+                // One interval may stand for all gaps.
+                let given = self.exprs_of(Role::StepWithin).len();
+                Role::StepWithin(wrong.unwrap_or(0).min(given.saturating_sub(1)))
+            }
+            "exclude" => {
+                let steps = spec.steps.len();
+                let wrong = spec.excludes.iter().position(|e| e.after < 1 || e.before > steps || e.after >= e.before);
+                let too_many = (spec.excludes.len() > EXCLUDES_MAX).then_some(EXCLUDES_MAX);
+                Role::Exclude(too_many.or(wrong).unwrap_or(0))
+            }
             "attribution" => Role::Attribution,
             "bucket" => Role::Bucket,
             _ => Role::Step(0),
@@ -197,26 +213,30 @@ impl FunnelNode {
     }
 }
 
-fn bucket(value: &ScalarValue) -> Result<Option<Bucket>> {
-    if let Some(text) = constants::text(value) {
-        match text.to_lowercase().as_str() {
-            "day" => return Ok(Some(Bucket::Day)),
-            "week" => return Ok(Some(Bucket::Week)),
-            "month" => return Ok(Some(Bucket::Month)),
-            _ => {}
+fn bucket(value: &ScalarValue) -> Result<Bucket> {
+    const HINT: &str = "bucket is 'day', 'week', 'month' or an interval in days, hours, minutes or seconds";
+    let months = |months: i32| match months {
+        1 => Ok(Bucket::Month),
+        months => Err(Error::invalid(format!("bucket cannot be {months} months")).with_hint(HINT)),
+    };
+    match value {
+        ScalarValue::IntervalMonthDayNano(Some(interval)) if (interval.days, interval.nanoseconds) == (0, 0) => {
+            return months(interval.months);
         }
+        ScalarValue::IntervalYearMonth(Some(interval)) => return months(*interval),
+        _ => {}
     }
-    if let ScalarValue::IntervalMonthDayNano(Some(interval)) = value
-        && (interval.days, interval.nanoseconds) == (0, 0)
-    {
-        return match interval.months {
-            1 => Ok(Some(Bucket::Month)),
-            months => Err(Error::invalid(format!("bucket cannot be {months} months"))
-                .with_hint("bucket is 'day', 'week', 'month' or an interval in days, hours, minutes or seconds")),
-        };
+    match constants::text(value).and_then(constants::calendar_unit) {
+        Some("day") => return Ok(Bucket::Day),
+        Some("week") => return Ok(Bucket::Week),
+        Some("month") => return Ok(Bucket::Month),
+        _ => {}
     }
-    let us = constants::interval_us(value, "bucket")?;
-    Ok(us.map(|us| if us == 86_400_000_000 { Bucket::Day } else { Bucket::IntervalUs(us) }))
+    match constants::interval_us(value, "bucket")? {
+        Some(86_400_000_000) => Ok(Bucket::Day),
+        Some(us) => Ok(Bucket::IntervalUs(us)),
+        None => Err(Error::invalid("bucket cannot be NULL").with_hint(HINT)),
+    }
 }
 
 fn answer_schema(shape: &FunnelShape, exprs: &[(Role, Expr)], input: &DFSchema) -> Result<DFSchema> {
@@ -373,6 +393,7 @@ impl fmt::Display for Summary<'_> {
             ("exclude", node.exprs_of(Role::Exclude)),
             ("hold", node.exprs_of(Role::Hold)),
             ("by", node.exprs_of(Role::By)),
+            ("input_order", node.exprs_of(Role::OrderKey)),
         ];
         for (name, exprs) in lists {
             if !exprs.is_empty() {

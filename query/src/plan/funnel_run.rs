@@ -1,16 +1,18 @@
 //! The kernel at work: users in, partial results out, merged and turned into the rows of the answer. The same for
 //! events from a table and for rows of any relation.
 
+use super::floats;
 use super::funnel_node::{Emit, FunnelShape, time_type};
 use crate::behavior::funnel::{
-    Bucket, Chain, FunnelKernel, FunnelPartial, FunnelSpec, GroupPartial, StepRow, UserInput, finish_all,
+    Attribution, Bucket, Chain, FunnelKernel, FunnelPartial, FunnelSpec, GroupPartial, StepRow, UserInput, finish_all,
 };
 use crate::error::{Error, Result};
 use datafusion::arrow::array::{
-    ArrayRef, Float64Array, Int64Array, ListArray, RecordBatch, StringArray, TimestampMicrosecondArray,
+    ArrayRef, Float64Array, Int64Array, ListArray, RecordBatch, StringArray, TimestampMicrosecondArray, UInt32Array,
+    new_null_array,
 };
 use datafusion::arrow::buffer::OffsetBuffer;
-use datafusion::arrow::compute::{SortColumn, cast, lexsort_to_indices, take_record_batch};
+use datafusion::arrow::compute::{SortColumn, cast, lexsort_to_indices, take, take_record_batch};
 use datafusion::arrow::datatypes::{DataType, Field, SchemaRef};
 use datafusion::scalar::ScalarValue;
 use std::collections::HashMap;
@@ -20,7 +22,9 @@ use trodden_engine::scan::{Keys, Times};
 /// A group of the answer: the codes of its `by` values and the start of its bucket.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct GroupKey {
-    pub(crate) by: Vec<u32>,
+    /// `None`: the chain does not have the event that gives the values, which then are NULL. That is not the same as an
+    /// event whose columns are NULL: an expression may make something of those.
+    pub(crate) by: Option<Vec<u32>>,
     pub(crate) bucket_us: i64,
 }
 
@@ -42,7 +46,7 @@ pub(crate) struct UserRows<'a> {
 #[derive(Debug)]
 struct UserRow {
     user: u64,
-    by: Vec<u32>,
+    by: Option<Vec<u32>>,
     times: Vec<i64>,
     reason: Option<&'static str>,
 }
@@ -52,10 +56,12 @@ struct UserRow {
 pub(crate) struct FunnelWorker {
     kernel: FunnelKernel,
     emit: Emit,
+    /// Whether the answer has groups: without, every chain belongs to the only one.
+    grouped: bool,
     by_columns: usize,
     partial: FunnelPartial<GroupKey>,
     /// In place of `partial` where the code of one `by` column at most makes the group: groups by code, so that no key
-    /// is looked up for every user.
+    /// is looked up for every user. The first is that of chains without the event that gives the value.
     by_code: Option<Vec<GroupPartial>>,
     users: Vec<UserRow>,
     key: GroupKey,
@@ -78,6 +84,7 @@ impl FunnelWorker {
         Ok(Self {
             kernel,
             emit,
+            grouped: !shape.by.is_empty(),
             by_columns,
             partial: FunnelPartial::default(),
             by_code: by_code.then(Vec::new),
@@ -110,19 +117,19 @@ impl FunnelWorker {
         };
         let (attribution, bucket, zone) = (spec.attribution, spec.bucket, spec.time_zone);
         for chain in self.kernel.run(&input).iter() {
-            let event = chain.attributed_event(attribution);
-            let code_of = |column| event.map_or(0, |event| rows.by.code(column, event as usize));
+            let attribution = if self.grouped { attribution } else { Attribution::First };
+            let event = chain.attributed_event(attribution).map(|event| event as usize);
             if let Some(groups) = &mut self.by_code {
-                let code = if self.by_columns == 0 { 0 } else { code_of(0) as usize };
-                if code < CODES_MAX {
-                    group_of_code(groups, code).add(&chain);
+                let code = |event| if self.by_columns == 0 { 0 } else { rows.by.code(0, event) as usize };
+                let slot = event.map_or(0, |event| 1 + code(event));
+                if slot < SLOTS_MAX {
+                    group_of_slot(groups, slot).add(&chain);
                     continue;
                 }
             }
-            self.key.by.clear();
-            self.key.by.extend((0..rows.by.columns()).map(code_of));
+            set_key(&mut self.key.by, &rows.by, event);
             if self.emit == Emit::Users {
-                self.users.push(user_row(rows, &chain, &self.key.by));
+                self.users.push(user_row(rows, &chain, self.key.by.clone()));
                 continue;
             }
             let start_us = |bucket: Bucket| bucket.start_us(chain.times[0], zone);
@@ -131,17 +138,17 @@ impl FunnelWorker {
         }
     }
 
-    /// Add counts to the group without `by` values.
-    pub(crate) fn merge_default_group(&mut self, group: GroupPartial) {
+    /// Add counts to the only group of an answer without `by`.
+    pub(crate) fn merge_only_group(&mut self, group: GroupPartial) {
         match &mut self.by_code {
-            Some(groups) => group_of_code(groups, 0).merge(group),
-            None => self.partial.merge_group(GroupKey::default(), group),
+            Some(groups) => group_of_slot(groups, 1).merge(group),
+            None => self.partial.merge_group(GroupKey { by: Some(Vec::new()), bucket_us: 0 }, group),
         }
     }
 
     /// Memory in use by the results, in bytes.
     pub(crate) fn heap_bytes(&self) -> usize {
-        let row = size_of::<UserRow>() + 8 * (self.key.by.len() + self.kernel.spec().steps.len());
+        let row = size_of::<UserRow>() + 8 * (self.by_columns + self.kernel.spec().steps.len());
         let groups = self.by_code.iter().flatten();
         let by_code: usize = groups.map(|group| size_of::<GroupPartial>() + group.heap_bytes()).sum();
         by_code + self.partial.heap_bytes() + self.users.len() * row
@@ -149,33 +156,43 @@ impl FunnelWorker {
 
     fn into_groups(self) -> Vec<(GroupKey, GroupPartial)> {
         let by = self.by_columns;
-        let by_code = self.by_code.into_iter().flatten().zip(0_u32..).filter(|(group, _)| !group.is_empty());
-        let by_code = by_code.map(|(group, code)| (GroupKey { by: vec![code; by], bucket_us: 0 }, group));
-        self.partial.into_groups().chain(by_code).collect()
+        let by_slot = self.by_code.into_iter().flatten().zip(0_u32..).filter(|(group, _)| !group.is_empty());
+        let by_slot = by_slot.map(|(group, slot)| {
+            let by = slot.checked_sub(1).map(|code| vec![code; by]);
+            (GroupKey { by, bucket_us: 0 }, group)
+        });
+        self.partial.into_groups().chain(by_slot).collect()
     }
 }
 
 /// Groups with a code below this are found by it, the others by their key.
-const CODES_MAX: usize = 1 << 16;
+const SLOTS_MAX: usize = 1 << 16;
 
-fn group_of_code(groups: &mut Vec<GroupPartial>, code: usize) -> &mut GroupPartial {
-    if groups.len() <= code {
-        groups.resize_with(code + 1, GroupPartial::default);
+fn group_of_slot(groups: &mut Vec<GroupPartial>, slot: usize) -> &mut GroupPartial {
+    if groups.len() <= slot {
+        groups.resize_with(slot + 1, GroupPartial::default);
     }
-    &mut groups[code]
+    &mut groups[slot]
+}
+
+/// Make `key` the codes of `event`, in the memory that it has.
+fn set_key(key: &mut Option<Vec<u32>>, by: &Keys<'_>, event: Option<usize>) {
+    let Some(event) = event else {
+        *key = None;
+        return;
+    };
+    let codes = key.get_or_insert_default();
+    codes.clear();
+    codes.extend((0..by.columns()).map(|column| by.code(column, event)));
 }
 
 fn step_mask(steps: usize) -> u64 {
     if steps >= 64 { u64::MAX } else { (1 << steps) - 1 }
 }
 
-fn user_row(rows: &UserRows<'_>, chain: &Chain<'_>, by: &[u32]) -> UserRow {
-    UserRow {
-        user: rows.user,
-        by: by.to_vec(),
-        times: chain.times.to_vec(),
-        reason: chain.reason.map(|reason| reason.name()),
-    }
+fn user_row(rows: &UserRows<'_>, chain: &Chain<'_>, by: Option<Vec<u32>>) -> UserRow {
+    let reason = chain.reason.map(|reason| reason.name());
+    UserRow { user: rows.user, by, times: chain.times.to_vec(), reason }
 }
 
 /// One code for the values of several columns at each of `events` events: 0 where one of them is NULL.
@@ -228,8 +245,8 @@ impl Finisher<'_> {
         let mut groups: HashMap<Group, GroupPartial> = HashMap::new();
         for (worker, decoder) in workers {
             let parts = worker.into_groups();
-            let keys: Vec<&[u32]> = parts.iter().map(|(key, _)| key.by.as_slice()).collect();
-            let columns = self.cast_by(decoder.by_values(&keys)?)?;
+            let keys: Vec<Option<&[u32]>> = parts.iter().map(|(key, _)| key.by.as_deref()).collect();
+            let columns = self.by_values(decoder, &keys)?;
             for (row, (key, part)) in parts.into_iter().enumerate() {
                 let values = columns.iter().map(|column| ScalarValue::try_from_array(column, row));
                 let values = values.collect::<datafusion::common::Result<Vec<_>>>()?;
@@ -246,11 +263,22 @@ impl Finisher<'_> {
         self.sorted(batch, self.shape.by.len() + usize::from(self.shape.bucketed) + 1)
     }
 
-    fn cast_by(&self, columns: Vec<ArrayRef>) -> Result<Vec<ArrayRef>> {
+    /// The `by` values behind keys: NULL where a chain does not have the event that gives them.
+    fn by_values(&self, decoder: &dyn Decoder, keys: &[Option<&[u32]>]) -> Result<Vec<ArrayRef>> {
+        let known: Vec<&[u32]> = keys.iter().copied().flatten().collect();
         let start = usize::from(self.shape.emit == Emit::Users);
-        let fields = &self.schema.fields()[start..start + columns.len()];
-        let cast = columns.iter().zip(fields).map(|(column, field)| cast(column, field.data_type()));
-        Ok(cast.collect::<Result<_, _>>().map_err(datafusion::common::DataFusionError::from)?)
+        let fields = &self.schema.fields()[start..start + self.shape.by.len()];
+        if known.is_empty() {
+            return Ok(fields.iter().map(|field| new_null_array(field.data_type(), keys.len())).collect());
+        }
+        let columns = decoder.by_values(&known)?;
+        let mut places = 0..known.len() as u32;
+        let places: UInt32Array = keys.iter().map(|key| key.and_then(|_| places.next())).collect();
+        let columns = columns.iter().zip(fields).map(|(column, field)| {
+            let column = floats::of_column(&cast(column, field.data_type())?);
+            if known.len() == keys.len() { Ok(column) } else { take(&column, &places, None) }
+        });
+        Ok(columns.collect::<Result<_, _>>().map_err(datafusion::common::DataFusionError::from)?)
     }
 
     fn step_batch(&self, groups: &[(Group, Vec<StepRow>)]) -> Result<RecordBatch> {
@@ -297,10 +325,10 @@ impl Finisher<'_> {
         for (worker, decoder) in workers {
             let rows = worker.users;
             let users: Vec<u64> = rows.iter().map(|row| row.user).collect();
-            let keys: Vec<&[u32]> = rows.iter().map(|row| row.by.as_slice()).collect();
+            let keys: Vec<Option<&[u32]>> = rows.iter().map(|row| row.by.as_deref()).collect();
             let ids = cast(&user_ids(&users)?, self.schema.field(0).data_type());
             let mut columns = vec![ids.map_err(datafusion::common::DataFusionError::from)?];
-            columns.extend(self.cast_by(decoder.by_values(&keys)?)?);
+            columns.extend(self.by_values(decoder, &keys)?);
             let entered = rows.iter().map(|row| row.times[0]).collect::<Vec<_>>();
             columns.push(times(entered));
             columns.push(Arc::new(rows.iter().map(|row| i64::try_from(row.times.len()).ok()).collect::<Int64Array>()));
@@ -311,8 +339,10 @@ impl Finisher<'_> {
         let all = datafusion::arrow::compute::concat_batches(&self.schema, &batches);
         let all = all.map_err(datafusion::common::DataFusionError::from)?;
         let entered = 1 + self.shape.by.len();
-        let order = [0, entered].map(|column| SortColumn { values: all.column(column).clone(), options: None });
-        sort_by(&all, &order)
+        // Attempts that enter at the same time stay in their order, in which they lie beside each other.
+        let position: ArrayRef = Arc::new((0..all.num_rows() as u32).collect::<UInt32Array>());
+        let order = [Arc::clone(all.column(0)), Arc::clone(all.column(entered)), position];
+        sort_by(&all, &order.map(|values| SortColumn { values, options: None }))
     }
 
     fn sorted(&self, batch: RecordBatch, columns: usize) -> Result<RecordBatch> {

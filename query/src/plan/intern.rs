@@ -1,7 +1,9 @@
 //! Codes for combinations of values of any type.
 
+use super::floats;
 use crate::error::Result;
 use datafusion::arrow::array::{Array, ArrayRef, new_null_array};
+use datafusion::arrow::compute::SortOptions;
 use datafusion::arrow::datatypes::DataType;
 use datafusion::arrow::error::ArrowError;
 use datafusion::arrow::row::{OwnedRow, RowConverter, SortField};
@@ -23,10 +25,17 @@ fn arrow(error: ArrowError) -> DataFusionError {
 }
 
 impl Interner {
-    pub(crate) fn new(types: Vec<DataType>) -> Result<Self> {
-        let fields = types.iter().cloned().map(SortField::new).collect();
-        let converter = RowConverter::new(fields).map_err(arrow)?;
-        let mut interner = Self { types, converter, codes: HashMap::new(), values: Vec::new(), bytes: 0 };
+    /// Of columns of these types, each in its natural order.
+    pub(crate) fn new(types: &[DataType]) -> Result<Self> {
+        Self::in_order(types, &vec![SortOptions::default(); types.len()])
+    }
+
+    /// Of columns of these types, each in the order that its options say.
+    pub(crate) fn in_order(types: &[DataType], options: &[SortOptions]) -> Result<Self> {
+        let fields = types.iter().zip(options).map(|(t, options)| SortField::new_with_options(t.clone(), *options));
+        let converter = RowConverter::new(fields.collect()).map_err(arrow)?;
+        let mut interner =
+            Self { types: types.to_vec(), converter, codes: HashMap::new(), values: Vec::new(), bytes: 0 };
         let nulls: Vec<ArrayRef> = interner.types.iter().map(|data_type| new_null_array(data_type, 1)).collect();
         interner.add(&nulls, 1, &mut Vec::new())?;
         Ok(interner)
@@ -38,7 +47,8 @@ impl Interner {
             codes.extend(std::iter::repeat_n(0, rows));
             return Ok(());
         }
-        let converted = self.converter.convert_columns(columns).map_err(arrow)?;
+        let columns: Vec<ArrayRef> = columns.iter().map(floats::of_column).collect();
+        let converted = self.converter.convert_columns(&columns).map_err(arrow)?;
         for row in &converted {
             let row = row.owned();
             let next = self.values.len() as u32;
@@ -69,7 +79,7 @@ impl Interner {
     pub(crate) fn ranks(&self) -> Vec<u32> {
         let mut order: Vec<u32> = (0..self.values.len() as u32).collect();
         order.sort_unstable_by(|&a, &b| self.values[a as usize].cmp(&self.values[b as usize]));
-        let mut ranks = vec![0; order.len()];
+        let mut ranks = vec![0; order.len().max(1)];
         for (rank, code) in order.into_iter().enumerate() {
             ranks[code as usize] = rank as u32;
         }

@@ -71,8 +71,14 @@ impl Peeled {
         Ok(Some(Self { table, filters, columns }))
     }
 
-    /// `expr` over a relation with these columns (`schema`), as an expression over the table's columns.
+    /// `expr` over a relation with these columns (`schema`), as an expression over the table's columns; `None` where the
+    /// engine cannot evaluate it.
     pub(crate) fn rebase(&self, expr: &Expr, schema: &DFSchema) -> Result<Option<Expr>> {
+        Ok(Some(self.over_table(expr, schema)?).filter(is_row_condition))
+    }
+
+    /// As [`Peeled::rebase`], for whoever can evaluate any expression.
+    pub(crate) fn over_table(&self, expr: &Expr, schema: &DFSchema) -> Result<Expr> {
         let rebased = expr.clone().transform_up(|expr| match &expr {
             Expr::Column(column) => {
                 let index = schema.index_of_column(column)?;
@@ -80,8 +86,31 @@ impl Peeled {
             }
             _ => Ok(Transformed::no(expr)),
         })?;
-        let rebased = rebased.data.unalias_nested().data;
-        Ok(is_row_condition(&rebased).then_some(rebased))
+        Ok(rebased.data.unalias_nested().data)
+    }
+}
+
+/// The column of an event table that `column` of `plan` is, whatever it is called there; `None` where it is computed.
+pub(crate) fn origin(plan: &LogicalPlan, column: &Column) -> Option<Column> {
+    let index = plan.schema().maybe_index_of_column(column)?;
+    match plan {
+        LogicalPlan::TableScan(scan) => {
+            TableHandle::of(scan)?;
+            Some(Column::new_unqualified(scan.projected_schema.field(index).name()))
+        }
+        LogicalPlan::Projection(projection) => match projection.expr[index].clone().unalias_nested().data {
+            Expr::Column(column) => origin(&projection.input, &column),
+            _ => None,
+        },
+        LogicalPlan::SubqueryAlias(alias) => {
+            let column = Column::from(alias.input.schema().qualified_field(index));
+            origin(&alias.input, &column)
+        }
+        LogicalPlan::Join(join) => [&join.left, &join.right].into_iter().find_map(|side| origin(side, column)),
+        LogicalPlan::Filter(_) | LogicalPlan::Sort(_) | LogicalPlan::Limit(_) | LogicalPlan::Distinct(_) => {
+            origin(plan.inputs().first()?, column)
+        }
+        _ => None,
     }
 }
 

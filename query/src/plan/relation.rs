@@ -6,7 +6,8 @@ use crate::error::{Error, ErrorKind, closest};
 use datafusion::common::Result;
 use datafusion::logical_expr::planner::{PlannedRelation, RelationPlanner, RelationPlannerContext, RelationPlanning};
 use datafusion::logical_expr::{Extension, LogicalPlan};
-use datafusion::sql::sqlparser::ast::{FunctionArg, Spanned, TableFactor};
+use datafusion::sql::sqlparser::ast::{FunctionArg, Spanned, TableFactor, TableSampleKind};
+use datafusion::sql::sqlparser::tokenizer::Span;
 use std::sync::Arc;
 
 /// Plans calls of the operators; every other relation is left to DataFusion.
@@ -22,6 +23,7 @@ impl RelationPlanner for OperatorPlanner {
         relation: TableFactor,
         context: &mut dyn RelationPlannerContext,
     ) -> Result<RelationPlanning> {
+        refuse_modifiers(&relation)?;
         let TableFactor::Table { name, alias, args: Some(args), .. } = relation else {
             return Ok(RelationPlanning::Original(Box::new(relation)));
         };
@@ -53,6 +55,35 @@ impl RelationPlanner for OperatorPlanner {
         let node = funnel_args::plan(call, input, context)?;
         let plan = LogicalPlan::Extension(Extension { node: Arc::new(node) });
         Ok(RelationPlanning::Planned(Box::new(PlannedRelation::new(plan, alias))))
+    }
+}
+
+/// Refuse what SQL lets stand behind a relation and DataFusion would drop without a word.
+fn refuse_modifiers(relation: &TableFactor) -> Result<(), Error> {
+    let refused = |what: &str, span: Span| {
+        Err(Error::unsupported(format!("{what} is not offered"))
+            .with_hint("leave it away; ORDER BY random() LIMIT n takes a sample")
+            .at(span))
+    };
+    match relation {
+        TableFactor::Table { sample: Some(sample), .. } | TableFactor::Derived { sample: Some(sample), .. } => {
+            let (TableSampleKind::BeforeTableAlias(sample) | TableSampleKind::AfterTableAlias(sample)) = sample;
+            let amount = sample.quantity.as_ref().map(|quantity| quantity.value.span());
+            let known = amount.filter(|span| *span != Span::empty());
+            refused("TABLESAMPLE", known.unwrap_or_else(|| relation.span()))
+        }
+        TableFactor::Table { name, with_ordinality: true, .. } => refused("WITH ORDINALITY", name.span()),
+        TableFactor::Table { name, version: Some(_), .. } => refused("a version of a table", name.span()),
+        TableFactor::Table { name, with_hints, .. } if !with_hints.is_empty() => refused("WITH (…)", name.span()),
+        TableFactor::Table { name, partitions, .. } if !partitions.is_empty() => refused("PARTITION", name.span()),
+        TableFactor::Table { name, json_path: Some(_), .. } => refused("a path into a table", name.span()),
+        TableFactor::Table { name, index_hints, .. } if !index_hints.is_empty() => {
+            refused("a hint for an index", name.span())
+        }
+        TableFactor::Table { name, args: Some(args), .. } if args.settings.is_some() => {
+            refused("SETTINGS", name.span())
+        }
+        _ => Ok(()),
     }
 }
 

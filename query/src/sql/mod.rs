@@ -4,7 +4,7 @@
 //! - [`short_form`] rewrites the short `FUNNEL a -> b …` into the operator, token by token.
 //! - [`statement`] parses a statement: trodden's own kinds here, all others by DataFusion's parser.
 //! - [`duration`] reads spans of time such as `'7 days'`.
-//! - [`identifiers`] lets an unquoted `CustomerID` find the column of that spelling.
+//! - [`identifiers`] quotes an unquoted `CustomerID` that can only mean the column of that spelling.
 
 pub(crate) mod duration;
 pub(crate) mod identifiers;

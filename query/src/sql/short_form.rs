@@ -2,11 +2,13 @@
 //!
 //! ```text
 //! FUNNEL step [-> step]… [WITHIN n unit] [BY expr, …] [WITH (key => value, …)] FROM relation [WHERE condition]
+//!   [ORDER BY …] [LIMIT …] [OFFSET …]
 //! step:  name | 'name'  [(condition)]  [AS label]
 //! ```
 //!
 //! It is rewritten, token by token, into `SELECT * FROM FUNNEL(relation, STEPS(label => condition, …), …)`, and so means
-//! exactly that. Tokens keep their places, so that an error points at what the person wrote.
+//! exactly that; what orders and cuts stands behind, and so is about the rows of the answer. Tokens keep their places, so
+//! that an error points at what the person wrote.
 
 use crate::error::{Error, ErrorKind, Result};
 use datafusion::sql::sqlparser::keywords::Keyword;
@@ -49,19 +51,50 @@ pub(crate) fn expand(tokens: Vec<TokenWithSpan>) -> Result<Vec<TokenWithSpan>> {
     Ok(tokens)
 }
 
+/// Whether `FUNNEL` at `at` begins the short form. It may as well be the name of a table or a column.
 fn starts_short_form(tokens: &[TokenWithSpan], at: usize) -> bool {
     if !is_word(&tokens[at], "FUNNEL") {
         return false;
     }
-    let followed = matches!(tokens.get(at + 1).map(|t| &t.token), Some(Token::Word(_) | Token::SingleQuotedString(_)));
+    let followed = tokens.get(at + 1).is_some_and(|token| {
+        matches!(token.token, Token::Word(_) | Token::SingleQuotedString(_)) && !is_word(token, "FROM")
+    });
     let Some(before) = at.checked_sub(1).map(|i| &tokens[i]) else {
         return followed || tokens.len() == 1;
     };
     let first = |words: &[&str]| words.iter().any(|word| is_word(&tokens[0], word));
     let format = at >= 2 && is_word(&tokens[at - 2], "FORMAT");
     let head = first(&["EXPLAIN"]) && (["EXPLAIN", "ANALYZE", "VERBOSE"].iter().any(|w| is_word(before, w)) || format);
-    let body = first(&["CREATE", "PREPARE"]) && is_word(before, "AS");
-    followed && (head || body || before.token == Token::LParen)
+    let body = first(&["CREATE", "PREPARE"]) && first_as(tokens) == Some(at - 1);
+    followed && (head || body || before.token == Token::LParen && goes_on_as_short_form(tokens, at))
+}
+
+/// The first `AS` outside of parentheses: what follows it is what a view, a table or a prepared statement is.
+fn first_as(tokens: &[TokenWithSpan]) -> Option<usize> {
+    let mut depth = 0usize;
+    tokens.iter().position(|token| {
+        match token.token {
+            Token::LParen => depth += 1,
+            Token::RParen => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        depth == 0 && is_word(token, "AS")
+    })
+}
+
+/// Whether what stands behind `(FUNNEL` reads as a first step and goes on as the short form does.
+fn goes_on_as_short_form(tokens: &[TokenWithSpan], at: usize) -> bool {
+    let end = end_of_group(tokens, at);
+    let mut next = at + 2;
+    if tokens.get(next).is_some_and(|token| token.token == Token::LParen) {
+        next = end_of_group(tokens, next + 1) + 1;
+    }
+    let Some(token) = tokens[..end].get(next) else { return false };
+    let arrow = token.token == Token::Arrow;
+    let clause = ["AS", "WITHIN", "BY", "WITH", "FROM"].iter().any(|word| is_word(token, word));
+    let mut inside = Reader { tokens: &tokens[..end], at: next };
+    inside.until(&["FROM"]);
+    arrow || clause && inside.peek().is_some()
 }
 
 fn is_word(token: &TokenWithSpan, word: &str) -> bool {
@@ -132,12 +165,16 @@ impl<'a> Reader<'a> {
 
     /// The tokens up to one of `words` outside of parentheses.
     fn until(&mut self, words: &[&str]) -> Vec<TokenWithSpan> {
+        self.until_token(&|token| words.iter().any(|word| is_word(token, word)))
+    }
+
+    fn until_token(&mut self, ends: &dyn Fn(&TokenWithSpan) -> bool) -> Vec<TokenWithSpan> {
         let (start, mut depth) = (self.at, 0usize);
         while let Some(token) = self.peek() {
             match token.token {
                 Token::LParen | Token::LBracket => depth += 1,
                 Token::RParen | Token::RBracket => depth = depth.saturating_sub(1),
-                _ if depth == 0 && words.iter().any(|word| is_word(token, word)) => break,
+                _ if depth == 0 && ends(token) => break,
                 _ => {}
             }
             self.at += 1;
@@ -246,21 +283,56 @@ fn rewrite(tokens: &[TokenWithSpan]) -> Result<Vec<TokenWithSpan>> {
         steps.push(reader.step()?);
     }
     let clauses = read_clauses(&mut reader)?;
-    let relation = reader.until(&["WHERE"]);
+    let source = read_source(&mut reader)?;
+    Ok(assemble(tokens[0].span, steps, clauses, source))
+}
+
+/// What stands behind FROM.
+struct Source {
+    relation: Vec<TokenWithSpan>,
+    condition: Vec<TokenWithSpan>,
+    /// `ORDER BY … LIMIT … OFFSET …`, which are about the rows of the answer.
+    tail: Vec<TokenWithSpan>,
+}
+
+/// Words that end the relation and the condition.
+const TAIL: [&str; 4] = ["ORDER", "LIMIT", "OFFSET", "FETCH"];
+/// Words that would make the input something else than it seems to be.
+const REFUSED: [&str; 9] =
+    ["GROUP", "HAVING", "UNION", "INTERSECT", "EXCEPT", "MINUS", "WINDOW", "QUALIFY", "DISTRIBUTE"];
+/// Clauses of the short form that stand before FROM.
+const EARLIER: [&str; 3] = ["WITHIN", "BY", "WITH"];
+
+fn read_source(reader: &mut Reader<'_>) -> Result<Source> {
+    let ends: Vec<&str> = ["WHERE"].iter().chain(&TAIL).chain(&REFUSED).chain(&EARLIER).copied().collect();
+    let relation = reader.until(&ends);
     if relation.is_empty() {
         return Err(reader.error("a table after FROM"));
     }
-    let condition = if reader.take_word("WHERE") { reader.until(&[]) } else { Vec::new() };
-    Ok(assemble(tokens[0].span, steps, clauses, relation, condition))
+    refuse(reader, &EARLIER, "stands before FROM")?;
+    let ends: Vec<&str> = TAIL.iter().chain(&REFUSED).copied().collect();
+    let condition = if reader.take_word("WHERE") { reader.until(&ends) } else { Vec::new() };
+    refuse(reader, &REFUSED, "has no place")?;
+    let tail = reader.until(&REFUSED);
+    refuse(reader, &REFUSED, "has no place")?;
+    Ok(Source { relation, condition, tail })
 }
 
-fn assemble(
-    span: Span,
-    steps: Vec<Step>,
-    clauses: Clauses,
-    relation: Vec<TokenWithSpan>,
-    condition: Vec<TokenWithSpan>,
-) -> Vec<TokenWithSpan> {
+fn refuse(reader: &Reader<'_>, words: &[&str], why: &str) -> Result<()> {
+    match reader.peek() {
+        Some(token) if words.iter().any(|word| is_word(token, word)) => {
+            let message = format!("{} {why} in the short FUNNEL", token.token.to_string().to_uppercase());
+            let hint = "it is the whole answer; put it in parentheses to go on: SELECT … FROM (FUNNEL …) …, \
+                        or FUNNEL … FROM (SELECT …) AS t";
+            let hint = if words == EARLIER { format!("it reads {GRAMMAR}") } else { hint.to_string() };
+            Err(Error::new(ErrorKind::Syntax, message).with_hint(hint).at(token.span))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn assemble(span: Span, steps: Vec<Step>, clauses: Clauses, source: Source) -> Vec<TokenWithSpan> {
+    let Source { relation, condition, tail } = source;
     let mut out = vec![word("SELECT", span), symbol(Token::Mul, span), word("FROM", span), word("FUNNEL", span)];
     out.push(symbol(Token::LParen, span));
     if condition.is_empty() && relation.len() == 1 {
@@ -276,6 +348,7 @@ fn assemble(
     }
     out.extend([symbol(Token::Comma, span), word("STEPS", span), symbol(Token::LParen, span)]);
     let labels = labels(&steps);
+    let name = clauses.with.as_deref().and_then(name_column);
     for (i, (step, label)) in steps.into_iter().zip(labels).enumerate() {
         let place = step.event.span;
         if i > 0 {
@@ -283,7 +356,7 @@ fn assemble(
         }
         out.push(TokenWithSpan::new(Token::make_word(&label, Some('"')), step.label.map_or(place, |label| label.span)));
         out.push(symbol(Token::RArrow, place));
-        push_condition(&mut out, &step.event, step.condition);
+        push_condition(&mut out, &step.event, name.as_deref(), step.condition);
     }
     out.push(symbol(Token::RParen, span));
     let by_list = |by: Vec<TokenWithSpan>| {
@@ -303,18 +376,54 @@ fn assemble(
         out.extend(with);
     }
     out.push(symbol(Token::RParen, span));
+    out.extend(tail);
     out
 }
 
-/// `'purchase'`, or `event = 'purchase' AND (condition)`.
-fn push_condition(out: &mut Vec<TokenWithSpan>, event: &TokenWithSpan, condition: Vec<TokenWithSpan>) {
+/// What `name => …` among the arguments says: the column that names the event. A string is the name of a column there.
+fn name_column(with: &[TokenWithSpan]) -> Option<Vec<TokenWithSpan>> {
+    let mut reader = Reader { tokens: with, at: 0 };
+    while reader.at < with.len() {
+        let argument = reader.until_token(&|token| token.token == Token::Comma);
+        reader.at += 1;
+        if let [name, arrow, value @ ..] = argument.as_slice()
+            && is_word(name, "name")
+            && arrow.token == Token::RArrow
+        {
+            return Some(match value {
+                [TokenWithSpan { token: Token::SingleQuotedString(text), span }] => {
+                    vec![TokenWithSpan::new(Token::make_word(text, Some('"')), *span)]
+                }
+                [one] => vec![one.clone()],
+                many => {
+                    let place = arrow.span;
+                    let open = std::iter::once(symbol(Token::LParen, place));
+                    open.chain(many.iter().cloned()).chain(std::iter::once(symbol(Token::RParen, place))).collect()
+                }
+            });
+        }
+    }
+    None
+}
+
+/// `'purchase'`, or `event = 'purchase' AND (condition)`, with the column that `name` gives in place of `event`.
+fn push_condition(
+    out: &mut Vec<TokenWithSpan>,
+    event: &TokenWithSpan,
+    column: Option<&[TokenWithSpan]>,
+    condition: Vec<TokenWithSpan>,
+) {
     let place = event.span;
     let name = TokenWithSpan::new(Token::SingleQuotedString(name_of(event)), place);
     if condition.is_empty() {
         out.push(name);
         return;
     }
-    out.extend([word("event", place), symbol(Token::Eq, place), name]);
+    match column {
+        Some(column) => out.extend_from_slice(column),
+        None => out.push(word("event", place)),
+    }
+    out.extend([symbol(Token::Eq, place), name]);
     let and = Token::Word(datafusion::sql::sqlparser::tokenizer::Word {
         value: "AND".into(),
         quote_style: None,
@@ -348,47 +457,4 @@ pub(crate) fn unused(name: String, taken: &[String]) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::sql::script::split;
-
-    fn expanded(sql: &str) -> Result<String> {
-        let tokens = expand(split(sql)?.remove(0).tokens)?;
-        Ok(tokens.iter().map(|token| token.token.to_string()).collect::<Vec<_>>().join(" "))
-    }
-
-    #[test]
-    fn every_clause_has_its_argument() {
-        let sql = "FUNNEL product_view AS viewed -> add_to_cart(price > 10) AS carted -> 'pur chase' \
-                   WITHIN 7 DAYS BY country, device WITH (ties => 'arrival') FROM events WHERE device = 'ios'";
-        let expected = "SELECT * FROM FUNNEL ( ( SELECT * FROM events WHERE device = 'ios' ) , STEPS ( \
-             \"viewed\" => 'product_view' , \"carted\" => event = 'add_to_cart' AND ( price > 10 ) , \
-             \"pur chase\" => 'pur chase' ) , within => INTERVAL '7 days' , by => ( country , device ) , \
-             ties => 'arrival' )";
-        assert_eq!(expanded(sql).unwrap(), expected);
-    }
-
-    #[test]
-    fn bare_table_and_repeated_events() {
-        let expected = "EXPLAIN SELECT * FROM FUNNEL ( events , STEPS ( \"a\" => 'a' , \"a_2\" => 'a' ) )";
-        assert_eq!(expanded("EXPLAIN FUNNEL a -> a FROM events").unwrap(), expected);
-    }
-
-    #[test]
-    fn the_operator_itself_is_left_alone() {
-        let sql = "SELECT * FROM FUNNEL ( events , steps => [ 'a' ] ) AS funnel";
-        assert_eq!(expanded(sql).unwrap(), sql);
-        assert_eq!(expanded("SELECT funnel FROM funnel f").unwrap(), "SELECT funnel FROM funnel f");
-    }
-
-    #[test]
-    fn mistakes_are_named_at_their_place() {
-        let error = expanded("FUNNEL a -> b WITHIN 7 MOONS FROM events").unwrap_err();
-        assert!(error.message().contains("expected a unit such as DAYS"), "{error}");
-        assert_eq!(error.span().map(|span| span.column), Some(24));
-        assert!(expanded("FUNNEL a -> FROM").unwrap_err().message().contains("expected"));
-        assert!(expanded("FUNNEL a").unwrap_err().message().contains("found the end"));
-        assert!(expanded("FUNNEL").unwrap_err().message().contains("a step"));
-        assert!(expanded("FUNNEL a WITHIN 1 day WITHIN 2 days FROM t").unwrap_err().message().contains("twice"));
-    }
-}
+mod tests;

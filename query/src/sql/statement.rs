@@ -79,13 +79,12 @@ pub(crate) enum Command {
     Deallocate(Ident),
 }
 
-/// Parse a statement. Its tokens are left as they were understood.
+/// Parse a statement. Its tokens are taken.
 ///
 /// # Errors
 /// `Syntax` with the place.
 pub(crate) fn parse(raw: &mut RawStatement) -> Result<Command> {
     let tokens = short_form::expand(std::mem::take(&mut raw.tokens))?;
-    raw.tokens.clone_from(&tokens);
     let mut parser = Parser::new(&DIALECT).with_tokens_with_locations(tokens.clone());
     if let Some(command) = parse_own(&mut parser)? {
         let rest = parser.peek_token();
@@ -273,22 +272,42 @@ fn copy(parser: &mut Parser<'_>) -> Result<Option<Command>> {
 }
 
 fn copy_to(source: CopyToSource, target: String, given: Vec<NamedOption>) -> Result<Command> {
-    let mut stored_as = None;
+    let (mut stored_as, mut compression) = (None, None);
     let mut options = Vec::new();
     for option in given {
         let text = option_text(&option)?;
         match option.name.as_str() {
             "format" => stored_as = Some(text.to_uppercase()),
-            "header" | "delimiter" | "compression" | "null_value" => {
+            // DataFusion calls it otherwise.
+            "header" => options.push(("format.has_header".into(), Value::SingleQuotedString(text))),
+            "null" => options.push(("format.null_value".into(), Value::SingleQuotedString(text))),
+            "compression" => compression = Some(text),
+            "delimiter" | "null_value" => {
                 options.push((format!("format.{}", option.name), Value::SingleQuotedString(text)));
             }
-            other => return Err(unknown_option(other, &["format", "header", "delimiter", "compression"], option.span)),
+            other => {
+                let known = ["format", "header", "delimiter", "compression", "null"];
+                return Err(unknown_option(other, &known, option.span));
+            }
         }
     }
     let known = ["PARQUET", "CSV", "JSON", "ARROW"];
     if let Some(format) = stored_as.as_deref().filter(|format| !known.contains(format)) {
         return Err(Error::unsupported(format!("files of format '{}' are not written", format.to_lowercase()))
             .with_hint("the formats are parquet, csv and json"));
+    }
+    if let Some(text) = compression {
+        let by_name = target.rsplit_once('.').map(|(_, extension)| extension.to_uppercase());
+        let plain = matches!(text.to_lowercase().as_str(), "none" | "uncompressed");
+        match stored_as.as_ref().or(by_name.as_ref()).map(String::as_str) {
+            Some("CSV" | "JSON") if plain => {}
+            Some(format @ ("CSV" | "JSON")) => {
+                let message = format!("files of format '{}' are not written compressed", format.to_lowercase());
+                return Err(Error::unsupported(message)
+                    .with_hint("write parquet, which is compressed inside, or pack the file afterwards"));
+            }
+            _ => options.push(("format.compression".into(), Value::SingleQuotedString(text))),
+        }
     }
     let statement = CopyToStatement { source, target, partitioned_by: Vec::new(), stored_as, options };
     Ok(Command::Relational(Box::new(DfStatement::CopyTo(statement))))

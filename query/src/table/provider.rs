@@ -71,30 +71,7 @@ impl TableProvider for EventTable {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let translator = Translator { schema: &self.schema, props: state.execution_props() };
-        let condition = translator.conjunction(filters)?;
-        let statement = StatementState::of(state.config());
-        let mut names = Vec::new();
-        event_names(&condition.filter, &mut names);
-        unknown_events(&self.snapshot, &names, &statement);
-        let schema = match projection {
-            Some(projection) => Arc::new(self.schema.project(projection)?),
-            None => Arc::clone(&self.schema),
-        };
-        let statistics = TableProvider::statistics(self).map(|statistics| match filters {
-            [] => statistics,
-            _ => statistics.to_inexact(),
-        });
-        let request = ScanRequest {
-            snapshot: self.snapshot.clone(),
-            columns: self.columns(projection),
-            condition,
-            limit,
-            filter_text: filters.iter().map(ToString::to_string).collect::<Vec<_>>().join(" AND "),
-        };
-        let statistics = statistics.map(|statistics| statistics.project(projection));
-        let partitions = state.config().target_partitions();
-        Ok(Arc::new(TableScanExec::new(request, schema, statistics, partitions, statement)))
+        self.rows(state, projection, filters, limit, state.config().target_partitions())
     }
 
     fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
@@ -122,5 +99,41 @@ impl TableProvider for EventTable {
         }
         let sink = EventSink::new(Arc::clone(&self.table), Arc::clone(&self.schema));
         Ok(Arc::new(DataSinkExec::new(input, Arc::new(sink), None)))
+    }
+}
+
+impl EventTable {
+    /// A scan of the rows for which all `filters` are true. With one partition they come in order of shard and arrival.
+    pub(crate) fn rows(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+        partitions: usize,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let translator = Translator { schema: &self.schema, props: state.execution_props() };
+        let condition = translator.conjunction(filters)?;
+        let statement = StatementState::of(state.config());
+        let mut names = Vec::new();
+        event_names(&condition.filter, &mut names);
+        unknown_events(&self.snapshot, &names, &statement);
+        let schema = match projection {
+            Some(projection) => Arc::new(self.schema.project(projection)?),
+            None => Arc::clone(&self.schema),
+        };
+        let statistics = TableProvider::statistics(self).map(|statistics| match filters {
+            [] => statistics,
+            _ => statistics.to_inexact(),
+        });
+        let request = ScanRequest {
+            snapshot: self.snapshot.clone(),
+            columns: self.columns(projection),
+            condition,
+            limit,
+            filter_text: filters.iter().map(ToString::to_string).collect::<Vec<_>>().join(" AND "),
+        };
+        let statistics = statistics.map(|statistics| statistics.project(projection));
+        Ok(Arc::new(TableScanExec::new(request, schema, statistics, partitions, statement)))
     }
 }

@@ -47,7 +47,7 @@ pub(crate) struct TableScanExec {
 #[derive(Debug)]
 struct Work {
     request: ScanRequest,
-    plan: OnceLock<std::result::Result<RowPlan, String>>,
+    plan: OnceLock<std::result::Result<RowPlan, crate::error::Error>>,
     /// The next piece of work; partitions take pieces as they get to them.
     next: AtomicUsize,
     /// Rows given out, for the limit.
@@ -64,12 +64,10 @@ impl Work {
                 time: request.condition.time,
                 limit: request.limit,
             };
-            plan_rows(&request.snapshot, scan).map_err(|error| error.to_string())
+            plan_rows(&request.snapshot, scan).map_err(crate::error::Error::from)
         };
-        match self.plan.get_or_init(make) {
-            Ok(plan) => Ok(plan),
-            Err(message) => Err(DataFusionError::Execution(message.clone())),
-        }
+        // Every partition asks, so each gets an error of its own, of the same kind.
+        self.plan.get_or_init(make).as_ref().map_err(|error| DataFusionError::from(error.copied()))
     }
 }
 

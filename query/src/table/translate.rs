@@ -258,7 +258,7 @@ impl RowPredicate for ExprPredicate {
     fn evaluate(&self, batch: &RecordBatch) -> EngineResult<BooleanArray> {
         let fail = |error: datafusion::common::DataFusionError| {
             let error = crate::error::Error::from(error);
-            EngineError::invalid(error.message())
+            EngineError::invalid(error.message()).with_source(error)
         };
         let array = self.expr.evaluate(batch).and_then(|value| value.into_array(batch.num_rows())).map_err(fail)?;
         match array.as_any().downcast_ref::<BooleanArray>() {

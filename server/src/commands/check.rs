@@ -26,7 +26,8 @@ pub(super) fn run(arguments: &CheckArgs, terminal: &Terminal) -> Outcome {
     for finding in &checked.findings {
         print_line(format!("broken: {finding}"))?;
     }
-    let what = format!("{} of {}", counted(checked.tables, "table"), arguments.db.db.display());
+    let closed = if checked.opens { "" } else { ", which cannot be opened" };
+    let what = format!("{} of {}{closed}", counted(checked.tables, "table"), arguments.db.db.display());
     let time = elapsed(started.elapsed());
     if checked.findings.is_empty() {
         return print_line(format!("{what}: every checksum and invariant holds (checked in {time})"));

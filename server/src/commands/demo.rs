@@ -6,6 +6,7 @@ use crate::chart::{Bar, bars};
 use crate::cli::DemoArgs;
 use crate::failure::{Failure, Outcome};
 use crate::output::{Format, writer};
+use crate::printable;
 use crate::report::Report;
 use crate::terminal::Terminal;
 use crate::words::elapsed;
@@ -180,7 +181,7 @@ pub(super) fn run(arguments: &DemoArgs, terminal: &Terminal) -> Outcome {
 fn show(backend: &Backend, question: &Question, terminal: &Terminal) -> Outcome {
     print_line(format!("{}\n\n{};\n", question.ask, indented(question.sql)))?;
     let started = Instant::now();
-    let mut answer = backend.run(question.sql, question.sql, false)?;
+    let mut answer = backend.run(question.sql, question.sql, None)?;
     let schema = answer.schema();
     let mut batches = Vec::new();
     while let Some(batch) = answer.next()? {
@@ -222,7 +223,7 @@ fn chart(batch: &RecordBatch, label: &str, value: &str) -> Option<Vec<Bar>> {
         let name = if labels.is_null(row) { "NULL" } else { labels.value(row) };
         // A bucket is a timestamp; its day says all.
         let name = if label == "month" { name.get(..10).unwrap_or(name) } else { name };
-        Bar { label: name.to_owned(), value: length, note }
+        Bar { label: printable::one_line(name), value: length, note }
     };
     Some((0..batch.num_rows()).map(bar).collect())
 }

@@ -1,17 +1,16 @@
 //! `trodden generate`: made-up events into a table or a file.
 
 use super::print_line;
-use crate::backend::{Backend, BackendOptions};
+use crate::backend::{Backend, BackendOptions, NewTable};
 use crate::cli::GenerateArgs;
 use crate::failure::{Failure, Outcome};
 use crate::generator::Generator;
-use crate::output::{Format, writer};
+use crate::output::{Format, OutputFile, writer};
 use crate::report::Report;
 use crate::terminal::Terminal;
 use crate::words::{bytes, counted, elapsed, thousands};
 use arrow_schema::ArrowError;
-use std::fs::{self, File};
-use std::io::{BufWriter, Write};
+use std::fs;
 use std::path::Path;
 use std::time::Instant;
 
@@ -25,6 +24,7 @@ pub(super) fn run(arguments: &GenerateArgs, terminal: &Terminal) -> Outcome {
 }
 
 fn to_table(db: &Path, table: &str, arguments: &GenerateArgs) -> Outcome {
+    NewTable::default().check(table)?;
     let backend = Backend::open(db, &BackendOptions { create: true, ..BackendOptions::default() })?;
     let started = Instant::now();
     let mut generator = Generator::new(arguments.events, arguments.seed);
@@ -57,14 +57,14 @@ fn to_file(path: &Path, arguments: &GenerateArgs, terminal: &Terminal) -> Outcom
     };
     let failed = |error: std::io::Error| Failure::io(path.display(), &error);
     let started = Instant::now();
-    let mut file = BufWriter::new(File::create(path).map_err(failed)?);
+    let mut file = OutputFile::create(path)?;
     let mut generator = Generator::new(arguments.events, arguments.seed);
     let mut writer = writer(format, &Generator::schema(), &mut file, terminal, None).map_err(failed)?;
     while let Some(batch) = generator.next_batch().map_err(|error| arrow(&error))? {
         writer.write(&batch).map_err(failed)?;
     }
     let written = writer.finish().map_err(failed)?;
-    file.flush().map_err(failed)?;
+    file.finish()?;
     let size = fs::metadata(path).map_err(failed)?.len();
     let events = counted(written.rows, "event");
     print_line(format!("wrote {events} to {} in {} ({})", path.display(), elapsed(started.elapsed()), bytes(size)))

@@ -1,34 +1,50 @@
 //! `trodden import`: files into a table.
 
 use super::print_line;
-use crate::backend::{Backend, BackendOptions, import_trial};
+use crate::backend::{Backend, BackendOptions, NewTable, import_failed, import_trial};
 use crate::cli::ImportArgs;
 use crate::failure::{Failure, Outcome};
+use crate::interrupt::{Interrupt, Second};
 use crate::progress::ImportBar;
+use crate::tell;
 use crate::terminal::Terminal;
 use crate::words::{bytes, parse_duration_us};
 use trodden_query::engine::types::{ColumnType, TableOptions};
-use trodden_query::import::{ColumnOptions, ImportOptions};
+use trodden_query::import::{self, ColumnOptions, ImportOptions};
 
 pub(super) fn run(arguments: ImportArgs, terminal: &Terminal) -> Outcome {
-    let table_options = table_options(&arguments)?;
+    let new_table = new_table(&arguments)?;
     let options = import_options(&arguments)?;
-    let bar = ImportBar::new(terminal);
-    if arguments.dry_run && !arguments.db.db.exists() {
-        let summary = import_trial(&table_options, &options, &bar);
+    new_table.check(&arguments.table)?;
+    let interrupt = Interrupt::watch(Second::Ends)?;
+    let running = interrupt.begin();
+    let bar = ImportBar::new(terminal, running.token());
+    let db = &arguments.db.db;
+    // Everything that can be wrong without a database is told before one is made.
+    let files = import::prepare(&options, &bar).map_err(|error| import_failed(&error))?;
+    if arguments.dry_run {
+        let summary = import_trial(db, &arguments.table, &new_table, files, &bar);
         bar.finish();
         return print_line(summary?.to_string());
     }
-    let backend_options = BackendOptions { create: !arguments.dry_run, ..BackendOptions::default() };
-    let backend = Backend::open(&arguments.db.db, &backend_options)?;
-    let summary = backend.import(&arguments.table, &table_options, &options, &bar);
+    let is_new = !db.exists();
+    if is_new {
+        files.check().map_err(|error| import_failed(&error))?;
+    }
+    let threads = arguments.threads.map(|threads| threads as usize);
+    let backend = Backend::open(db, &BackendOptions { create: true, threads, ..BackendOptions::default() })?;
+    let imported = backend.import(&arguments.table, &new_table, files, &bar);
     bar.finish();
-    let summary = summary?;
+    imported.warnings.iter().for_each(|warning| tell(warning, terminal));
+    if imported.outcome.is_err() && is_new {
+        backend.discard();
+    }
+    let summary = imported.outcome?;
     print_line(summary.to_string())?;
     if let Some(path) = arguments.rejects.filter(|_| summary.rejected > 0) {
         print_line(format!("rejected rows are in {}", path.display()))?;
     }
-    if !arguments.dry_run && summary.accepted > 0 {
+    if summary.accepted > 0 {
         let size = backend.size_on_disk(&arguments.table)?;
         print_line(format!("table {} takes {} on disk", arguments.table, bytes(size)))?;
     }
@@ -36,23 +52,22 @@ pub(super) fn run(arguments: ImportArgs, terminal: &Terminal) -> Outcome {
 }
 
 /// What a new table is told.
-fn table_options(arguments: &ImportArgs) -> Outcome<TableOptions> {
-    let mut options = TableOptions { strict: arguments.strict, ..TableOptions::default() };
-    if let Some(shards) = arguments.shards {
-        options.shards = shards;
-    }
+fn new_table(arguments: &ImportArgs) -> Outcome<NewTable> {
+    let time = |flag: &str, text: &Option<String>| {
+        let read = |text: &String| parse_duration_us(text).map_err(|error| usage(flag, &error));
+        text.as_ref().map(read).transpose()
+    };
     if let Some(zone) = &arguments.table_time_zone {
-        options.time_zone.clone_from(zone);
+        let options = TableOptions { time_zone: zone.clone(), ..TableOptions::default() };
+        options.tz().map_err(|error| usage("--table-time-zone", error.message()))?;
     }
-    let time = |flag: &str, text: &str| parse_duration_us(text).map_err(|error| usage(flag, &error));
-    if let Some(window) = &arguments.dedup_window {
-        options.dedup_window_us = time("--dedup-window", window)?;
-    }
-    if let Some(retention) = &arguments.retention {
-        options.retention_us = Some(time("--retention", retention)?);
-    }
-    options.tz().map_err(|error| usage("--table-time-zone", error.message()))?;
-    Ok(options)
+    Ok(NewTable {
+        shards: arguments.shards,
+        time_zone: arguments.table_time_zone.clone(),
+        dedup_window_us: time("--dedup-window", &arguments.dedup_window)?,
+        retention_us: time("--retention", &arguments.retention)?,
+        strict: arguments.strict,
+    })
 }
 
 fn import_options(arguments: &ImportArgs) -> Outcome<ImportOptions> {
@@ -89,7 +104,7 @@ fn import_options(arguments: &ImportArgs) -> Outcome<ImportOptions> {
         null_values: arguments.null_values.clone(),
         rejects: arguments.rejects.clone(),
         max_rejects: arguments.max_rejects,
-        threads: arguments.threads,
+        threads: arguments.threads.map(|threads| threads as usize),
         dry_run: arguments.dry_run,
         ..ImportOptions::default()
     })

@@ -10,6 +10,7 @@ mod sql;
 
 use crate::cli::{Cli, Command};
 use crate::failure::{Failure, Outcome};
+use crate::printable;
 use crate::terminal::Terminal;
 use clap::CommandFactory;
 use std::io::{self, Write};
@@ -35,9 +36,9 @@ pub fn run(command: Command, terminal: &Terminal) -> Outcome {
     }
 }
 
-/// Writes a line to standard output.
+/// Writes lines to standard output. What comes from files does not steer a terminal there.
 fn print_line(text: impl AsRef<str>) -> Outcome {
-    print_bytes(format!("{}\n", text.as_ref()).as_bytes())
+    print_bytes(format!("{}\n", printable::lines(text.as_ref())).as_bytes())
 }
 
 /// Writes to standard output.

@@ -3,6 +3,7 @@
 use crate::backend::{Backend, BackendOptions};
 use crate::cli::SqlArgs;
 use crate::failure::{Failure, Outcome};
+use crate::interrupt::{Interrupt, Second};
 use crate::output::Format;
 use crate::session::{Flow, Session, Settings};
 use crate::shell;
@@ -29,19 +30,17 @@ pub(super) fn run(arguments: &SqlArgs, terminal: &Terminal) -> Outcome {
     let options = BackendOptions {
         threads: arguments.threads.map(|threads| threads as usize),
         memory_limit_bytes: arguments.memory_limit,
-        create: false,
+        create: arguments.create,
     };
     let backend = Backend::open(&arguments.db.db, &options)?;
-    let mut session = Session::new(backend, settings, *terminal, arguments.output.as_deref())?;
+    let interrupt = Interrupt::watch(if interactive { Second::Waits } else { Second::Ends })?;
+    let mut session = Session::new(backend, interrupt, settings, *terminal, arguments.output.as_deref())?;
     if interactive {
         shell::run(&mut session)?;
-        return session.finish();
+    } else {
+        run_scripts(&mut session, &scripts)?;
     }
-    let done = run_scripts(&mut session, &scripts).and_then(|()| session.finish());
-    if let (Err(_), Some(path)) = (&done, &arguments.output) {
-        remove_half(path);
-    }
-    done
+    session.finish()
 }
 
 fn run_scripts(session: &mut Session, scripts: &[String]) -> Outcome {
@@ -72,12 +71,4 @@ fn standard_input() -> Outcome<String> {
     let mut script = String::new();
     io::stdin().read_to_string(&mut script).map_err(|error| Failure::io("standard input", &error))?;
     Ok(script)
-}
-
-/// An answer that broke off must not look like a whole one.
-fn remove_half(path: &Path) {
-    if fs::metadata(path).is_ok_and(|found| found.is_file()) {
-        // The failure is told; that the rest could not be removed as well would only hide it.
-        let _ = fs::remove_file(path);
-    }
 }

@@ -2,6 +2,7 @@
 
 use super::cells::{Cells, decoded, is_number};
 use super::{AnswerWriter, Written, invalid};
+use crate::printable;
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 use std::io::{self, Write};
@@ -64,7 +65,7 @@ fn push_escaped(text: &str, out: &mut String) {
             '|' => out.push_str("\\|"),
             '\n' => out.push_str("<br>"),
             '\r' => {}
-            other => out.push(other),
+            other => printable::push(other, out),
         }
     }
 }

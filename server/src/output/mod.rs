@@ -2,10 +2,13 @@
 
 mod cells;
 mod csv;
+mod file;
 mod json;
 mod markdown;
 mod parquet;
 mod table;
+
+pub use file::OutputFile;
 
 use crate::terminal::Terminal;
 use arrow_array::RecordBatch;

@@ -131,3 +131,53 @@ fn a_stored_text_cannot_steer_the_terminal() {
     let (out, _) = written(Format::Table, std::slice::from_ref(&batch), &batch.schema(), None);
     assert!(!out.contains(&0x1b), "{}", String::from_utf8_lossy(&out));
 }
+
+#[test]
+fn a_name_of_a_column_cannot_steer_the_terminal() {
+    let column: ArrayRef = Arc::new(StringArray::from(vec!["x"]));
+    let batch = RecordBatch::try_from_iter([("\u{1b}]0;title\u{7}", column)]).expect("one column");
+    for format in [Format::Table, Format::Markdown] {
+        let (out, _) = written(format, std::slice::from_ref(&batch), &batch.schema(), None);
+        let text = String::from_utf8(out).expect("UTF-8");
+        assert!(text.contains("title") && !text.contains(['\u{1b}', '\u{7}']), "{text}");
+    }
+}
+
+#[test]
+fn a_long_table_is_written_as_it_comes_and_looks_the_same() {
+    let batch = |from: i64, rows: i64| {
+        let text: ArrayRef = Arc::new(StringArray::from_iter_values((0..rows).map(|row| format!("n{}", from + row))));
+        let number: ArrayRef = Arc::new(Int64Array::from_iter_values(from..from + rows));
+        RecordBatch::try_from_iter([("name", text), ("number", number)]).expect("two columns")
+    };
+    for unicode in [false, true] {
+        let terminal = Terminal { unicode, ..PLAIN };
+        let all = |batches: &[RecordBatch]| {
+            let mut out: Vec<u8> = Vec::new();
+            let mut writer = writer(Format::Table, &batches[0].schema(), &mut out, &terminal, None).expect("a writer");
+            batches.iter().for_each(|batch| writer.write(batch).expect("a written batch"));
+            let done = writer.finish().expect("an end");
+            (String::from_utf8(out).expect("UTF-8"), done.rows)
+        };
+        let (short, _) = all(&[batch(10_000, 10_000)]);
+        let (long, rows) = all(&[batch(10_000, 9_000), batch(19_000, 3_000), batch(22_000, 1)]);
+        assert_eq!(rows, 12_001);
+        let (short, long): (Vec<&str>, Vec<&str>) = (short.lines().collect(), long.lines().collect());
+        assert_eq!(long.len(), short.len() + 2_001);
+        assert_eq!(long[..10_003], short[..10_003]);
+        assert_eq!(long.last(), short.last());
+        assert_eq!(long[10_003], short[3].replace("10000", "20000"));
+        assert_eq!(long[12_003], short[3].replace("10000", "22000"));
+    }
+}
+
+#[test]
+fn a_long_table_is_not_held() {
+    let number: ArrayRef = Arc::new(Int64Array::from_iter_values(0..20_000));
+    let batch = RecordBatch::try_from_iter([("n", number)]).expect("one column");
+    let mut out: Vec<u8> = Vec::new();
+    let mut writer = writer(Format::Table, &batch.schema(), &mut out, &PLAIN, None).expect("a writer");
+    writer.write(&batch).expect("a written batch");
+    drop(writer);
+    assert!(out.iter().filter(|byte| **byte == b'\n').count() > 19_000, "the rows wait for the end");
+}

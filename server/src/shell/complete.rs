@@ -217,6 +217,8 @@ fn quoted(name: &str) -> String {
 }
 
 fn sorted(mut names: Vec<String>) -> Vec<String> {
+    // A name that would steer the terminal is not offered.
+    names.retain(|name| !name.contains(char::is_control));
     names.sort();
     names.dedup();
     names

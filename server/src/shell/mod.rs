@@ -21,7 +21,7 @@ const HISTORY_ENTRIES: usize = 10_000;
 
 const HELP: &str = "\
 Statements end with ';' and may take several lines. Tab completes, the arrow up brings statements back,
-Ctrl-C cancels a running statement, Ctrl-D leaves.
+Ctrl-C ends a running statement, Ctrl-D leaves.
 
   .help             this text
   .tables           the tables
@@ -65,10 +65,13 @@ pub fn run(session: &mut Session) -> Outcome {
         if let Some(path) = &history {
             let _ = editor.append_history(path);
         }
+        session.interrupt().forget();
         match session.run_script(&input) {
             Ok(Flow::Continue) => {}
             Ok(Flow::Quit) => break,
-            Err(Failure::Failed(report) | Failure::Usage(report)) => tell(&report, session.terminal()),
+            Err(Failure::Failed(report) | Failure::Usage(report) | Failure::Interrupted(report)) => {
+                tell(&report, session.terminal());
+            }
             Err(other) => return Err(other),
         }
     }

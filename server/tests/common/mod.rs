@@ -2,10 +2,11 @@
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use tempfile::TempDir;
 
 /// Seven events of four people: `view`, `cart` and `purchase`.
@@ -19,6 +20,34 @@ b,2026-01-02T11:00:00Z,cart,20,FR
 c,2026-01-01T12:00:00Z,view,,DE
 d,2026-01-03T12:00:00Z,purchase,5,DE
 ";
+
+/// A statement that reads for years.
+pub(crate) const ENDLESS: &str =
+    "SELECT count(*) FROM generate_series(1, 10000000) AS a(x), generate_series(1, 10000000) AS b(y)";
+
+/// What `found` gives, as soon as it gives something.
+#[track_caller]
+pub(crate) fn wait_for<T>(mut found: impl FnMut() -> Option<T>) -> T {
+    let (_sender, never) = std::sync::mpsc::channel::<()>();
+    for _ in 0..600 {
+        if let Some(found) = found() {
+            return found;
+        }
+        // A pause: nothing is ever sent.
+        let _ = never.recv_timeout(std::time::Duration::from_millis(50));
+    }
+    panic!("nothing came in 30 seconds");
+}
+
+/// Notes a test that this machine cannot run: `scripts/test` lists them at its end.
+pub(crate) fn skipped(what: &str) {
+    println!("skipped: {what}");
+    if let Some(list) = std::env::var_os("TRODDEN_SKIPPED") {
+        let file = fs::OpenOptions::new().create(true).append(true).open(list);
+        let noted = file.and_then(|mut file| writeln!(file, "{what}"));
+        noted.expect("the list of skipped tests");
+    }
+}
 
 /// A directory for a database and its files; gone at the end.
 pub(crate) struct Place {
@@ -83,6 +112,12 @@ impl Place {
         Run::from(child.wait_with_output().expect("a run"))
     }
 
+    /// Sends the signal of Ctrl-C to a child.
+    pub(crate) fn interrupt(child: &Child) {
+        let sent = Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill runs");
+        assert!(sent.success());
+    }
+
     /// A command in this place, with an environment that does not depend on who runs the test.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_trodden"));
@@ -90,6 +125,12 @@ impl Place {
         command.env_remove("RUST_BACKTRACE").env("LC_ALL", "C").env("HOME", self.directory.path());
         command.env_remove("XDG_STATE_HOME").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
+    }
+
+    /// Every file under `db` with its bytes.
+    pub(crate) fn database_image(&self) -> BTreeMap<PathBuf, Vec<u8>> {
+        let files = self.database_files("").into_iter();
+        files.map(|path| (path.clone(), fs::read(&path).expect("a file"))).collect()
     }
 
     /// All files of the database under `db` whose names contain `part`, the largest first.

@@ -132,3 +132,37 @@ fn other_files_are_no_segment() {
         assert_eq!(Segment::open(Blob::from(bytes)).unwrap_err().kind(), ErrorKind::Corrupt);
     }
 }
+
+/// What `verify` says of a segment of three rows, of which the footer was changed under a right checksum.
+fn verified(change: impl Fn(&mut Vec<u8>)) -> Vec<String> {
+    let schema = schema(&[("amount", ColumnType::BigInt)]);
+    let mut rows = Rows { ordinals: vec![0, 0, 1], ts: vec![5, 6, 7], ..Rows::new(&schema) };
+    (0..3).for_each(|_| rows.event.push(Some("x")));
+    (0..3).for_each(|_| rows.event_id.push(None));
+    rows.properties[0].1 = Column::BigInt { values: vec![3, 4, 0], valid: vec![true, true, false] };
+    let (_, bytes) = build(&rows, spec(&schema, 0..2, Tz::UTC), TINY);
+    let findings = open(with_footer(&bytes, change)).verify();
+    findings.iter().map(|error| error.message().to_string()).collect()
+}
+
+#[test]
+fn a_footer_whose_sums_are_not_those_of_the_blocks_is_found() {
+    assert!(verified(|_| ()).is_empty());
+    // Shard, length and name of the time zone, arrivals, ordinals, rows, users; then the times.
+    let ts_min = 2 + 1 + 3 + 16 + 8 + 8 + 4;
+    for (at, what) in [(ts_min, "range of time"), (ts_min + 8, "range of time")] {
+        let findings = verified(|footer| footer[at] ^= 1);
+        assert!(findings.iter().any(|finding| finding.contains(what)), "byte {at}: {findings:?}");
+    }
+    // Behind the name of the column: type, flags, NULLs, smallest and largest key.
+    let name = b"amount";
+    let place = |footer: &[u8]| footer.windows(name.len()).position(|found| found == name).unwrap() + name.len();
+    let wrong = [(1, 2, "several"), (2, 1, "NULLs"), (10, 1, "range"), (18, 1, "range")];
+    for (at, bits, what) in wrong {
+        let findings = verified(|footer| {
+            let at = place(footer) + at;
+            footer[at] ^= bits;
+        });
+        assert!(findings.iter().any(|finding| finding.contains(what)), "byte {at}: {findings:?}");
+    }
+}

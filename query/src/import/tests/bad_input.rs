@@ -129,7 +129,10 @@ fn missing_columns_are_named_with_what_is_there() {
     let error = fails(&ImportOptions { time: Some("tss".into()), columns, ..ImportOptions::file(&path) });
     assert!(matches!(&error, ImportError::UnknownColumn { option: "exclude", .. }), "{error:?}");
     assert_eq!(error.hint().unwrap(), "did you mean 'event'?");
-    let twice = files.write("twice.csv", "user_id,ts,event,a,a\nu,2024-05-01,e,1,2\n");
+    let include = ColumnOptions { include: vec!["pirce".into()], ..Default::default() };
+    let error = fails(&ImportOptions { time: Some("tss".into()), columns: include, ..ImportOptions::file(&path) });
+    assert!(error.to_string().contains("that --columns (in SQL: INCLUDE) names"), "{error}");
+    let twice = files.write("twice.csv", "user_id,ts,event,a,A\nu,2024-05-01,e,1,2\n");
     assert!(matches!(file_fails(&twice), ImportError::DuplicateColumn { .. }));
     let both = ImportOptions { user: Some("event".into()), ..ImportOptions::file(files.write("ok.csv", ROWS)) };
     assert!(fails(&both).to_string().contains("'event' would play two parts"));
@@ -194,7 +197,7 @@ fn rejected_rows_are_told_by_line_and_too_many_stop_the_import() {
     );
     options.max_rejects = 5;
     let error = fails(&options);
-    let ImportError::TooManyRejects { max_rejects: 5, first, written_to: Some(_) } = &error else {
+    let ImportError::TooManyRejects { max_rejects: 5, rejected: 6, first, written_to: Some(_) } = &error else {
         panic!("{error:?}")
     };
     assert_eq!(first[..], lines[..5]);
@@ -239,7 +242,7 @@ fn a_cancelled_import_stores_nothing() {
     }
     let files = Files::new();
     let memory = Memory::default();
-    let error = run(&memory, &ImportOptions::file(files.write("ok.csv", ROWS)), &Cancelled).unwrap_err();
+    let error = run(&memory, &ImportOptions::file(files.write("ok.csv", ROWS)), &Cancelled, AHEAD_BYTES).unwrap_err();
     assert!(matches!(error, ImportError::Cancelled));
     assert!(memory.rows.lock().is_empty());
 }

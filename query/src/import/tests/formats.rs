@@ -201,7 +201,7 @@ fn a_file_without_a_header_has_numbered_columns() {
 fn a_trial_stores_nothing_and_tells_what_would_be() {
     let files = Files::new();
     let options = ImportOptions::file(files.write("e.csv", CSV));
-    let summary = dry_run(&Schema::default(), false, &options, &Silent).unwrap();
+    let summary = dry_run(&TableOutline::default(), &options, &Silent).unwrap();
     assert_eq!((summary.accepted, summary.dry_run), (2, true));
     assert!(summary.to_string().starts_with("would import 2 events from 1 file"), "{summary}");
 }

@@ -1,0 +1,22 @@
+//! The wish to stop, which work that takes long asks for now and then.
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// Answers true once nobody wants the work any more.
+pub type Stop<'a> = &'a (dyn Fn() -> bool + Sync);
+
+/// Nobody stops the work.
+pub const NEVER: Stop<'static> = &|| false;
+
+/// # Errors
+/// `Cancelled` once `stop` says so.
+pub(crate) fn check(stop: Stop<'_>) -> Result<()> {
+    match stop() {
+        true => Err(cancelled()),
+        false => Ok(()),
+    }
+}
+
+pub(crate) fn cancelled() -> Error {
+    Error::new(ErrorKind::Cancelled, "the work was cancelled")
+}

@@ -1,0 +1,91 @@
+//! Where an error is in the script that the user wrote.
+
+use crate::failure::Failure;
+use crate::report::Report;
+use std::ops::Range;
+use trodden_query::{Error, ErrorKind};
+
+/// A statement in its script.
+pub(super) struct Place {
+    script: Box<str>,
+    start: usize,
+    length: usize,
+}
+
+impl Place {
+    /// The place of `statement`, a part of `script`.
+    pub(super) fn of(script: &str, statement: &str) -> Self {
+        Self { script: script.into(), start: offset_in(script, statement), length: statement.len() }
+    }
+
+    /// The failure that `error` means, shown at its place.
+    pub(super) fn failure(&self, error: &Error) -> Failure {
+        let report = told(error);
+        let Some(span) = error.span() else { return failure(error, report) };
+        let statement = &self.script[self.start..self.start + self.length];
+        let start = byte_at(statement, span.line, span.column);
+        let end = byte_at(statement, span.end_line, span.end_column);
+        let range = self.start + start..self.start + end;
+        failure(error, report.with_place(&self.script, single_line(&self.script, range), None))
+    }
+}
+
+/// The failure that an error without a statement means.
+pub(super) fn failed(error: &Error) -> Failure {
+    failure(error, told(error))
+}
+
+fn failure(error: &Error, report: Report) -> Failure {
+    match error.kind() {
+        ErrorKind::Cancelled => Failure::Interrupted(report),
+        _ => Failure::Failed(report),
+    }
+}
+
+/// An error as people read it.
+pub(super) fn told(error: &Error) -> Report {
+    let report = Report::error(error.message());
+    error.hint().into_iter().fold(report, |report, hint| report.with_hint(hint))
+}
+
+/// A place that spans lines is marked up to the end of its first one: a caret says where to look, not how far.
+fn single_line(script: &str, range: Range<usize>) -> Range<usize> {
+    let end = script.get(range.clone()).and_then(|text| text.find('\n')).map_or(range.end, |at| range.start + at);
+    range.start..end
+}
+
+/// The byte of a line and a column, both from 1, columns counted in characters.
+fn byte_at(text: &str, line: u64, column: u64) -> usize {
+    let to_index = |number: u64| usize::try_from(number.saturating_sub(1)).unwrap_or(usize::MAX);
+    let mut start = 0;
+    for _ in 0..to_index(line) {
+        match text[start..].find('\n') {
+            Some(length) => start += length + 1,
+            None => return text.len(),
+        }
+    }
+    text[start..].char_indices().nth(to_index(column)).map_or(text.len(), |(at, _)| start + at)
+}
+
+/// Where `part`, a slice of `whole`, begins in it.
+fn offset_in(whole: &str, part: &str) -> usize {
+    let offset = (part.as_ptr() as usize).wrapping_sub(whole.as_ptr() as usize);
+    if whole.get(offset..).is_some_and(|rest| rest.starts_with(part)) { offset } else { 0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_bytes_of_the_script() {
+        let script = "SELECT 1;\nSELECT ä,\n  prise FROM t";
+        let statement = &script[10..];
+        assert_eq!(offset_in(script, statement), 10);
+        let at = byte_at(statement, 2, 3);
+        assert_eq!(&statement[at..at + 5], "prise");
+        assert_eq!(&statement[byte_at(statement, 1, 8)..][.."ä".len()], "ä");
+        assert_eq!(byte_at(statement, 9, 1), statement.len());
+        assert_eq!(byte_at(statement, 2, 99), statement.len());
+    }
+}

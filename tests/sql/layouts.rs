@@ -1,0 +1,222 @@
+//! The same rows give the same answer: with any number of threads, in memory, in many segments or in one. Few distinct
+//! seconds make most events tie, and doubles come as -0.0, 0.0 and NaN.
+
+use crate::support::{TestDatabase, rows};
+use std::path::Path;
+use trodden_query::{Database, Options};
+
+const PIECES: u32 = 48;
+/// After which of eight pieces there is a flush: segments of 1, 1, 1 and 5 pieces are so different in size that a flush
+/// merges none of them, up to as many as a table has at most.
+const FLUSHED: [u32; 4] = [0, 1, 2, 7];
+const SEGMENTS: usize = 24;
+const USERS: u32 = 12;
+
+/// The rows of one `INSERT`: every user does something in every piece.
+fn piece(piece: u32) -> String {
+    let row = |user: u32| {
+        // A fixed sequence without a pattern that the shape of the test could hide.
+        let dice = |sides: u32, salt: u32| (piece * 7_919 + user * 104_729 + salt * 1_299_709) / 13 % 1_009 % sides;
+        let name = ["a", "b", "c", "d"][dice(4, 1) as usize];
+        let colour = ["'k0'", "'k1'", "NULL"][dice(3, 2) as usize];
+        let price = ["CAST('-0.0' AS DOUBLE)", "0.0", "1.5", "CAST('NaN' AS DOUBLE)", "NULL"][dice(5, 3) as usize];
+        let (second, size, seq) = (dice(3, 4), dice(4, 5), piece * USERS + user);
+        format!("('u{user}', '2026-01-01 00:00:0{second}', '{name}', 'id{seq}', {colour}, {size}, {price}, {seq})")
+    };
+    let rows: Vec<String> = (0..USERS).map(row).collect();
+    format!("INSERT INTO events (user_id, ts, event, event_id, colour, size, price, seq) VALUES {}", rows.join(", "))
+}
+
+fn open(path: &Path, threads: usize) -> Database {
+    Database::open_with(path, Options { threads, ..Options::default() }).expect("it opens")
+}
+
+fn fill(path: &Path, flush: bool) {
+    let database = open(path, 2);
+    let create = "CREATE TABLE events (colour TEXT, size BIGINT, price DOUBLE, seq BIGINT) WITH (shards = 2)";
+    database.query_blocking(create).expect("a table");
+    for number in 0..PIECES {
+        database.query_blocking(&piece(number)).expect("rows");
+        if flush && FLUSHED.contains(&(number % 8)) {
+            database.query_blocking("FLUSH events").expect("flushed");
+        }
+    }
+    if flush {
+        let snapshot = database.engine().table("events").expect("it is there").snapshot();
+        let segments: Vec<usize> = snapshot.shards.iter().map(|shard| shard.segments.len()).collect();
+        assert!(segments.iter().all(|&count| count == SEGMENTS), "{segments:?}");
+    }
+}
+
+const STEPS: &str = "steps => ['a', 'b', 'c']";
+
+/// Funnels of every way: the table itself, its rows in order of arrival, rows with an order of their own, rows without.
+fn questions() -> Vec<String> {
+    let arguments = [
+        "ties => 'arrival', by => colour",
+        "ties => 'arrival', by => colour, attribution => 2",
+        "ties => 'arrival', by => date_trunc('day', ts)",
+        "by => (date_part('second', ts), colour), attribution => 'last'",
+        "ties => 'arrival', hold => upper(colour)",
+        "hold => (colour, size), by => event_id",
+        "emit => 'users', by => colour",
+        "emit => 'users', count => 'attempts', hold => upper(colour), ties => 'arrival'",
+        "emit => 'users', by => ts, order => 'strict'",
+        "by => price",
+        "by => price * -1",
+        "by => CAST(price AS TEXT), attribution => 3",
+        "by => CAST(price AS TEXT) || CAST(date_part('day', ts) AS TEXT)",
+        "hold => price, ties => 'arrival'",
+        "hold => price * 2, ties => 'arrival', emit => 'users'",
+        "by => coalesce(colour, 'none'), attribution => 3",
+        "ties => 'increase', bucket => '1 second', step_within => '1 second'",
+        "exclude => EXCLUDE(size = 0 AND colour IS NULL, after => 1, before => 2), ties => 'arrival', by => size",
+    ];
+    let inputs = [
+        "events",
+        "(SELECT * FROM events WHERE size > 0)",
+        "(SELECT * FROM events LIMIT 1000000)",
+        "(SELECT * FROM events ORDER BY seq)",
+        "(SELECT * FROM events ORDER BY size DESC, colour NULLS FIRST)",
+        "(SELECT e.* FROM events e JOIN (SELECT DISTINCT user_id FROM events WHERE size = 3) s ON e.user_id = s.user_id)",
+        "(SELECT * FROM events WHERE size = 1 UNION ALL SELECT * FROM events WHERE size <> 1)",
+    ];
+    let call = |input: &str, arguments: &str| format!("SELECT * FROM FUNNEL({input}, {STEPS}, {arguments})");
+    inputs.iter().flat_map(|input| arguments.iter().map(move |arguments| call(input, arguments))).collect()
+}
+
+type Answers = Vec<Vec<Vec<String>>>;
+
+fn answers(path: &Path, threads: usize) -> Answers {
+    let database = open(path, threads);
+    let answer = |sql: String| rows(&database.query_blocking(&sql).unwrap_or_else(|e| panic!("{sql}\n{e}")).batches);
+    questions().into_iter().map(answer).collect()
+}
+
+fn assert_same(found: &Answers, expected: &Answers, what: &str) {
+    for ((found, expected), question) in found.iter().zip(expected).zip(questions()) {
+        assert_eq!(found, expected, "{what}: {question}");
+    }
+}
+
+#[test]
+fn threads_and_segments_do_not_change_an_answer() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (memory, segments) = (directory.path().join("memory"), directory.path().join("segments"));
+    fill(&memory, false);
+    fill(&segments, true);
+    let expected = answers(&memory, 1);
+    assert!(expected.iter().all(|rows| !rows.is_empty()));
+    for threads in [2, 8] {
+        assert_same(&answers(&memory, threads), &expected, &format!("in memory, {threads} threads"));
+    }
+    for threads in [1, 2, 8] {
+        assert_same(&answers(&segments, threads), &expected, &format!("many segments, {threads} threads"));
+    }
+    open(&segments, 2).query_blocking("OPTIMIZE TABLE events").expect("merged");
+    for threads in [1, 2, 8] {
+        assert_same(&answers(&segments, threads), &expected, &format!("one segment, {threads} threads"));
+    }
+}
+
+/// Pairs of calls that ask the same in other words, of which the second cannot be answered by the table itself.
+#[test]
+fn all_ways_agree() {
+    let directory = tempfile::tempdir().expect("a directory");
+    fill(directory.path(), true);
+    let pairs = [
+        ("ties => 'arrival', hold => colour", "ties => 'arrival', hold => upper(colour)"),
+        ("ties => 'arrival', hold => price, emit => 'users'", "ties => 'arrival', hold => price + 1, emit => 'users'"),
+        (
+            "by => CAST(price AS TEXT)",
+            "by => substr(CAST(price AS TEXT) || CAST(ts AS TEXT), 1, length(CAST(price AS TEXT)))",
+        ),
+        ("by => 'x', attribution => 3", "by => substr('x' || CAST(ts AS TEXT), 1, 1), attribution => 3"),
+        (
+            "by => coalesce(colour, 'none'), attribution => 2, ties => 'arrival'",
+            "by => substr(coalesce(colour, 'none') || CAST(ts AS TEXT), 1, CASE WHEN colour IS NULL THEN 4 ELSE 2 END), attribution => 2, ties => 'arrival'",
+        ),
+    ];
+    for threads in [1, 3] {
+        let database = open(directory.path(), threads);
+        let answer = |sql: &str| rows(&database.query_blocking(sql).unwrap_or_else(|e| panic!("{sql}\n{e}")).batches);
+        for (direct, by_rows) in pairs {
+            let direct = format!("SELECT * FROM FUNNEL(events, {STEPS}, {direct})");
+            let by_rows = format!("SELECT * FROM FUNNEL(events, {STEPS}, {by_rows})");
+            let plan = |sql: &str| answer(&format!("EXPLAIN {sql}")).concat().join("\n");
+            assert!(plan(&direct).contains("FunnelScan"), "{direct}");
+            assert!(plan(&by_rows).contains("ties of time by arrival"), "{by_rows}");
+            assert_eq!(answer(&direct), answer(&by_rows), "{direct}\n{by_rows}");
+        }
+    }
+}
+
+/// One user, and two events of one moment that arrived as b, a.
+fn tie(threads: usize) -> TestDatabase {
+    let test = TestDatabase::in_memory_with(Options { threads, ..Options::default() });
+    test.run(
+        "CREATE TABLE events (seq BIGINT);
+         INSERT INTO events (user_id, ts, event, seq) VALUES ('u', '2026-01-01', 'b', 1);
+         INSERT INTO events (user_id, ts, event, seq) VALUES ('u', '2026-01-01', 'a', 2);
+         CREATE VIEW latest AS SELECT user_id, ts, event FROM events ORDER BY seq DESC",
+    )
+    .expect("two events");
+    test
+}
+
+#[test]
+fn arrival_counts_whatever_the_funnel_computes() {
+    for threads in [1, 2, 8] {
+        let test = tie(threads);
+        for arguments in
+            ["by => 1", "by => date_trunc('day', ts)", "hold => upper('x')", "by => coalesce(event_id, 'none')"]
+        {
+            let sql = format!(
+                "SELECT users FROM FUNNEL(events, steps => ['a', 'b'], ties => 'arrival', {arguments}) ORDER BY step"
+            );
+            assert_eq!(test.rows(&sql).concat(), ["1", "0"], "{threads} threads: {arguments}");
+        }
+        // More conditions than one scan tells apart.
+        let steps: Vec<String> = (0..60).map(|i| format!("'s{i}'")).collect();
+        let excludes: Vec<String> = (0..8).map(|i| format!("EXCLUDE('x{i}')")).collect();
+        let (steps, excludes) = (steps.join(", "), excludes.join(", "));
+        let sql = format!(
+            "SELECT sum(users) FROM FUNNEL(events, steps => ['a', 'b', {steps}], ties => 'arrival', exclude => [{excludes}])"
+        );
+        assert_eq!(test.rows(&sql).concat(), ["1"], "{threads} threads");
+    }
+}
+
+#[test]
+fn an_input_with_an_order_keeps_it() {
+    for threads in [1, 2, 8] {
+        let test = tie(threads);
+        let level = |input: &str| {
+            let sql = format!("SELECT sum(users) FROM FUNNEL({input}, steps => ['a', 'b'], ties => 'arrival')");
+            test.rows(&sql).concat().concat()
+        };
+        for input in [
+            "(SELECT * FROM events ORDER BY seq DESC)",
+            "(SELECT user_id, ts, event FROM events ORDER BY seq DESC)",
+            "(SELECT * FROM (SELECT * FROM events ORDER BY -seq) AS t WHERE event <> 'x')",
+            "(SELECT * FROM events ORDER BY seq DESC LIMIT 5)",
+            "(SELECT * FROM events ORDER BY CASE WHEN seq > 1 THEN seq END NULLS LAST)",
+            "latest",
+            "(SELECT user_id, ts, event FROM latest WHERE event IN ('a', 'b'))",
+        ] {
+            assert_eq!(level(input), "2", "{threads} threads: {input}");
+        }
+        for input in [
+            "(SELECT * FROM events ORDER BY seq)",
+            "(SELECT * FROM events ORDER BY seq LIMIT 5)",
+            "(SELECT * FROM events ORDER BY CASE WHEN seq > 1 THEN seq END NULLS FIRST)",
+        ] {
+            assert_eq!(level(input), "1", "{threads} threads: {input}");
+        }
+        let cte = "WITH o AS (SELECT * FROM events ORDER BY seq DESC)
+                   SELECT sum(users) FROM FUNNEL(o, steps => ['a', 'b'], ties => 'arrival')";
+        assert_eq!(test.rows(cte), [["2"]], "{threads} threads");
+        let plan = test.rows(&format!("EXPLAIN {cte}")).concat().join("\n");
+        assert!(plan.contains("ties of time by input order"), "{plan}");
+    }
+}
