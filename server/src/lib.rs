@@ -22,6 +22,7 @@ pub mod memory;
 pub mod terminal;
 pub mod printable;
 pub mod words;
+mod allocator;
 mod panic;
 
 use clap::Parser;
@@ -34,6 +35,7 @@ use terminal::Terminal;
 /// Runs the command line of this process. The exit code is 0 for success, 1 for failure, 2 for wrong usage, 130
 /// after Ctrl-C.
 pub fn run() -> ExitCode {
+    allocator::tune();
     panic::install_hook();
     let arguments = match cli::Cli::try_parse() {
         Ok(arguments) => arguments,

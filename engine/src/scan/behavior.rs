@@ -7,6 +7,7 @@ use super::keys::{KeySpace, Keys};
 use super::merge::{Cursor, Gathered, Piece};
 use super::morsel::{Morsel, morsels};
 use super::report::ScanReport;
+use super::selection::Selection;
 use super::times::Times;
 use crate::error::{Error, ErrorKind, Result};
 use crate::predicate::{ColumnRef, Predicate};
@@ -88,9 +89,9 @@ pub fn scan_users<P: Send>(
     let run = || -> Result<Worker<P>> {
         let mut worker =
             Worker { partial: init(), keys: KeySpace::new(scan.keys.len()), report: ScanReport::default() };
-        let mut gathered = Gathered::default();
+        let mut buffers = Buffers::default();
         while let Some(morsel) = work.get(next.fetch_add(1, Ordering::Relaxed)) {
-            scan_morsel(snapshot, scan, morsel, cancel, &mut worker, &mut gathered, &each)?;
+            scan_morsel(snapshot, scan, morsel, cancel, &mut worker, &mut buffers, &each)?;
         }
         Ok(worker)
     };
@@ -122,16 +123,24 @@ fn describe(snapshot: &Snapshot, scan: &BehaviorScan) -> ScanReport {
     }
 }
 
-fn scan_morsel<P>(
-    snapshot: &Snapshot,
-    scan: &BehaviorScan,
+/// What a thread keeps from morsel to morsel, so that memory is not asked for again and again.
+#[derive(Default)]
+struct Buffers<'a> {
+    gathered: Gathered,
+    selections: Vec<Selection<'a>>,
+}
+
+fn scan_morsel<'a, P>(
+    snapshot: &'a Snapshot,
+    scan: &'a BehaviorScan,
     morsel: &Morsel,
     cancel: &AtomicBool,
     worker: &mut Worker<P>,
-    gathered: &mut Gathered,
+    buffers: &mut Buffers<'a>,
     each: &impl Fn(&mut P, &UserEvents<'_>) -> Result<()>,
 ) -> Result<()> {
-    let mut cursors = cursors(snapshot, scan, morsel)?;
+    let mut cursors = cursors(snapshot, scan, morsel, &mut buffers.selections)?;
+    let gathered = &mut buffers.gathered;
     for cursor in &mut cursors {
         cursor.load(&mut worker.keys, &mut worker.report)?;
     }
@@ -152,6 +161,7 @@ fn scan_morsel<P>(
         each(&mut worker.partial, &UserEvents::new(morsel.shard, ordinal, gathered.events()))?;
     }
     worker.report.users_matched += count;
+    buffers.selections.extend(cursors.into_iter().map(Cursor::into_selection));
     Ok(())
 }
 
@@ -173,7 +183,12 @@ fn gather<P>(
     Ok(())
 }
 
-fn cursors<'a>(snapshot: &'a Snapshot, scan: &'a BehaviorScan, morsel: &Morsel) -> Result<Vec<Cursor<'a>>> {
+fn cursors<'a>(
+    snapshot: &'a Snapshot,
+    scan: &'a BehaviorScan,
+    morsel: &Morsel,
+    selections: &mut Vec<Selection<'a>>,
+) -> Result<Vec<Cursor<'a>>> {
     let time = visible_time(snapshot, scan.time);
     let candidates = scan.users.as_ref().map(|users| &users[morsel.shard]);
     if candidates.is_some_and(|users| users.range_cardinality(morsel.ordinals.clone()) == 0) {
@@ -191,7 +206,7 @@ fn cursors<'a>(snapshot: &'a Snapshot, scan: &'a BehaviorScan, morsel: &Morsel) 
         let filter = binder.bind(&scan.filter, false)?;
         let bound = BoundScan::new(&live.segment, conditions, filter, time, &scan.keys, scan.every_event);
         let wanted = Wanted { ordinals: morsel.ordinals.clone(), candidates, hidden: &live.hidden };
-        cursors.push(Cursor::new(&binder, live, bound, wanted));
+        cursors.push(Cursor::new(&binder, live, bound, wanted, selections.pop().unwrap_or_default()));
     }
     Ok(cursors)
 }

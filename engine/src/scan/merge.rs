@@ -27,8 +27,15 @@ pub(crate) struct Cursor<'a> {
 }
 
 impl<'a> Cursor<'a> {
-    /// A cursor before the first user.
-    pub(crate) fn new(binder: &Binder<'a>, live: &'a LiveSegment, scan: BoundScan, wanted: Wanted<'a>) -> Self {
+    /// A cursor before the first user. `selection` gives its buffers.
+    pub(crate) fn new(
+        binder: &Binder<'a>,
+        live: &'a LiveSegment,
+        scan: BoundScan,
+        wanted: Wanted<'a>,
+        mut selection: Selection<'a>,
+    ) -> Self {
+        selection.clear();
         let blocks = live.segment.blocks();
         let first = blocks.partition_point(|block| block.last_ordinal < wanted.ordinals.start);
         let end = blocks.partition_point(|block| block.first_ordinal < wanted.ordinals.end);
@@ -39,9 +46,14 @@ impl<'a> Cursor<'a> {
             scan,
             wanted,
             blocks: first..end.max(first),
-            selection: Selection::default(),
+            selection,
             at: 0,
         }
+    }
+
+    /// Its buffers, for the next one.
+    pub(crate) fn into_selection(self) -> Selection<'a> {
+        self.selection
     }
 
     /// The user it stands at; `None` at the end.
