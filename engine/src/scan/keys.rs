@@ -143,6 +143,11 @@ impl<'a> Keys<'a> {
         }
     }
 
+    /// Whether every column has one code for all events of the user.
+    pub fn is_per_user(&self) -> bool {
+        self.columns.iter().all(|column| matches!(column, KeyCodes::PerUser(_)))
+    }
+
     /// The same of only some columns.
     #[must_use]
     pub fn of_columns(&self, columns: std::ops::Range<usize>) -> Self {

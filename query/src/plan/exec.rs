@@ -1,14 +1,16 @@
 //! A node of the physical plan that computes one batch on threads of its own.
 
 use crate::error::{Error, Result};
-use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::array::{RecordBatch, RecordBatchOptions};
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::common::DataFusionError;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
 use datafusion::physical_plan::metrics::{ExecutionPlanMetricsSet, MetricBuilder, MetricsSet};
+use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties, ReplaceChildrenOptions,
@@ -27,17 +29,25 @@ pub(crate) trait Task: Send + Sync + fmt::Debug + 'static {
     /// Its line in plans.
     fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result;
 
-    /// The whole answer. Called on a thread that may block.
+    /// The whole answer. Only `columns` of it will be looked at (`None`: all), so that others need not be right. Called on
+    /// a thread that may block.
     ///
     /// # Errors
     /// Whatever went wrong.
-    fn compute(&self, context: &TaskContext, metrics: &ExecutionPlanMetricsSet) -> Result<RecordBatch>;
+    fn compute(
+        &self,
+        context: &TaskContext,
+        metrics: &ExecutionPlanMetricsSet,
+        columns: Option<&[usize]>,
+    ) -> Result<RecordBatch>;
 }
 
 /// The node: one partition, no inputs.
 #[derive(Debug)]
 pub(crate) struct SingleExec {
     task: Arc<dyn Task>,
+    /// Columns of the task's answer that are wanted; `None`: all.
+    columns: Option<Arc<[usize]>>,
     schema: SchemaRef,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
@@ -62,13 +72,30 @@ pub(crate) fn in_pieces(batch: &RecordBatch) -> Vec<datafusion::common::Result<R
 impl SingleExec {
     pub(crate) fn new(task: Arc<dyn Task>, schema: SchemaRef) -> Self {
         let properties = single_partition(&schema);
-        Self { task, schema, properties, metrics: ExecutionPlanMetricsSet::new() }
+        Self { task, columns: None, schema, properties, metrics: ExecutionPlanMetricsSet::new() }
     }
+
+    /// The same node with only `columns` of its answer, which get the names of `schema`.
+    fn narrowed(&self, columns: Vec<usize>, schema: SchemaRef) -> Self {
+        Self { columns: Some(columns.into()), ..Self::new(Arc::clone(&self.task), schema) }
+    }
+}
+
+/// `columns` of `batch`, with the names of `schema`.
+fn project(batch: &RecordBatch, columns: &[usize], schema: &SchemaRef) -> datafusion::common::Result<RecordBatch> {
+    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    let columns = columns.iter().map(|&column| Arc::clone(batch.column(column))).collect();
+    Ok(RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)?)
 }
 
 impl DisplayAs for SingleExec {
     fn fmt_as(&self, _format: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.task.describe(f)
+        self.task.describe(f)?;
+        if self.columns.is_some() {
+            let names: Vec<&str> = self.schema.fields().iter().map(|field| field.name().as_str()).collect();
+            write!(f, ", columns=[{}]", names.join(", "))?;
+        }
+        Ok(())
     }
 }
 
@@ -113,9 +140,12 @@ impl ExecutionPlan for SingleExec {
         context: Arc<TaskContext>,
     ) -> datafusion::common::Result<SendableRecordBatchStream> {
         let (task, metrics) = (Arc::clone(&self.task), self.metrics.clone());
+        let (columns, schema) = (self.columns.clone(), Arc::clone(&self.schema));
         let rows = MetricBuilder::new(&self.metrics).output_rows(0);
         let answer = async move {
-            let computed = tokio::task::spawn_blocking(move || task.compute(&context, &metrics)).await;
+            let wanted = columns.clone();
+            let compute = move || task.compute(&context, &metrics, wanted.as_deref());
+            let computed = tokio::task::spawn_blocking(compute).await;
             let batch = match computed {
                 Ok(answer) => answer?,
                 Err(error) => {
@@ -123,11 +153,28 @@ impl ExecutionPlan for SingleExec {
                     return Err(DataFusionError::from(error));
                 }
             };
+            let batch = match columns {
+                Some(columns) => project(&batch, &columns, &schema)?,
+                None => batch,
+            };
             rows.add(batch.num_rows());
             Ok(futures::stream::iter(in_pieces(&batch)))
         };
         let stream = futures::TryStreamExt::try_flatten(futures::stream::once(answer));
         Ok(Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), stream)))
+    }
+
+    /// A choice of columns above becomes a part of the node: what nobody looks at is not computed.
+    fn try_swapping_with_projection(
+        &self,
+        projection: &ProjectionExec,
+    ) -> datafusion::common::Result<Option<Arc<dyn ExecutionPlan>>> {
+        if self.columns.is_some() {
+            return Ok(None);
+        }
+        let columns = projection.expr().iter().map(|part| part.expr.downcast_ref::<Column>().map(Column::index));
+        let Some(columns) = columns.collect::<Option<Vec<usize>>>() else { return Ok(None) };
+        Ok(Some(Arc::new(self.narrowed(columns, projection.schema()))))
     }
 
     fn metrics(&self) -> Option<MetricsSet> {

@@ -28,6 +28,9 @@ use trodden_engine::types::Value;
 /// Users between two looks at the memory in use.
 const USERS_PER_CHECK: u32 = 4_096;
 
+/// Columns of `emit => 'steps'` that need the times of the chosen chains.
+const DURATIONS: [&str; 3] = ["median_seconds", "p90_seconds", "median_seconds_total"];
+
 /// A funnel over a snapshot.
 #[derive(Debug)]
 pub(crate) struct FunnelLeaf {
@@ -100,7 +103,7 @@ impl FunnelLeaf {
         Ok(Chosen { users: Some(users), entries: first - both, note })
     }
 
-    fn run(&self, context: &TaskContext, metrics: &ExecutionPlanMetricsSet) -> Result<RecordBatch> {
+    fn run(&self, context: &TaskContext, metrics: &ExecutionPlanMetricsSet, durations: bool) -> Result<RecordBatch> {
         let chosen = self.choose()?;
         let scan = BehaviorScan {
             conditions: self.conditions.clone(),
@@ -112,7 +115,7 @@ impl FunnelLeaf {
         };
         // Made here once, so that a wrong argument is an error and not a panic of a thread.
         FunnelWorker::new(&self.spec, &self.shape, self.by_columns.len())?;
-        let init = || Partial::new(self, context);
+        let init = || Partial::new(self, context, durations);
         let cancel = self.statement.cancel_flag();
         let (workers, mut report) =
             scan_users(&self.snapshot, &scan, self.threads, cancel, init, |partial: &mut Partial, user| {
@@ -175,8 +178,15 @@ impl Task for FunnelLeaf {
         }
     }
 
-    fn compute(&self, context: &TaskContext, metrics: &ExecutionPlanMetricsSet) -> Result<RecordBatch> {
-        self.run(context, metrics)
+    fn compute(
+        &self,
+        context: &TaskContext,
+        metrics: &ExecutionPlanMetricsSet,
+        columns: Option<&[usize]>,
+    ) -> Result<RecordBatch> {
+        let is_duration = |&column: &usize| DURATIONS.contains(&self.schema.field(column).name().as_str());
+        let durations = columns.is_none_or(|columns| columns.iter().any(is_duration));
+        self.run(context, metrics, durations)
     }
 }
 
@@ -188,9 +198,11 @@ struct Partial {
 }
 
 impl Partial {
-    fn new(leaf: &FunnelLeaf, context: &TaskContext) -> Self {
+    fn new(leaf: &FunnelLeaf, context: &TaskContext, durations: bool) -> Self {
         let reservation = MemoryConsumer::new("FUNNEL").register(context.memory_pool());
-        Self { worker: FunnelWorker::new(&leaf.spec, &leaf.shape, leaf.by_columns.len()), reservation, users: 0 }
+        let worker = FunnelWorker::new(&leaf.spec, &leaf.shape, leaf.by_columns.len());
+        let worker = worker.map(|worker| if durations { worker } else { worker.without_durations() });
+        Self { worker, reservation, users: 0 }
     }
 
     fn user(&mut self, user: &UserEvents<'_>, by: usize) -> EngineResult<()> {

@@ -4,7 +4,8 @@
 use super::floats;
 use super::funnel_node::{Emit, FunnelShape, time_type};
 use crate::behavior::funnel::{
-    Attribution, Bucket, Chain, FunnelKernel, FunnelPartial, FunnelSpec, GroupPartial, StepRow, UserInput, finish_all,
+    Attribution, Bucket, Chain, Count, FunnelKernel, FunnelPartial, FunnelSpec, GroupPartial, StepRow, UserInput,
+    finish_all,
 };
 use crate::error::{Error, Result};
 use datafusion::arrow::array::{
@@ -63,6 +64,8 @@ pub(crate) struct FunnelWorker {
     /// In place of `partial` where the code of one `by` column at most makes the group: groups by code, so that no key
     /// is looked up for every user. The first is that of chains without the event that gives the value.
     by_code: Option<Vec<GroupPartial>>,
+    /// Nobody asks for durations: where the group of a user is known without the chosen chain, its level is enough.
+    levels_only: bool,
     users: Vec<UserRow>,
     key: GroupKey,
     steps: Vec<u64>,
@@ -88,6 +91,7 @@ impl FunnelWorker {
             by_columns,
             partial: FunnelPartial::default(),
             by_code: by_code.then(Vec::new),
+            levels_only: false,
             users: Vec::new(),
             key: GroupKey::default(),
             steps: Vec::new(),
@@ -97,8 +101,38 @@ impl FunnelWorker {
         })
     }
 
+    /// A worker of which only the counts are asked for.
+    pub(crate) fn without_durations(mut self) -> Self {
+        let spec = self.kernel.spec();
+        self.levels_only = self.by_code.is_some()
+            && spec.count == Count::Users
+            && (!self.grouped || spec.attribution == Attribution::First);
+        self
+    }
+
+    /// Count a user by the level alone; false where that is not enough.
+    fn user_by_level(&mut self, rows: &UserRows<'_>) -> bool {
+        let Some(groups) = &mut self.by_code else { return false };
+        let slot = match self.by_columns {
+            0 => 1,
+            _ if rows.by.is_per_user() => 1 + rows.by.code(0, 0) as usize,
+            _ => return false,
+        };
+        if slot >= SLOTS_MAX {
+            return false;
+        }
+        let Some(level) = self.kernel.level(rows.times, rows.masks) else { return false };
+        if level > 0 {
+            group_of_slot(groups, slot).add_level(level);
+        }
+        true
+    }
+
     /// Count a user.
     pub(crate) fn user(&mut self, rows: &UserRows<'_>) {
+        if self.levels_only && self.user_by_level(rows) {
+            return;
+        }
         let spec = self.kernel.spec();
         let split = !spec.excludes.is_empty() && rows.excludes.is_none();
         if split {

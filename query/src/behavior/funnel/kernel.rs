@@ -97,6 +97,25 @@ impl FunnelKernel {
         &self.matches
     }
 
+    /// The level of a user, where the one-pass kernel can tell it: without choosing a chain. `None` where
+    /// [`Self::run`] must.
+    pub fn level(&self, times: Times<'_>, steps: &[u64]) -> Option<usize> {
+        if !self.plain {
+            return None;
+        }
+        let Rules { steps: count, within_us, ties, .. } = self.rules;
+        let found = match times {
+            Times::Frame { frame, rows } => {
+                fast::forward(|event| frame.get(rows[event] as usize), steps, count, within_us, ties)
+            }
+            times => fast::forward(|event| times.at(event), steps, count, within_us, ties),
+        };
+        match found {
+            Forward::Level { level, .. } => Some(level),
+            Forward::Compete => None,
+        }
+    }
+
     /// Let `work` see all times.
     fn with_decoded<R>(&mut self, input: &UserInput<'_>, work: impl FnOnce(&mut Self, &Events<'_>) -> R) -> R {
         let mut buffer = std::mem::take(&mut self.decoded);

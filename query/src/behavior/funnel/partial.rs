@@ -40,6 +40,12 @@ impl GroupPartial {
         }
     }
 
+    /// Counts a chain of `level` events, from 1, without its durations.
+    pub fn add_level(&mut self, level: usize) {
+        self.make_room(level);
+        self.levels[level - 1] += 1;
+    }
+
     /// Adds `count` chains of one event each. For callers that know from an index that nothing more can match.
     pub fn add_entries(&mut self, count: u64) {
         if count > 0 {
