@@ -119,71 +119,54 @@ fn threads_and_segments_do_not_change_an_answer() {
     }
 }
 
+/// Funnels of `table`, each with the columns that its `by` argument gives.
+fn counted(table: &'static str) -> impl Iterator<Item = (String, &'static str)> {
+    let by = [
+        ("", "0"),
+        (", by => colour", "colour"),
+        (", by => plan", "plan"),
+        (", by => (plan, size)", "plan, size"),
+        (", by => plan, attribution => 2", "plan"),
+        (", by => upper(plan)", "\"upper(plan)\""),
+    ];
+    let by = by.into_iter().filter(move |(by, _)| table == "people" || !by.contains("plan"));
+    by.flat_map(move |(by, columns)| {
+        let steps = ["steps => ['a', 'b', 'c']", "STEPS(x => event IN ('a', 'b'), y => event <> 'c', z => size > 1)"];
+        let limits = ["", ", within => '2 seconds'", ", within => '40 seconds'"];
+        let ties = ["any", "arrival", "increase"];
+        let calls = steps.into_iter().flat_map(move |steps| limits.map(|limit| (steps, limit))).flat_map(
+            move |(steps, limit)| ties.map(|ties| format!("FUNNEL({table}, {steps}, ties => '{ties}'{limit}{by})")),
+        );
+        calls.map(move |call| (call, columns))
+    })
+}
+
 /// Who asks for counts alone gets them without the chosen chains being looked for: they are those of the whole answer.
 #[test]
 fn counts_alone_are_those_of_the_whole_answer() {
     let directory = tempfile::tempdir().expect("a directory");
     fill(directory.path(), true);
     let database = open(directory.path(), 2);
+    let ask = |sql: &str| rows(&database.query_blocking(sql).unwrap_or_else(|e| panic!("{sql}\n{e}")).batches);
     // A property that is the same for all events of a user, beside those that are not.
-    let traits = "CREATE TABLE people (plan TEXT, colour TEXT, size BIGINT) WITH (shards = 2);
+    ask("CREATE TABLE people (plan TEXT, colour TEXT, size BIGINT) WITH (shards = 2);
         INSERT INTO people (user_id, ts, event, plan, colour, size)
-        SELECT user_id, to_timestamp_seconds(1767225600 + seq), event, CASE WHEN user_id < 'u4' THEN 'free' WHEN user_id < 'u8' THEN 'pro' END, colour, size
+        SELECT user_id, to_timestamp_seconds(1767225600 + seq), event,
+            CASE WHEN user_id < 'u4' THEN 'free' WHEN user_id < 'u8' THEN 'pro' END, colour, size
         FROM events;
-        FLUSH people";
-    database.query_blocking(traits).expect("rows");
-    let mut compared = 0;
-    for table in ["events", "people"] {
-        for within in ["", ", within => '2 seconds'", ", within => '40 seconds'"] {
-            for ties in ["any", "arrival", "increase"] {
-                for by in [
-                    "",
-                    ", by => colour",
-                    ", by => plan",
-                    ", by => (plan, size)",
-                    ", by => plan, attribution => 2",
-                    ", by => upper(plan)",
-                ] {
-                    if table == "events" && by.contains("plan") {
-                        continue;
-                    }
-                    for steps in [
-                        "steps => ['a', 'b', 'c']",
-                        "STEPS(x => event IN ('a', 'b'), y => event <> 'c', z => size > 1)",
-                    ] {
-                        let call = format!("FUNNEL({table}, {steps}, ties => '{ties}'{within}{by})");
-                        let group = if by.is_empty() { "0".to_string() } else { by_columns(by) };
-                        let ask = |columns: &str| {
-                            let sql = format!("SELECT {columns} FROM {call}");
-                            rows(&database.query_blocking(&sql).unwrap_or_else(|e| panic!("{sql}\n{e}")).batches)
-                        };
-                        let counts = ask(&format!("{group}, step, users, dropped, conversion"));
-                        let whole =
-                            ask(&format!("{group}, step, users, dropped, conversion, median_seconds, p90_seconds"));
-                        let cut = whole.iter().map(|row| row[..row.len() - 2].to_vec()).collect::<Vec<_>>();
-                        assert_eq!(counts, cut, "{call}");
-                        assert!(!counts.is_empty());
-                        compared += 1;
-                    }
-                }
-            }
-        }
+        FLUSH people");
+    let calls: Vec<_> = counted("events").chain(counted("people")).collect();
+    assert_eq!(calls.len(), 18 * (2 + 6));
+    for (call, by) in calls {
+        let counts = ask(&format!("SELECT {by}, step, users, dropped, conversion FROM {call}"));
+        let whole = format!("SELECT {by}, step, users, dropped, conversion, median_seconds, p90_seconds FROM {call}");
+        let cut: Vec<_> = ask(&whole).iter().map(|row| row[..row.len() - 2].to_vec()).collect();
+        assert_eq!(counts, cut, "{call}");
+        assert!(!counts.is_empty());
     }
-    assert_eq!(compared, 2 * 9 * 8);
-    let plan = |sql: &str| format!("{:?}", rows(&database.query_blocking(sql).expect("a plan").batches));
-    let narrowed = "EXPLAIN SELECT users AS n, step FROM FUNNEL(events, steps => ['a', 'b'])";
-    assert!(plan(narrowed).contains("columns=[n, step]"), "{}", plan(narrowed));
-    let nothing = rows(
-        &database.query_blocking("SELECT count(*) FROM FUNNEL(events, steps => ['a', 'b'])").expect("a number").batches,
-    );
-    assert_eq!(nothing, [["2"]]);
-}
-
-/// The columns that a `by` argument gives, in its order.
-fn by_columns(by: &str) -> String {
-    let columns =
-        [("(plan, size)", "plan, size"), ("upper(plan)", "\"upper(plan)\""), ("plan", "plan"), ("colour", "colour")];
-    columns.into_iter().find(|(text, _)| by.contains(text)).map(|(_, columns)| columns.to_string()).expect("known")
+    let plan = ask("EXPLAIN SELECT users AS n, step FROM FUNNEL(events, steps => ['a', 'b'])");
+    assert!(format!("{plan:?}").contains("columns=[n, step]"), "{plan:?}");
+    assert_eq!(ask("SELECT count(*) FROM FUNNEL(events, steps => ['a', 'b'])"), [["2"]]);
 }
 
 /// Pairs of calls that ask the same in other words, of which the second cannot be answered by the table itself.
