@@ -12,7 +12,7 @@ const RUNS: u8 = 1;
 const PER_USER: u8 = 2;
 /// Runs cost time on access, so they must save at least this part of the size.
 const RUNS_SAVE_AT_LEAST: f64 = 1.0 / 16.0;
-/// The same for times, which every funnel reads: a frame of reference is decoded three times faster.
+/// The same for times, which every funnel reads: in a frame of reference one costs one load.
 const RUNS_OF_TIMES_SAVE_AT_LEAST: f64 = 1.0 / 3.0;
 /// Fewer values are stored as a frame of reference at once.
 const RUNS_FROM_VALUES: usize = 32;
