@@ -3,6 +3,7 @@
 
 use crate::support::{TestDatabase, rows};
 use std::path::Path;
+use trodden_query::engine::segment::TextBlock;
 use trodden_query::{Database, Options};
 
 const PIECES: u32 = 48;
@@ -128,8 +129,12 @@ fn counted(table: &'static str) -> impl Iterator<Item = (String, &'static str)> 
         (", by => (plan, size)", "plan, size"),
         (", by => plan, attribution => 2", "plan"),
         (", by => upper(plan)", "\"upper(plan)\""),
+        (", by => tier", "tier"),
+        (", by => tier, attribution => 2", "tier"),
+        (", by => tier, attribution => 'last'", "tier"),
     ];
-    let by = by.into_iter().filter(move |(by, _)| table == "people" || !by.contains("plan"));
+    let is_known = move |by: &str| table == "people" || !(by.contains("plan") || by.contains("tier"));
+    let by = by.into_iter().filter(move |(by, _)| is_known(by));
     by.flat_map(move |(by, columns)| {
         let steps = ["steps => ['a', 'b', 'c']", "STEPS(x => event IN ('a', 'b'), y => event <> 'c', z => size > 1)"];
         let limits = ["", ", within => '2 seconds'", ", within => '40 seconds'"];
@@ -141,6 +146,16 @@ fn counted(table: &'static str) -> impl Iterator<Item = (String, &'static str)> 
     })
 }
 
+/// Whether every block of `people` stores one value of `column` for each user, so that it is read once a user.
+fn is_read_per_user(database: &Database, column: &str) -> bool {
+    let snapshot = database.engine().table("people").expect("it is there").snapshot();
+    let mut blocks = snapshot.shards.iter().flat_map(|shard| &shard.segments).flat_map(|live| {
+        let segment = &live.segment;
+        (0..segment.blocks().len()).map(|block| segment.block(block).text(column).expect("a column of texts"))
+    });
+    blocks.all(|block| matches!(block, TextBlock::Dict(texts) if texts.is_per_user()))
+}
+
 /// Who asks for counts alone gets them without the chosen chains being looked for: they are those of the whole answer.
 #[test]
 fn counts_alone_are_those_of_the_whole_answer() {
@@ -148,15 +163,17 @@ fn counts_alone_are_those_of_the_whole_answer() {
     fill(directory.path(), true);
     let database = open(directory.path(), 2);
     let ask = |sql: &str| rows(&database.query_blocking(sql).unwrap_or_else(|e| panic!("{sql}\n{e}")).batches);
-    // A property that is the same for all events of a user, beside those that are not.
-    ask("CREATE TABLE people (plan TEXT, colour TEXT, size BIGINT) WITH (shards = 2);
-        INSERT INTO people (user_id, ts, event, plan, colour, size)
+    // Properties that are the same for all events of a user, one of them NULL for some users, beside those that are not.
+    ask("CREATE TABLE people (plan TEXT, tier TEXT, colour TEXT, size BIGINT) WITH (shards = 2);
+        INSERT INTO people (user_id, ts, event, plan, tier, colour, size)
         SELECT user_id, to_timestamp_seconds(1767225600 + seq), event,
-            CASE WHEN user_id < 'u4' THEN 'free' WHEN user_id < 'u8' THEN 'pro' END, colour, size
+            CASE WHEN user_id < 'u4' THEN 'free' WHEN user_id < 'u8' THEN 'pro' END,
+            CASE WHEN user_id < 'u4' THEN 'free' WHEN user_id < 'u8' THEN 'pro' ELSE 'team' END, colour, size
         FROM events;
         FLUSH people");
+    assert!(is_read_per_user(&database, "tier"), "the shorter way with groups is not taken");
     let calls: Vec<_> = counted("events").chain(counted("people")).collect();
-    assert_eq!(calls.len(), 18 * (2 + 6));
+    assert_eq!(calls.len(), 18 * (2 + 9));
     for (call, by) in calls {
         let counts = ask(&format!("SELECT {by}, step, users, dropped, conversion FROM {call}"));
         let whole = format!("SELECT {by}, step, users, dropped, conversion, median_seconds, p90_seconds FROM {call}");

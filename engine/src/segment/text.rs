@@ -85,7 +85,7 @@ impl TextCodes<'_> {
     }
 
     /// Whether every user of the block has one text (none is NULL), as far as the encoding shows it.
-    pub(crate) fn is_per_user(&self) -> bool {
+    pub fn is_per_user(&self) -> bool {
         matches!(self.validity, Validity::All { .. }) && self.codes.is_per_user()
     }
 
