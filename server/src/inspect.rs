@@ -6,26 +6,42 @@ use std::fs;
 use std::path::Path;
 use trodden_query::engine::error::Error;
 use trodden_query::engine::log::describe_log;
-use trodden_query::engine::segment::Segment;
+use trodden_query::engine::segment::{Description, describe_segment};
 use trodden_query::engine::storage::Blob;
+
+/// What is in a file.
+#[derive(Debug)]
+pub struct Inspection {
+    /// What could be read, a line for each thing.
+    pub text: String,
+    /// What is wrong with the rest.
+    pub damage: Option<Report>,
+}
 
 /// What is in the file at `path`.
 ///
 /// # Errors
-/// The file cannot be read, is damaged, or is none of a database.
-pub fn inspect(path: &Path) -> Outcome<String> {
+/// The file cannot be read, is none of a database, or so damaged that nothing of it can be told.
+pub fn inspect(path: &Path) -> Outcome<Inspection> {
+    let whole = |text| Inspection { text, damage: None };
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     if name == "FORMAT" || name.starts_with("manifest-") || name.starts_with("definitions-") {
-        return checked_json(path);
+        return checked_json(path).map(whole);
     }
     let told = |error: Error| Failure::Failed(engine_report(&error));
     let blob = Blob::map(path).map_err(told)?;
     if name.starts_with("log-") {
-        return describe_log(&path.display().to_string(), blob.as_slice()).map_err(told);
+        return describe_log(&path.display().to_string(), blob.as_slice()).map(whole).map_err(told);
     }
-    match Segment::open(blob) {
-        Ok(segment) => Ok(segment.describe()),
-        Err(error) => Err(told(error.at(path.display()))),
+    let Description { text, damage } = describe_segment(blob);
+    let count = damage.len();
+    let report = damage.into_iter().next().map(|first| match count {
+        1 => engine_report(&first.at(path.display())),
+        _ => engine_report(&first.at(format!("{}: {count} places are damaged, the first", path.display()))),
+    });
+    match report {
+        Some(report) if text.is_empty() => Err(Failure::Failed(report)),
+        damage => Ok(Inspection { text, damage }),
     }
 }
 

@@ -43,7 +43,7 @@ fn inspect_tells_a_segment_from_another_file() {
     let place = Place::with_events();
     let segment = place.database_files("segment-").remove(0).display().to_string();
     let text = place.trodden(&["inspect", &segment]).succeeds().out;
-    for word in ["segment of shard", "rows", "users", "price DOUBLE"] {
+    for word in ["segment of shard", "rows", "users", "DOUBLE", "directory of bitmaps", "event 'view'", "tail"] {
         assert!(text.contains(word), "'{word}' is missing in:\n{text}");
     }
     let file = place.path("events.csv").display().to_string();
@@ -59,6 +59,21 @@ fn inspect_tells_a_segment_from_another_file() {
         words.iter().for_each(|word| assert!(text.contains(word), "'{word}' is missing in:\n{text}"));
     }
     place.trodden(&["inspect", "absent.seg"]).fails(1, &["absent.seg"]);
+}
+
+#[test]
+fn inspect_prints_what_it_can_of_a_damaged_segment_and_names_the_damage() {
+    let place = Place::with_events();
+    let segment = place.database_files("segment-").remove(0).display().to_string();
+    let whole = place.trodden(&["inspect", &segment]).succeeds().out;
+    let mut bytes = std::fs::read(&segment).expect("a segment");
+    // Behind the header lie the users of the first block.
+    bytes[20] ^= 1;
+    std::fs::write(&segment, bytes).expect("damaged");
+    let run = place.trodden(&["inspect", &segment]).fails(1, &["segment-", "users of block 0"]);
+    assert_eq!(run.out.lines().count(), whole.lines().count(), "{}", run.out);
+    assert_eq!(run.out.matches("DAMAGED: users of block 0").count(), 1, "{}", run.out);
+    assert!(run.out.contains("event 'view'"), "{}", run.out);
 }
 
 #[test]

@@ -42,10 +42,41 @@ impl ListKey {
         Self { list: 4 + 2 * column as u32, code: 0, day: 0 }
     }
 
+    /// Its list, code and day, as they are stored.
+    pub(crate) fn fields(&self) -> (u32, u32, i32) {
+        (self.list, self.code, self.day)
+    }
+
+    /// Which users its bitmap has.
+    pub(crate) fn kind(&self) -> ListKind {
+        match self.list {
+            0 => ListKind::Users,
+            1 => ListKind::Event(self.code),
+            2 => ListKind::EventDay(self.code, self.day),
+            list if list % 2 == 1 => ListKind::Value((list as usize - 3) / 2, self.code),
+            list => ListKind::NeverNull((list as usize - 4) / 2),
+        }
+    }
+
     /// The day of a bitmap per event name and day.
     pub(crate) fn day(&self) -> i32 {
         self.day
     }
+}
+
+/// Which users a bitmap has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ListKind {
+    /// All.
+    Users,
+    /// Those with an event of this code.
+    Event(u32),
+    /// Those with an event of this code on this day.
+    EventDay(u32, i32),
+    /// Those with this code in this property.
+    Value(usize, u32),
+    /// Those without a NULL in this property.
+    NeverNull(usize),
 }
 
 /// Where a bitmap lies in the index section.

@@ -225,6 +225,17 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<RoaringBitmap> {
     }
 }
 
+/// How the bitmap in all of `bytes` is stored and how many ordinals it has, for people.
+pub(crate) fn form(bytes: &[u8]) -> Result<String> {
+    let count = decode(bytes)?.len();
+    let mut reader = Reader::new(bytes);
+    if reader.u8()? == ROARING {
+        return Ok(format!("{count} ordinals, roaring"));
+    }
+    let (_count, first, parameter) = (reader.varint()?, reader.varint()?, reader.u8()?);
+    Ok(format!("{count} ordinals from {first}, Rice k {parameter}"))
+}
+
 fn decode_rice(mut reader: Reader<'_>) -> Result<RoaringBitmap> {
     let count = reader.varint()?;
     let mut ordinal = reader.varint()?;

@@ -9,5 +9,5 @@ mod list;
 pub use day::DayClock;
 
 pub(crate) use build::{BlockRows, IndexBuilder, IndexedColumn};
-pub(crate) use directory::{Directory, ListKey};
-pub(crate) use list::decode as decode_bitmap;
+pub(crate) use directory::{Directory, ENTRY_BYTES as BITMAP_ENTRY_BYTES, ListKey, ListKind};
+pub(crate) use list::{decode as decode_bitmap, form as bitmap_form};

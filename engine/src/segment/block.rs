@@ -26,9 +26,9 @@ pub struct Block<'a> {
 }
 
 /// A column chunk whose head has been read.
-struct Opened<'a> {
-    reader: Reader<'a>,
-    validity: Validity,
+pub(super) struct Opened<'a> {
+    pub(super) reader: Reader<'a>,
+    pub(super) validity: Validity,
     /// Users with values, in the order of users, if the chunk knows its values per user.
     valid_users: ValidUsers,
     is_first_touch: bool,
@@ -163,7 +163,7 @@ impl<'a> Block<'a> {
     }
 
     /// Read the head of a chunk.
-    fn open(&self, column: usize) -> Result<Opened<'a>> {
+    pub(super) fn open(&self, column: usize) -> Result<Opened<'a>> {
         let rows = self.rows();
         let (bytes, is_first_touch) = self.segment.chunk(self.index, column + COLUMN_CHUNKS)?;
         let mut reader = Reader::new(bytes);
@@ -199,7 +199,7 @@ impl<'a> Block<'a> {
     }
 
     /// The integers behind the head of a chunk, which end it.
-    fn read_ints(&self, opened: Opened<'a>) -> Result<(Validity, PackedInts<'a>)> {
+    pub(super) fn read_ints(&self, opened: Opened<'a>) -> Result<(Validity, PackedInts<'a>)> {
         let Opened { mut reader, validity, valid_users, .. } = opened;
         if matches!(validity, Validity::None { .. }) {
             return Ok((validity, PackedInts::none()));

@@ -84,6 +84,17 @@ impl<'a> PackedInts<'a> {
         Ok(Self { form })
     }
 
+    /// How they are stored, for people.
+    pub(crate) fn form(&self) -> String {
+        match &self.form {
+            Form::Frame(packed) => packed.form(),
+            Form::Runs { starts, bases, offsets } => {
+                format!("{} runs, bases {}, offsets {}", starts.ones(), bases.form(), offsets.form())
+            }
+            Form::Shared { values, .. } => format!("per user, {}", values.form()),
+        }
+    }
+
     /// Number of integers.
     pub fn len(&self) -> usize {
         match &self.form {

@@ -140,6 +140,11 @@ impl<'a> Packed<'a> {
         Ok(Self { base, width, mask, bytes: reader.bytes(bytes)?, len })
     }
 
+    /// How they are stored, for people.
+    pub(crate) fn form(&self) -> String {
+        format!("packed {} bits from {}", self.width, self.base)
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.len
     }

@@ -63,6 +63,13 @@ impl Segment {
     /// # Errors
     /// `Corrupt`, or `UnsupportedFormat` for a format that this program does not read.
     pub fn open(blob: Blob) -> Result<Self> {
+        let mut segment = Self::open_footer(blob)?;
+        segment.event_names = segment.column_dictionary(EVENT_COLUMN)?;
+        Ok(segment)
+    }
+
+    /// Open it without the names of its events, to look at a segment of which those may be damaged.
+    pub(super) fn open_footer(blob: Blob) -> Result<Self> {
         let bytes = blob.as_slice();
         let (footer_bytes, crc) = format::footer(bytes)?;
         let footer_start = bytes.len() - format::TAIL_BYTES - footer_bytes.len();
@@ -74,7 +81,7 @@ impl Segment {
             properties.map(|column| ColumnDef { name: column.name.clone(), column_type: column.column_type }).collect();
         let by_name = footer.columns.iter().zip(0..).map(|(column, index)| (column.name.clone(), index)).collect();
         let chunks = tables.blocks.len() * tables.chunk_count;
-        let mut segment = Self {
+        Ok(Self {
             schema: Schema { columns },
             by_name,
             event_names: Arc::default(),
@@ -88,9 +95,7 @@ impl Segment {
             tables,
             footer_start,
             blob,
-        };
-        segment.event_names = segment.column_dictionary(EVENT_COLUMN)?;
-        Ok(segment)
+        })
     }
 
     /// What the manifest keeps of it.
@@ -215,32 +220,45 @@ impl Segment {
     /// The bytes of a chunk, and whether this process reads it for the first time; then its checksum was checked.
     pub(super) fn chunk(&self, block: usize, chunk: usize) -> Result<(&[u8], bool)> {
         let number = block * self.tables.chunk_count + chunk;
-        let entry = |number: usize| self.footer_start + self.tables.chunks_at + number * CHUNK_BYTES;
-        let bytes = self.blob.as_slice();
-        let start = if chunk == 0 { 0 } else { u32_at(bytes, entry(number - 1)) as usize };
-        let end = u32_at(bytes, entry(number)) as usize;
-        let offset = self.tables.offsets[block];
-        let data = &bytes[offset + start..offset + end];
+        let extent = self.chunk_extent(block, chunk);
+        let data = &self.blob.as_slice()[extent.range()];
         let bit = 1 << (number % 64);
         if self.checked_chunks[number / 64].load(Ordering::Relaxed) & bit != 0 {
             return Ok((data, false));
         }
-        if crc32c::crc32c(data) != u32_at(bytes, entry(number) + 4) {
+        if crc32c::crc32c(data) != extent.crc {
+            let start = extent.offset - self.tables.offsets[block];
+            let end = start + extent.length;
             return Err(Error::corrupt(format!("bytes {start}..{end} of the block do not match their checksum")));
         }
         self.checked_chunks[number / 64].fetch_or(bit, Ordering::Relaxed);
         Ok((data, true))
     }
 
-    /// Bytes of a chunk over all blocks.
-    pub(super) fn chunk_bytes(&self, chunk: usize) -> u64 {
+    /// Where a chunk lies, and its checksum.
+    pub(super) fn chunk_extent(&self, block: usize, chunk: usize) -> Extent {
+        let number = block * self.tables.chunk_count + chunk;
         let entry = |number: usize| self.footer_start + self.tables.chunks_at + number * CHUNK_BYTES;
-        let end = |number: usize| u64::from(u32_at(self.blob.as_slice(), entry(number)));
-        let of_block = |block: usize| {
-            let number = block * self.tables.chunk_count + chunk;
-            end(number) - if chunk == 0 { 0 } else { end(number - 1) }
-        };
-        (0..self.blocks().len()).map(of_block).sum()
+        let bytes = self.blob.as_slice();
+        let start = if chunk == 0 { 0 } else { u32_at(bytes, entry(number - 1)) as usize };
+        let length = u32_at(bytes, entry(number)) as usize - start;
+        Extent { offset: self.tables.offsets[block] + start, length, crc: u32_at(bytes, entry(number) + 4) }
+    }
+
+    /// Bytes of a chunk over all blocks.
+    pub(super) fn chunk_bytes(&self, chunk: usize) -> usize {
+        (0..self.blocks().len()).map(|block| self.chunk_extent(block, chunk).length).sum()
+    }
+
+    /// All bytes of the segment.
+    pub(super) fn bytes(&self) -> &[u8] {
+        self.blob.as_slice()
+    }
+
+    /// Where the footer lies, and its checksum.
+    pub(super) fn footer_extent(&self) -> Extent {
+        let length = self.bytes().len() - format::TAIL_BYTES - self.footer_start;
+        Extent { offset: self.footer_start, length, crc: self.footer.meta.footer_crc }
     }
 
     /// The bytes of an extent, whose checksum is checked at first use.
@@ -258,7 +276,7 @@ impl Segment {
     }
 
     /// The stored bytes of the `index`-th bitmap, after checking its checksum.
-    fn bitmap_bytes(&self, directory: &Directory<'_>, index: usize) -> Result<&[u8]> {
+    pub(super) fn bitmap_bytes(&self, directory: &Directory<'_>, index: usize) -> Result<&[u8]> {
         let place = directory.place(index);
         let section = self.footer.bitmaps;
         let offset = section.offset + place.offset as usize;
@@ -395,7 +413,7 @@ impl Segment {
         Ok(ids)
     }
 
-    fn read_user_page(&self, page: usize) -> Result<Vec<Option<String>>> {
+    pub(super) fn read_user_page(&self, page: usize) -> Result<Vec<Option<String>>> {
         let place = || format!("page {page} of the user ids");
         let users = self.introduced().len();
         let count = (users - page * format::PAGE_USERS).min(format::PAGE_USERS);
@@ -421,7 +439,8 @@ impl Segment {
     }
 }
 
-fn values_of((min, max): (i64, i64), column_type: ColumnType) -> (Value, Value) {
+/// Keys as values of a column.
+pub(super) fn values_of((min, max): (i64, i64), column_type: ColumnType) -> (Value, Value) {
     let value = |key: i64| match column_type {
         ColumnType::Boolean => Value::Boolean(key != 0),
         ColumnType::BigInt => Value::BigInt(key),

@@ -1,4 +1,4 @@
-//! Checking all of a segment, and telling what it is.
+//! Checking all of a segment.
 
 use super::column::ColumnBlock;
 use super::format::{EVENT_COLUMN, PROPERTY_COLUMNS};
@@ -9,7 +9,6 @@ use super::validity::Validity;
 use crate::error::{Error, Result};
 use crate::index::{BlockRows, IndexBuilder, IndexedColumn};
 use crate::types::{ColumnType, Value};
-use std::fmt::Write;
 
 impl Segment {
     /// Check every checksum and every invariant: chunks, dictionaries, user ids, order of rows, ranges of blocks, and
@@ -146,65 +145,6 @@ impl Segment {
             false => Err(Error::corrupt("the indexes are not those that the rows give")
                 .with_hint("restore the segment from a copy, or import its events again")),
         }
-    }
-
-    /// What the segment is, for people: a line on the whole, then one a column.
-    pub fn describe(&self) -> String {
-        let meta = self.meta();
-        let mut text = String::new();
-        // Writing into a string cannot fail.
-        let _ = writeln!(
-            text,
-            "segment of shard {}, arrivals {}..{}, {} rows in {} blocks, {} users ({} introduced from {}), \
-             {} bytes, time zone {}",
-            meta.shard,
-            meta.seq_start,
-            meta.seq_end,
-            meta.rows,
-            self.blocks().len(),
-            meta.users,
-            self.introduced().len(),
-            meta.introduced_start,
-            meta.bytes,
-            self.time_zone(),
-        );
-        if meta.rows > 0 {
-            let _ = writeln!(text, "times {} to {} (µs since 1970)", meta.ts_min, meta.ts_max);
-        }
-        let _ = writeln!(text, "users {} bytes, times {} bytes", self.chunk_bytes(0), self.chunk_bytes(1));
-        for (index, column) in self.footer.columns.iter().enumerate() {
-            let _ = write!(
-                text,
-                "{} {}: {} bytes, {} NULL",
-                column.name,
-                column.column_type.sql_name(),
-                self.chunk_bytes(index + super::format::COLUMN_CHUNKS),
-                column.null_count
-            );
-            if column.column_type == ColumnType::Text {
-                let _ = write!(
-                    text,
-                    ", {} texts in a dictionary of {} bytes",
-                    column.dictionary_len, column.dictionary.length
-                );
-            }
-            let flags = [
-                (column.has_plain_blocks, "plain blocks"),
-                (column.is_uniform, "uniform"),
-                (column.is_indexed, "indexed"),
-            ];
-            flags.iter().filter(|(is, _)| *is).for_each(|(_, name)| text += &format!(", {name}"));
-            text.push('\n');
-        }
-        let _ = writeln!(
-            text,
-            "user ids {} bytes; {} bitmaps, {} bytes and {} bytes of directory",
-            self.footer.pages.length,
-            self.directory().map_or(0, |directory| directory.len()),
-            self.footer.bitmaps.length,
-            self.footer.bitmap_directory.length,
-        );
-        text
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::rows::{Column, TextColumn};
-use crate::types::{ColumnType, EXACT_DOUBLE_MAX};
+use crate::types::{ColumnType, EXACT_DOUBLE_MAX, Value};
 use chrono::{DateTime, SecondsFormat};
 
 /// From this magnitude on, and below its counterpart, a double as text has an exponent.
@@ -56,11 +56,23 @@ fn double_text(value: f64) -> String {
 }
 
 /// A timestamp in RFC 3339 with microseconds.
-fn timestamp_text(ts_us: i64) -> String {
+pub(super) fn timestamp_text(ts_us: i64) -> String {
     match DateTime::from_timestamp_micros(ts_us) {
         Some(time) => time.to_rfc3339_opts(SecondsFormat::Micros, true),
         // Beyond what a calendar holds: the number itself, so that nothing is lost.
         None => ts_us.to_string(),
+    }
+}
+
+/// A value as the text that a column of its type widens to.
+pub(super) fn value_text(value: &Value) -> String {
+    match value {
+        Value::Null => "NULL".into(),
+        Value::Boolean(value) => value.to_string(),
+        Value::BigInt(value) => value.to_string(),
+        Value::Double(value) => double_text(*value),
+        Value::Text(value) => value.clone(),
+        Value::Timestamp(ts_us) => timestamp_text(*ts_us),
     }
 }
 

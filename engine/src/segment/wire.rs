@@ -157,6 +157,13 @@ pub(crate) fn section(bytes: &[u8]) -> Result<Vec<u8>> {
     Ok(plain)
 }
 
+/// How a section is stored, for people. It is read as a whole, so that damage shows.
+pub(crate) fn section_form(bytes: &[u8]) -> Result<String> {
+    let length = section(bytes)?.len();
+    let stored = if bytes[0] == STORED_RAW { "as it is" } else { "zstd" };
+    Ok(format!("{stored}, plain length {length}"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,9 +2,11 @@
 
 use super::print_line;
 use crate::cli::InspectArgs;
-use crate::failure::Outcome;
+use crate::failure::{Failure, Outcome};
 use crate::inspect::inspect;
 
 pub(super) fn run(arguments: &InspectArgs) -> Outcome {
-    print_line(inspect(&arguments.file)?.trim_end_matches('\n'))
+    let inspection = inspect(&arguments.file)?;
+    print_line(inspection.text.trim_end_matches('\n'))?;
+    inspection.damage.map_or(Ok(()), |damage| Err(Failure::Failed(damage)))
 }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::error::{Error, ErrorKind};
 
-fn small_segment() -> (Rows, Vec<u8>) {
+pub(super) fn small_segment() -> (Rows, Vec<u8>) {
     let mut random = Random(5);
     let (schema, rows) = loop {
         let (schema, rows) = random_rows(&mut random, 60, 1_700_000_000_000_000);
@@ -78,7 +78,7 @@ fn every_truncation_is_found() {
 }
 
 /// Put the right checksum under a footer that says wrong things, as a faulty writer would.
-fn with_footer(bytes: &[u8], change: impl Fn(&mut Vec<u8>)) -> Vec<u8> {
+pub(super) fn with_footer(bytes: &[u8], change: impl Fn(&mut Vec<u8>)) -> Vec<u8> {
     let tail = bytes.len() - 24;
     let length = u64::from_le_bytes(bytes[tail..tail + 8].try_into().unwrap()) as usize;
     let mut footer = bytes[tail - length..tail].to_vec();

@@ -1,11 +1,12 @@
 //! Segments as a whole: what goes in comes out, indexes agree with a naive count, damage is found.
 
 mod damage;
+mod describe;
 mod extremes;
 mod index;
 mod round_trip;
 
-use super::{BlockLimits, Segment, SegmentBuilder, SegmentMeta, SegmentSpec};
+use super::{BlockLimits, Description, Segment, SegmentBuilder, SegmentMeta, SegmentSpec, describe_segment};
 use crate::rows::{Column, Rows, TextColumn};
 use crate::storage::Blob;
 use crate::types::{ColumnDef, ColumnType, Schema};
