@@ -3,9 +3,10 @@
 use crate::definitions::Definitions;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ingest::{MAX_COLUMNS, check_new_column};
+use crate::log::{FileLogs, Logs};
 use crate::manifest::{Manifest, decode_checked, encode_checked, unsupported};
 use crate::storage::{LocalStore, Store, StoreLock};
-use crate::table::{Limits, MAX_RECORD_BYTES, Table};
+use crate::table::{Limits, MAX_RECORD_BYTES, Seams, Table};
 use crate::types::{Schema, TableOptions};
 use parking_lot::{Mutex, RwLock};
 use serde::{Deserialize, Serialize};
@@ -32,6 +33,9 @@ pub struct EngineOptions {
     pub import_memory_bytes: usize,
     /// Threads for flush, compaction and import.
     pub threads: usize,
+    /// Where the logs of the tables are. A database is opened with the same ones every time: what was acknowledged and is
+    /// in no segment yet is only there.
+    pub logs: Arc<dyn Logs>,
 }
 
 impl Default for EngineOptions {
@@ -42,6 +46,7 @@ impl Default for EngineOptions {
             memtable_bytes: 64 << 20,
             import_memory_bytes: 800 << 20,
             threads: std::thread::available_parallelism().map_or(1, usize::from),
+            logs: Arc::new(FileLogs),
         }
     }
 }
@@ -57,8 +62,7 @@ struct Format {
 /// A database that this process has for itself.
 #[derive(Debug)]
 pub struct Engine {
-    store: Arc<dyn Store>,
-    lock: Arc<dyn StoreLock>,
+    seams: Seams,
     limits: Limits,
     tables: RwLock<BTreeMap<String, Arc<Table>>>,
     definitions: Definitions,
@@ -120,9 +124,10 @@ impl Engine {
             record_bytes: MAX_RECORD_BYTES,
             threads: options.threads.max(1),
         };
+        let seams = Seams { store: store.clone(), lock, logs: options.logs };
         let mut tables = BTreeMap::new();
         for &number in &numbers {
-            let Some(table) = Table::open(store.clone(), lock.clone(), number, limits.clone())? else { continue };
+            let Some(table) = Table::open(seams.clone(), number, limits.clone())? else { continue };
             let name = table.name().to_string();
             if tables.insert(name.clone(), Arc::new(table)).is_some() {
                 return Err(Error::corrupt(format!("two tables are called '{name}'")));
@@ -130,8 +135,8 @@ impl Engine {
         }
         let next_table = numbers.last().map_or(1, |last| last + 1);
         let creation = Mutex::new(Creation { next_table, uncertain: BTreeSet::new() });
-        let definitions = Definitions::open(store.clone())?;
-        Ok(Self { store, lock, limits, tables: RwLock::new(tables), definitions, creation })
+        let definitions = Definitions::open(store)?;
+        Ok(Self { seams, limits, tables: RwLock::new(tables), definitions, creation })
     }
 
     /// Make a table.
@@ -147,7 +152,7 @@ impl Engine {
         self.check_free(name, &creation)?;
         let manifest = Manifest::first(creation.next_table, name, schema, options);
         creation.next_table += 1;
-        match Table::create(self.store.clone(), self.lock.clone(), &manifest, self.limits.clone()) {
+        match Table::create(self.seams.clone(), &manifest, self.limits.clone()) {
             Ok(table) => {
                 let table = Arc::new(table);
                 self.tables.write().insert(name.to_string(), table.clone());
@@ -189,9 +194,9 @@ impl Engine {
             // The manifest that was in the way is not ours.
             return Err(Error::new(ErrorKind::Locked, "another process writes to this database"));
         }
-        manifest.remove(self.store.as_ref())?;
+        manifest.remove(self.store().as_ref())?;
         // Nothing refers to what is left, so that it may stay.
-        let _ = self.store.remove_directory(&Manifest::directory(manifest.table));
+        let _ = self.store().remove_directory(&Manifest::directory(manifest.table));
         Ok(())
     }
 
@@ -217,10 +222,10 @@ impl Engine {
         if !self.tables.read().is_empty() || !self.definitions().is_empty() {
             return Err(Error::invalid("the database is not empty").with_hint("drop its tables and views first"));
         }
-        for name in self.store.list("")?.iter().filter(|name| *name != "LOCK") {
-            self.store.delete(name)?;
+        for name in self.store().list("")?.iter().filter(|name| *name != "LOCK") {
+            self.store().delete(name)?;
         }
-        self.store.discard()
+        self.store().discard()
     }
 
     /// The table called `name`.
@@ -253,7 +258,7 @@ impl Engine {
 
     /// Where the database is kept.
     pub(crate) fn store(&self) -> &Arc<dyn Store> {
-        &self.store
+        &self.seams.store
     }
 
     /// Names of the tables, sorted.

@@ -11,6 +11,7 @@ mod examine;
 mod faults;
 mod kill;
 mod local;
+mod logs;
 mod model;
 mod power;
 mod script;

@@ -101,7 +101,12 @@ pub(crate) fn options() -> EngineOptions {
 
 /// A database with an empty table `t`.
 pub(crate) fn create(store: Arc<dyn Store>) -> Result<(Engine, Arc<Table>)> {
-    let engine = Engine::open_store(store, options())?;
+    create_with(store, options())
+}
+
+/// The same, opened with `options`.
+pub(crate) fn create_with(store: Arc<dyn Store>, options: EngineOptions) -> Result<(Engine, Arc<Table>)> {
+    let engine = Engine::open_store(store, options)?;
     let options =
         TableOptions { shards: 2, dedup_window_us: DAY_US, retention_us: Some(60 * DAY_US), ..TableOptions::default() };
     let table = engine.create_table("t", Schema::default(), options)?;

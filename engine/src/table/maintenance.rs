@@ -8,9 +8,11 @@ use super::{Busy, IngestState, LiveSegment, Shared, Table, TableState};
 use crate::compact::{Choice, MergeInput, SegmentSummary, choose, choose_full, merge};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ingest::check_new_column;
+use crate::log::Logs;
 use crate::manifest::{self, Manifest, SegmentEntry, ShardManifest, Tombstone};
 use crate::parallel;
 use crate::stop::{self, NEVER, Stop};
+use crate::storage::Store;
 use crate::types::{ColumnDef, Schema};
 use parking_lot::MutexGuard;
 use roaring::RoaringBitmap;
@@ -116,16 +118,18 @@ impl Table {
         shared.edit(|manifest| manifest.dropped = true)?;
         shared.lookup.drop_directory();
         let manifest = Arc::clone(&shared.state.read().manifest);
-        if let Err(error) = remove_dropped(shared.store.as_ref(), &manifest) {
+        if let Err(error) = remove_dropped(&shared.store, shared.logs.as_ref(), &manifest) {
             tracing::warn!(table = %shared.name, %error, "the next opening removes the rest of the dropped table");
         }
         Ok(())
     }
 }
 
-/// Remove the files of a dropped table but for the catalog, which may be in use; its last manifest at the end.
-pub(crate) fn remove_dropped(store: &dyn crate::storage::Store, manifest: &Manifest) -> Result<()> {
+/// Remove the log and the files of a dropped table but for the catalog, which may be in use; its last manifest at the end.
+pub(crate) fn remove_dropped(store: &Arc<dyn Store>, logs: &dyn Logs, manifest: &Manifest) -> Result<()> {
     let directory = Manifest::directory(manifest.table);
+    logs.remove(store, &directory)?;
+    let store = store.as_ref();
     for name in store.list(&format!("{directory}/"))? {
         if !["manifest-", "catalog/"].iter().any(|kept| name[directory.len() + 1..].starts_with(kept)) {
             store.delete(&name)?;

@@ -27,10 +27,10 @@ pub(crate) use written::open_segment;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::ingest::BigIntRanges;
-use crate::log::{FileLog, Log};
+use crate::log::{Log, Logs};
 use crate::manifest::Manifest;
 use crate::outline::TableOutline;
-use crate::storage::Store;
+use crate::storage::{Store, StoreLock};
 use crate::types::{Schema, TableOptions};
 use append::{Overlay, catalog_changes};
 use commit::CommitQueue;
@@ -38,6 +38,14 @@ use lookup::Lookup;
 use parking_lot::{Mutex, RwLock};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+
+/// What tables stand on.
+#[derive(Debug, Clone)]
+pub(crate) struct Seams {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) lock: Arc<dyn StoreLock>,
+    pub(crate) logs: Arc<dyn Logs>,
+}
 
 /// What tables are told by the engine.
 #[derive(Debug, Clone)]
@@ -70,6 +78,7 @@ pub(crate) struct Shared {
     pub(crate) name: String,
     pub(crate) directory: String,
     pub(crate) store: Arc<dyn Store>,
+    pub(crate) logs: Arc<dyn Logs>,
     pub(crate) tz: chrono_tz::Tz,
     pub(crate) limits: Limits,
     pub(crate) lookup: Arc<Lookup>,
@@ -224,9 +233,4 @@ impl Table {
         };
         names.iter().map(size).sum()
     }
-}
-
-/// A new log of the table in `directory`, which continues after `position`.
-fn new_log(store: &Arc<dyn Store>, directory: &str, position: u64) -> Box<dyn Log> {
-    Box::new(FileLog::new(Arc::clone(store), directory, position + 1))
 }

@@ -5,13 +5,13 @@ use super::lookup::Lookup;
 use super::maintenance::remove_dropped;
 use super::state::ShardState;
 use super::written::open_segment;
-use super::{IngestState, Limits, Shared, Table, TableState, new_log};
+use super::{IngestState, Limits, Seams, Shared, Table, TableState};
 use crate::catalog::{Catalog, MemoryCatalog, RocksCatalog};
 use crate::error::{Error, Result};
 use crate::ingest::{BigIntRange, BigIntRanges};
 use crate::manifest::{self, Manifest};
 use crate::parallel;
-use crate::storage::{Store, StoreLock};
+use crate::storage::Store;
 use crate::types::{ColumnType, Value};
 use parking_lot::{Mutex, RwLock};
 use std::collections::HashSet;
@@ -20,31 +20,23 @@ use std::sync::atomic::AtomicU64;
 
 impl Table {
     /// Make a table. After an error its manifest may be there.
-    pub(crate) fn create(
-        store: Arc<dyn Store>,
-        lock: Arc<dyn StoreLock>,
-        manifest: &Manifest,
-        limits: Limits,
-    ) -> Result<Self> {
+    pub(crate) fn create(seams: Seams, manifest: &Manifest, limits: Limits) -> Result<Self> {
+        let store = seams.store.as_ref();
         manifest.options.tz()?;
         manifest::check(manifest)?;
         // A dropped table of the same number may have left one.
         store.remove_directory(&catalog_directory(manifest.table))?;
         // Before the manifest: without a catalog there is no table.
-        let catalog = open_catalog(store.as_ref(), manifest.table)?;
-        manifest.publish(store.as_ref())?;
-        Self::with_catalog(store, lock, manifest, catalog, limits)
+        let catalog = open_catalog(store, manifest.table)?;
+        manifest.publish(store)?;
+        Self::with_catalog(seams, manifest, catalog, limits)
     }
 
     /// Open table `id`; `None` if it was dropped, or never finished being created.
-    pub(crate) fn open(
-        store: Arc<dyn Store>,
-        lock: Arc<dyn StoreLock>,
-        id: u64,
-        limits: Limits,
-    ) -> Result<Option<Self>> {
+    pub(crate) fn open(seams: Seams, id: u64, limits: Limits) -> Result<Option<Self>> {
+        let store = seams.store.as_ref();
         let directory = Manifest::directory(id);
-        let Some(manifest) = Manifest::load(store.as_ref(), id)? else {
+        let Some(manifest) = Manifest::load(store, id)? else {
             let prefix = |kind: &str| store.list(&format!("{directory}/{kind}-"));
             if prefix("segment")?.is_empty() && prefix("log")?.is_empty() {
                 store.remove_directory(&directory)?;
@@ -54,21 +46,16 @@ impl Table {
                 .with_hint("restore the manifest from a backup"));
         };
         if manifest.dropped {
-            remove_dropped(store.as_ref(), &manifest)?;
+            remove_dropped(&seams.store, seams.logs.as_ref(), &manifest)?;
             store.remove_directory(&directory)?;
             return Ok(None);
         }
-        let catalog = open_catalog(store.as_ref(), id)?;
-        Self::with_catalog(store, lock, &manifest, catalog, limits).map(Some)
+        let catalog = open_catalog(store, id)?;
+        Self::with_catalog(seams, &manifest, catalog, limits).map(Some)
     }
 
-    fn with_catalog(
-        store: Arc<dyn Store>,
-        lock: Arc<dyn StoreLock>,
-        manifest: &Manifest,
-        catalog: Box<dyn Catalog>,
-        limits: Limits,
-    ) -> Result<Self> {
+    fn with_catalog(seams: Seams, manifest: &Manifest, catalog: Box<dyn Catalog>, limits: Limits) -> Result<Self> {
+        let Seams { store, lock, logs } = seams;
         let directory = Manifest::directory(manifest.table);
         let state = load_segments(store.as_ref(), manifest, limits.threads)?;
         remove_orphans(store.as_ref(), manifest)?;
@@ -82,11 +69,12 @@ impl Table {
             maintenance: Mutex::new(()),
             ingest: Mutex::new(IngestState::after(&state, BigIntRanges::new())),
             queue: CommitQueue::new(position),
-            log: Mutex::new(new_log(&store, &directory, position)),
+            log: Mutex::new(logs.open(&store, &directory, position)),
             next_file: AtomicU64::new(manifest.segments().map(|segment| segment.file + 1).max().unwrap_or(1)),
             state: RwLock::new(Arc::new(state)),
             directory,
             store,
+            logs,
         };
         shared.recover()?;
         let ranges = big_int_ranges(&shared.state.read());

@@ -3,6 +3,7 @@
 use super::*;
 use crate::error::Result;
 use crate::ingest::EventBatch;
+use crate::log::FileLogs;
 use crate::storage::{AppendFile, Blob, BlobWriter, FaultStore, StoreLock};
 use arrow_array::{ArrayRef, Int64Array, StringArray};
 use std::path::PathBuf;
@@ -21,7 +22,8 @@ fn limits() -> Limits {
 fn table_in(store: Arc<dyn Store>, limits: Limits) -> Result<Table> {
     let lock: Arc<dyn StoreLock> = Arc::from(store.lock()?);
     let options = TableOptions { shards: 2, ..TableOptions::default() };
-    Table::create(store, lock, &Manifest::first(1, "t", Schema::default(), options), limits)
+    let seams = Seams { store, lock, logs: Arc::new(FileLogs) };
+    Table::create(seams, &Manifest::first(1, "t", Schema::default(), options), limits)
 }
 
 /// Events of `users`, one each, each with a text of `bytes` bytes.
