@@ -124,6 +124,30 @@ pub(crate) fn spec_and_events(steps_max: usize, count_max: usize) -> impl Strate
     })
 }
 
+/// Order and `within`, and nothing else.
+pub(crate) fn plain_spec(count: usize) -> impl Strategy<Value = FunnelSpec> {
+    let ties = prop_oneof![3 => Just(Ties::Any), 1 => Just(Ties::Arrival), 1 => Just(Ties::Increase)];
+    (prop_oneof![1 => Just(None), 4 => (1..20_i64).prop_map(Some)], ties)
+        .prop_map(move |(within_us, ties)| FunnelSpec { within_us, ties, ..steps(count) })
+}
+
+/// Events that satisfy one step each or several, with few of the same time.
+pub(crate) fn sparse_events(steps: usize, count_max: usize) -> impl Strategy<Value = Vec<Event>> {
+    let single = (0..steps).prop_map(|step| 1_u64 << step).boxed();
+    let several = mask(steps).boxed();
+    any::<bool>().prop_flat_map(move |is_single| {
+        let steps = if is_single { single.clone() } else { several.clone() };
+        vec((prop_oneof![1 => Just(0_i64), 6 => 1..5_i64], steps), 0..=count_max).prop_map(|drawn| {
+            let mut ts = 0;
+            let event = |(gap, steps)| {
+                ts += gap;
+                Event { ts, steps, excludes: 0, hold: 1 }
+            };
+            drawn.into_iter().map(event).collect()
+        })
+    })
+}
+
 /// Number of cases: at least 20,000, more when `PROPTEST_CASES` asks for it.
 pub(crate) fn config(cases: u32) -> ProptestConfig {
     let wanted = std::env::var("PROPTEST_CASES").ok().and_then(|value| value.parse().ok()).unwrap_or(0);

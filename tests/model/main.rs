@@ -9,3 +9,4 @@ mod funnel_rows;
 mod funnel_sql;
 mod funnel_traps;
 mod funnel_vs_model;
+mod step_rows;

@@ -9,7 +9,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use trodden_engine::predicate::{ColumnRef, CompareOp, Predicate};
-use trodden_engine::scan::{BehaviorScan, RowScan, ScanReport, matching_users, plan_rows, scan_users};
+use trodden_engine::scan::{
+    BehaviorScan, RowScan, ScanReport, UserBits, UserEvents, matching_users, plan_rows, scan_user_bits, scan_users,
+};
 use trodden_engine::storage::MemoryStore;
 use trodden_engine::table::{Snapshot, Table};
 use trodden_engine::types::{ColumnDef, ColumnType, Schema, TableOptions, TimeRange, Value};
@@ -318,6 +320,44 @@ fn read_users(snapshot: &Snapshot, scan: &BehaviorScan, threads: usize) -> PerUs
     found
 }
 
+/// The same, of users whose events come as bits of rows wherever they do. Whether any came in that way.
+fn read_user_bits(snapshot: &Snapshot, scan: &BehaviorScan) -> (PerUser, bool) {
+    let came = std::sync::atomic::AtomicBool::new(false);
+    let bits = |partial: &mut Vec<_>, user: &UserBits<'_>| {
+        came.store(true, std::sync::atomic::Ordering::Relaxed);
+        let mask = |row: usize| {
+            let satisfied = |(bit, _): (usize, _)| u64::from(user.first_in(bit, row..row + 1).is_some()) << bit;
+            scan.conditions.iter().enumerate().map(satisfied).sum::<u64>()
+        };
+        let events: Vec<(i64, u64)> =
+            user.rows().map(|row| (user.time(row), mask(row))).filter(|(_, mask)| *mask != 0).collect();
+        let keys = (0..user.keys.columns()).map(|column| user.keys.code(column, 0)).collect::<Vec<_>>();
+        partial.push((user.shard, user.ordinal, events, keys));
+        Ok(true)
+    };
+    let each = |partial: &mut Vec<_>, user: &UserEvents<'_>| {
+        let events = (0..user.masks.len()).map(|event| (user.times.at(event), user.masks[event])).collect();
+        let keys = (0..user.keys.columns()).map(|column| user.keys.code(column, 0)).collect();
+        partial.push((user.shard, user.ordinal, events, keys));
+        Ok(())
+    };
+    let (workers, _) = scan_user_bits(snapshot, scan, 2, &AtomicBool::new(false), Vec::new, bits, each).unwrap();
+    let mut found = PerUser::new();
+    for worker in workers {
+        for (shard, ordinal, events, keys) in worker.partial {
+            let user = snapshot.shards[shard].user_id(ordinal).unwrap().unwrap();
+            let key = |column: usize| {
+                keys.get(column).map_or_else(String::new, |code| format!("{:?}", worker.keys.value(column, *code)))
+            };
+            let events: Vec<_> = events.into_iter().map(|(ts, mask)| (ts, mask, key(0), String::new())).collect();
+            if !events.is_empty() {
+                assert!(found.insert(user, events).is_none(), "a user was delivered twice");
+            }
+        }
+    }
+    (found, came.into_inner())
+}
+
 fn expect_users(rows: &[Row], scan: &BehaviorScan) -> PerUser {
     let mut expected = PerUser::new();
     for row in rows {
@@ -352,6 +392,39 @@ fn check_candidates(snapshot: &Snapshot, rows: &[Row], condition: &Predicate, ti
     if sets.iter().all(|set| set.exact) {
         assert_eq!(found.len(), expected.len(), "{condition:?} is said to be exact: {found:?} {expected:?}");
     }
+}
+
+#[test]
+fn users_come_as_bits_where_event_names_say_which_events_matter() {
+    let (_engine, table) = new_table("UTC");
+    let row = |user: usize, hour: i64, event: usize| Row {
+        user: format!("u{user}"),
+        ts: hour * HOUR_US,
+        event: format!("e{event}"),
+        country: None,
+        price: Some(hour as f64),
+        n: None,
+        flag: None,
+    };
+    let rows = (0..4).flat_map(|user| (0..9).map(move |hour| row(user, hour, (user + hour as usize) % 4))).collect();
+    let rows = play(&table, &[Step::Append(rows), Step::Flush]);
+    let price = Predicate::Compare { column: property("price"), op: CompareOp::Gt, value: Value::Double(3.0) };
+    let conditions = vec![Predicate::event_is("e0"), Predicate::And(vec![Predicate::event_is("e1"), price])];
+    let (filter, time) = (Predicate::True, TimeRange::ALL);
+    let scan = BehaviorScan { conditions, filter, time, keys: Vec::new(), every_event: false, users: None };
+    let (found, came) = read_user_bits(&table.snapshot(), &scan);
+    assert!(came);
+    assert_eq!(found, without_keys(expect_users(&rows, &scan)));
+    let every_event = BehaviorScan { every_event: true, ..scan.clone() };
+    assert!(!read_user_bits(&table.snapshot(), &every_event).1, "events that satisfy nothing have no bits");
+    let filtered = BehaviorScan { filter: Predicate::IsNull(property("n")), ..scan };
+    assert!(!read_user_bits(&table.snapshot(), &filtered).1, "bits do not show what the filter says");
+}
+
+/// What is asked of a scan without key columns.
+fn without_keys(users: PerUser) -> PerUser {
+    let plain = |(ts, mask, ..): (i64, u64, String, String)| (ts, mask, String::new(), String::new());
+    users.into_iter().map(|(user, events)| (user, events.into_iter().map(plain).collect())).collect()
 }
 
 proptest! {
@@ -389,6 +462,9 @@ proptest! {
         let scan = BehaviorScan { conditions, filter, time, keys, every_event, users: None };
         let expected = expect_users(&rows, &scan);
         prop_assert_eq!(read_users(&snapshot, &scan, 1), expected.clone());
-        prop_assert_eq!(read_users(&snapshot, &scan, 3), expected);
+        prop_assert_eq!(read_users(&snapshot, &scan, 3), expected.clone());
+
+        let scan = BehaviorScan { keys: Vec::new(), ..scan };
+        prop_assert_eq!(read_user_bits(&snapshot, &scan).0, without_keys(expected));
     }
 }

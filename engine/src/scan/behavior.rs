@@ -3,6 +3,7 @@
 use super::bind::Binder;
 use super::bound::{BoundScan, Wanted};
 use super::candidates::visible_time;
+use super::condition_bits::UserBits;
 use super::keys::{KeySpace, Keys};
 use super::merge::{Cursor, Gathered, Piece};
 use super::morsel::{Morsel, morsels};
@@ -81,24 +82,66 @@ pub fn scan_users<P: Send>(
     init: impl Fn() -> P + Sync,
     each: impl Fn(&mut P, &UserEvents<'_>) -> Result<()> + Sync,
 ) -> Result<(Vec<Worker<P>>, ScanReport)> {
+    run(snapshot, scan, threads, cancel, init, &Visit { bits: None::<NoBits<P>>, events: each })
+}
+
+/// As [`scan_users`], for an operator that needs few of a user's events: where a user's events all lie in one block, and
+/// event names say which of them matter, `by_bits` gets the user first. When it returns false, `each` gets the events.
+/// `by_bits` may also get users without any such event.
+///
+/// # Errors
+/// As [`scan_users`].
+pub fn scan_user_bits<P: Send>(
+    snapshot: &Snapshot,
+    scan: &BehaviorScan,
+    threads: usize,
+    cancel: &AtomicBool,
+    init: impl Fn() -> P + Sync,
+    by_bits: impl Fn(&mut P, &UserBits<'_>) -> Result<bool> + Sync,
+    each: impl Fn(&mut P, &UserEvents<'_>) -> Result<()> + Sync,
+) -> Result<(Vec<Worker<P>>, ScanReport)> {
+    run(snapshot, scan, threads, cancel, init, &Visit { bits: Some(by_bits), events: each })
+}
+
+/// Who gets the users.
+struct Visit<B, E> {
+    bits: Option<B>,
+    events: E,
+}
+
+/// The type of the function that nobody gives.
+type NoBits<P> = fn(&mut P, &UserBits<'_>) -> Result<bool>;
+
+fn run<P: Send, B, E>(
+    snapshot: &Snapshot,
+    scan: &BehaviorScan,
+    threads: usize,
+    cancel: &AtomicBool,
+    init: impl Fn() -> P + Sync,
+    visit: &Visit<B, E>,
+) -> Result<(Vec<Worker<P>>, ScanReport)>
+where
+    B: Fn(&mut P, &UserBits<'_>) -> Result<bool> + Sync,
+    E: Fn(&mut P, &UserEvents<'_>) -> Result<()> + Sync,
+{
     if scan.conditions.len() > CONDITIONS_MAX {
         return Err(Error::invalid(format!("{} conditions, at most {CONDITIONS_MAX}", scan.conditions.len())));
     }
     let work = morsels(snapshot);
     let next = AtomicUsize::new(0);
-    let run = || -> Result<Worker<P>> {
+    let work_off = || -> Result<Worker<P>> {
         let mut worker =
             Worker { partial: init(), keys: KeySpace::new(scan.keys.len()), report: ScanReport::default() };
         let mut buffers = Buffers::default();
         while let Some(morsel) = work.get(next.fetch_add(1, Ordering::Relaxed)) {
-            scan_morsel(snapshot, scan, morsel, cancel, &mut worker, &mut buffers, &each)?;
+            scan_morsel(snapshot, scan, morsel, cancel, &mut worker, &mut buffers, visit)?;
         }
         Ok(worker)
     };
     let threads = threads.clamp(1, work.len().max(1));
     let workers: Vec<Result<Worker<P>>> = thread::scope(|scope| {
-        let others: Vec<_> = (1..threads).map(|_| scope.spawn(run)).collect();
-        let mut results = vec![run()];
+        let others: Vec<_> = (1..threads).map(|_| scope.spawn(work_off)).collect();
+        let mut results = vec![work_off()];
         results.extend(
             others.into_iter().map(|other| other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))),
         );
@@ -130,21 +173,25 @@ struct Buffers<'a> {
     selections: Vec<Selection<'a>>,
 }
 
-fn scan_morsel<'a, P>(
+fn scan_morsel<'a, P, B, E>(
     snapshot: &'a Snapshot,
     scan: &'a BehaviorScan,
     morsel: &Morsel,
     cancel: &AtomicBool,
     worker: &mut Worker<P>,
     buffers: &mut Buffers<'a>,
-    each: &impl Fn(&mut P, &UserEvents<'_>) -> Result<()>,
-) -> Result<()> {
-    let mut cursors = cursors(snapshot, scan, morsel, &mut buffers.selections)?;
+    visit: &Visit<B, E>,
+) -> Result<()>
+where
+    B: Fn(&mut P, &UserBits<'_>) -> Result<bool>,
+    E: Fn(&mut P, &UserEvents<'_>) -> Result<()>,
+{
+    let mut cursors = cursors(snapshot, scan, morsel, visit.bits.is_some(), &mut buffers.selections)?;
     let gathered = &mut buffers.gathered;
     for cursor in &mut cursors {
         cursor.load(&mut worker.keys, &mut worker.report)?;
     }
-    let mut count = 0u64;
+    let (mut count, mut matched) = (0u64, 0u64);
     while let Some(ordinal) = cursors.iter().filter_map(Cursor::ordinal).min() {
         if count & 0xff == 0 && cancel.load(Ordering::Relaxed) {
             return Err(Error::new(ErrorKind::Cancelled, "the query was cancelled"));
@@ -153,16 +200,48 @@ fn scan_morsel<'a, P>(
         let mut here = cursors.iter().enumerate().filter(|(_, cursor)| cursor.ordinal() == Some(ordinal));
         let (first, _) = here.next().expect("the smallest ordinal belongs to a cursor");
         if here.next().is_none() && !cursors[first].may_continue() {
-            each(&mut worker.partial, &UserEvents::new(morsel.shard, ordinal, cursors[first].events()))?;
-            cursors[first].advance(&mut worker.keys, &mut worker.report)?;
+            let cursor = &mut cursors[first];
+            matched += u64::from(visit_one(visit, &mut worker.partial, cursor, morsel.shard, ordinal)?);
+            cursor.advance(&mut worker.keys, &mut worker.report)?;
             continue;
         }
         gather(&mut cursors[first..], ordinal, gathered, scan.keys.len(), worker)?;
-        each(&mut worker.partial, &UserEvents::new(morsel.shard, ordinal, gathered.events()))?;
+        let events = gathered.events();
+        if !events.masks.is_empty() {
+            matched += 1;
+            (visit.events)(&mut worker.partial, &UserEvents::new(morsel.shard, ordinal, events))?;
+        }
     }
-    worker.report.users_matched += count;
+    worker.report.users_matched += matched;
     buffers.selections.extend(cursors.into_iter().map(Cursor::into_selection));
     Ok(())
+}
+
+/// Hand on a user whose events are those that `cursor` stands at. False if there are none.
+#[inline(always)]
+fn visit_one<P, B, E>(
+    visit: &Visit<B, E>,
+    partial: &mut P,
+    cursor: &mut Cursor<'_>,
+    shard: usize,
+    ordinal: u32,
+) -> Result<bool>
+where
+    B: Fn(&mut P, &UserBits<'_>) -> Result<bool>,
+    E: Fn(&mut P, &UserEvents<'_>) -> Result<()>,
+{
+    if let Some(by_bits) = &visit.bits
+        && let Some(user) = cursor.user_bits()
+        && by_bits(partial, &user)?
+    {
+        return Ok(true);
+    }
+    let events = cursor.events();
+    if events.masks.is_empty() {
+        return Ok(false);
+    }
+    (visit.events)(partial, &UserEvents::new(shard, ordinal, events))?;
+    Ok(true)
 }
 
 fn gather<P>(
@@ -187,6 +266,7 @@ fn cursors<'a>(
     snapshot: &'a Snapshot,
     scan: &'a BehaviorScan,
     morsel: &Morsel,
+    by_bits: bool,
     selections: &mut Vec<Selection<'a>>,
 ) -> Result<Vec<Cursor<'a>>> {
     let time = visible_time(snapshot, scan.time);
@@ -206,7 +286,7 @@ fn cursors<'a>(
         let filter = binder.bind(&scan.filter, false)?;
         let bound = BoundScan::new(&live.segment, conditions, filter, time, &scan.keys, scan.every_event);
         let wanted = Wanted { ordinals: morsel.ordinals.clone(), candidates, hidden: &live.hidden };
-        cursors.push(Cursor::new(&binder, live, bound, wanted, selections.pop().unwrap_or_default()));
+        cursors.push(Cursor::new(&binder, live, bound, wanted, by_bits, selections.pop().unwrap_or_default()));
     }
     Ok(cursors)
 }

@@ -1,6 +1,7 @@
 //! The conditions of a scan, bound to one segment, and the users of it that matter.
 
 use super::bind::Node;
+use super::code_words::CodeSets;
 use super::event_rows::WantedCodes;
 use super::key_reader::KeyReader;
 use crate::predicate::ColumnRef;
@@ -24,7 +25,12 @@ pub(crate) struct BoundScan {
     pub(crate) every_event: bool,
     /// The codes of event names are wanted, not only what the conditions make of them.
     pub(crate) reads_codes: bool,
+    /// Per condition the event names that leave a chance, where bits of rows can say which events matter.
+    pub(crate) code_sets: Option<CodeSets>,
 }
+
+/// Event names are compared as bytes for bits of rows.
+const BIT_CODES_MAX: usize = 256;
 
 /// Which users of a segment matter.
 #[derive(Clone)]
@@ -61,20 +67,25 @@ impl BoundScan {
         let conditions: Vec<(Node, bool)> = conditions.into_iter().enumerate().map(bind).collect();
         let by_filter: Vec<_> = (0..codes).map(|code| filter.by_event(code)).collect();
         let keep = masks.iter().zip(&by_filter).map(|(mask, filter)| filter.can && (every_event || *mask != 0));
-        let wanted = keep.collect();
+        let wanted: Vec<bool> = keep.collect();
         let meta = segment.meta();
         let filter_undecided = by_filter.iter().any(|by| by.can && !by.always);
         let filter = without_event(filter);
         let nodes = conditions.iter().filter(|(_, decided)| !decided).map(|(node, _)| node);
         let mut nodes = nodes.chain(Some(&filter).filter(|_| filter_undecided));
         let reads_codes = nodes.any(Node::reads_event) || keys.contains(&ColumnRef::Event);
+        let time = if time.contains(meta.ts_min) && time.contains(meta.ts_max) { None } else { Some(time) };
+        let by_name = !filter_undecided && time.is_none() && !every_event && codes <= BIT_CODES_MAX;
+        let kept = || masks.iter().zip(&wanted).map(|(mask, kept)| if *kept { *mask } else { 0 }).collect::<Vec<_>>();
+        let code_sets = by_name.then(|| CodeSets::new(&kept(), conditions.len()));
         Self {
             conditions,
             filter_undecided,
             filter,
             reads_codes,
+            code_sets,
             wanted: WantedCodes::new(masks, wanted),
-            time: if time.contains(meta.ts_min) && time.contains(meta.ts_max) { None } else { Some(time) },
+            time,
             keys: keys.iter().enumerate().map(|(place, column)| KeyReader::new(column, place)).collect(),
             every_event,
         }
@@ -103,15 +114,9 @@ fn without_event(node: Node) -> Node {
     }
 }
 
-/// The users of a block who matter, as positions in `users`, and their runs of rows, neighbours joined.
-pub(crate) fn candidates_of(
-    users: &BlockUsers,
-    wanted: &Wanted<'_>,
-    positions: &mut Vec<u32>,
-    runs: &mut Vec<(u32, u32)>,
-) {
+/// The users of a block who matter, as positions in `users`.
+pub(crate) fn candidates_of(users: &BlockUsers, wanted: &Wanted<'_>, positions: &mut Vec<u32>) {
     positions.clear();
-    runs.clear();
     let from = users.ordinals.partition_point(|&ordinal| ordinal < wanted.ordinals.start);
     let to = users.ordinals.partition_point(|&ordinal| ordinal < wanted.ordinals.end);
     if from == to {
@@ -125,7 +130,12 @@ pub(crate) fn candidates_of(
     if !wanted.hidden.is_empty() && wanted.hidden.range_cardinality(first..=last) > 0 {
         positions.retain(|&at| !wanted.hidden.contains(users.ordinals[at as usize]));
     }
-    for &at in positions.iter() {
+}
+
+/// The rows of users at `positions`, neighbours joined.
+pub(crate) fn runs_of(users: &BlockUsers, positions: &[u32], runs: &mut Vec<(u32, u32)>) {
+    runs.clear();
+    for &at in positions {
         let (start, end) = (users.starts[at as usize], users.starts[at as usize + 1]);
         match runs.last_mut() {
             Some(run) if run.1 == start => run.1 = end,
@@ -140,6 +150,12 @@ const LOOK_UP_FROM: u64 = 4;
 /// Positions in `range` of the `ordinals` that are in `bitmap`.
 fn intersect(ordinals: &[u32], range: Range<usize>, bitmap: &RoaringBitmap, positions: &mut Vec<u32>) {
     let (first, last) = (ordinals[range.start], ordinals[range.end - 1]);
+    if (last - first) as usize + 1 == range.len() {
+        // No gap: the ordinal tells the position.
+        let offset = range.start as u32;
+        positions.extend(bitmap.range(first..=last).map(|candidate| candidate - first + offset));
+        return;
+    }
     if bitmap.range_cardinality(first..=last) > LOOK_UP_FROM * range.len() as u64 {
         positions.extend(range.map(|at| at as u32).filter(|&at| bitmap.contains(ordinals[at as usize])));
         return;

@@ -7,7 +7,7 @@ use super::test::{FALSE, TRUE, Test, Truth, UNKNOWN, ValueRange, truth};
 use crate::error::Result;
 use crate::predicate::RowPredicate;
 use crate::rows::{Column, NULL_CODE};
-use crate::segment::{Block, BlockUsers, ColumnBlock, Segment, TextBlock};
+use crate::segment::{Block, BlockUsers, ColumnBlock, RowTest, Segment, TextBlock};
 use crate::table::Snapshot;
 use crate::types::ColumnType;
 use arrow_array::Array;
@@ -168,6 +168,24 @@ fn test_range(
         _ => return false,
     }
     true
+}
+
+/// `node` as a test of single rows, where it is one that cannot fail and looks at one number: true, or not.
+pub(crate) fn row_test<'a>(node: &Node, context: &BlockContext<'a>) -> Result<Option<RowTest<'a>>> {
+    let Node::Scalar { name, wanted, test, negated: false } = node else { return Ok(None) };
+    let Some(range) = test.range() else { return Ok(None) };
+    Ok(match (context.block.column(name)?, range) {
+        (ColumnBlock::Double(doubles), ValueRange::Double(range)) if *wanted == ColumnType::Double => {
+            Some(doubles.into_test(&range))
+        }
+        (ColumnBlock::BigInt(integers), ValueRange::Integer(range)) if *wanted == ColumnType::BigInt => {
+            Some(integers.into_test(&range))
+        }
+        (ColumnBlock::Timestamp(integers), ValueRange::Integer(range)) if *wanted == ColumnType::Timestamp => {
+            Some(integers.into_test(&range))
+        }
+        _ => None,
+    })
 }
 
 fn scalar(

@@ -1,5 +1,6 @@
 //! Which rows of a block have an event name that counts?
 
+use super::code_words::{FEW_CODES, WORD};
 use crate::segment::PackedInts;
 use std::ops::Range;
 
@@ -21,12 +22,8 @@ pub(crate) struct WantedCodes {
     few: Option<Vec<u32>>,
 }
 
-/// A comparison of whole vectors with each code is faster than a look into a table up to about this many codes.
-const FEW_CODES: usize = 8;
-/// Rows of a word.
-const WORD: usize = 64;
 /// With fewer rows than this part of a block to look at, rows are tested one by one.
-const DENSE_PART: usize = 4;
+pub(crate) const DENSE_PART: usize = 4;
 
 impl WantedCodes {
     /// `masks[code]` of the codes for which `keep[code]`.

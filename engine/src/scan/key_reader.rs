@@ -45,6 +45,9 @@ impl KeyReader {
         keys: &mut KeySpace,
         out: &mut KeyCodes,
     ) -> Result<()> {
+        if self.read_per_user(context, wanted.users, keys, out)? {
+            return Ok(());
+        }
         let column = self.column.clone();
         match &column {
             ColumnRef::Event => {
@@ -58,18 +61,52 @@ impl KeyReader {
                 let code_of = |&row: &u32| column.code(Value::Timestamp(times.get(row as usize)));
                 out.per_event().extend(wanted.rows.iter().map(code_of));
             }
-            ColumnRef::User => {
-                let shard = &context.snapshot.shards[context.shard];
-                let out = out.per_user();
-                for &user in wanted.users {
-                    let user_id = shard.user_id(context.users.ordinals[user as usize])?;
-                    out.push(keys.columns[self.place].code(user_id.map_or(Value::Null, Value::Text)));
-                }
-            }
+            ColumnRef::User => {}
             ColumnRef::EventId => self.by_text("event_id", context, wanted, keys, out)?,
             ColumnRef::Property(name) => self.by_property(name, context, wanted, keys, out)?,
         }
         Ok(())
+    }
+
+    /// Replace `out` by a code for each of `users` (positions among the users of the block), where the encoding shows that
+    /// a user has but one. False where it does not.
+    pub(crate) fn read_per_user(
+        &mut self,
+        context: &BlockContext<'_>,
+        users: &[u32],
+        keys: &mut KeySpace,
+        out: &mut KeyCodes,
+    ) -> Result<bool> {
+        let column = self.column.clone();
+        let name = match &column {
+            ColumnRef::User => {
+                let shard = &context.snapshot.shards[context.shard];
+                let out = out.per_user();
+                for &user in users {
+                    let user_id = shard.user_id(context.users.ordinals[user as usize])?;
+                    out.push(keys.columns[self.place].code(user_id.map_or(Value::Null, Value::Text)));
+                }
+                return Ok(true);
+            }
+            ColumnRef::Property(name) => name,
+            ColumnRef::EventId => "event_id",
+            ColumnRef::Event | ColumnRef::Time => return Ok(false),
+        };
+        let Some(stored) = context.segment.column_type(name) else {
+            out.per_user().resize(users.len(), KEY_NULL);
+            return Ok(true);
+        };
+        if stored == ColumnType::Text
+            && let TextBlock::Dict(texts) = context.block.text(name)?
+            && texts.is_per_user()
+        {
+            let starts = &context.users.starts;
+            let of_user = |&user: &u32| texts.code_of_user(user as usize, starts[user as usize] as usize);
+            let codes = users.iter().map(of_user);
+            out.per_user().extend(codes.map(|code| self.by_code(texts.dictionary(), code, keys)));
+            return Ok(true);
+        }
+        Ok(false)
     }
 
     fn by_property(
@@ -80,22 +117,19 @@ impl KeyReader {
         keys: &mut KeySpace,
         out: &mut KeyCodes,
     ) -> Result<()> {
-        let table_type = table_type(context.snapshot, name);
-        match context.segment.schema().column(name).map(|column| column.column_type) {
-            None => out.per_user().resize(wanted.users.len(), KEY_NULL),
-            Some(ColumnType::Text) => self.by_text(name, context, wanted, keys, out)?,
-            Some(stored) => {
-                let fetched = Fetched::new(&context.block, name, table_type.unwrap_or(stored), wanted.rows)?;
-                let out = out.per_event();
-                let mut last = (Value::Null, KEY_NULL);
-                for &row in wanted.rows {
-                    let value = fetched.column.get(fetched.index(row));
-                    if value != last.0 || type_of(&value) == Some(ColumnType::Double) {
-                        last = (value.clone(), keys.columns[self.place].code(value));
-                    }
-                    out.push(last.1);
-                }
+        let Some(stored) = context.segment.column_type(name).filter(|stored| *stored != ColumnType::Text) else {
+            return self.by_text(name, context, wanted, keys, out);
+        };
+        let wanted_type = table_type(context.snapshot, name).unwrap_or(stored);
+        let fetched = Fetched::new(&context.block, name, wanted_type, wanted.rows)?;
+        let out = out.per_event();
+        let mut last = (Value::Null, KEY_NULL);
+        for &row in wanted.rows {
+            let value = fetched.column.get(fetched.index(row));
+            if value != last.0 || type_of(&value) == Some(ColumnType::Double) {
+                last = (value.clone(), keys.columns[self.place].code(value));
             }
+            out.push(last.1);
         }
         Ok(())
     }
@@ -108,15 +142,6 @@ impl KeyReader {
         keys: &mut KeySpace,
         out: &mut KeyCodes,
     ) -> Result<()> {
-        if let TextBlock::Dict(texts) = context.block.text(name)?
-            && texts.is_per_user()
-        {
-            let starts = &context.users.starts;
-            let of_user = |&user: &u32| texts.code_of_user(user as usize, starts[user as usize] as usize);
-            let codes = wanted.users.iter().map(of_user);
-            out.per_user().extend(codes.map(|code| self.by_code(texts.dictionary(), code, keys)));
-            return Ok(());
-        }
         let out = out.per_event();
         match Texts::new(&context.block, name, wanted.rows)? {
             Texts::Codes(codes) => match context.segment.dictionary(name)? {

@@ -144,12 +144,14 @@ impl<'a> Keys<'a> {
     }
 
     /// Whether every column has one code for all events of the user.
+    #[inline]
     pub fn is_per_user(&self) -> bool {
         self.columns.iter().all(|column| matches!(column, KeyCodes::PerUser(_)))
     }
 
     /// The same of only some columns.
     #[must_use]
+    #[inline]
     pub fn of_columns(&self, columns: std::ops::Range<usize>) -> Self {
         Self { columns: &self.columns[columns], ..*self }
     }

@@ -5,6 +5,7 @@
 
 use super::bind::Binder;
 use super::bound::{BoundScan, Wanted};
+use super::condition_bits::UserBits;
 use super::evaluate::BlockContext;
 use super::keys::{KeyCodes, KeySpace, Keys};
 use super::report::ScanReport;
@@ -21,18 +22,20 @@ pub(crate) struct Cursor<'a> {
     live: &'a LiveSegment,
     scan: BoundScan,
     wanted: Wanted<'a>,
+    by_bits: bool,
     blocks: Range<usize>,
     selection: Selection<'a>,
     at: usize,
 }
 
 impl<'a> Cursor<'a> {
-    /// A cursor before the first user. `selection` gives its buffers.
+    /// A cursor before the first user. `by_bits`: see [`Selection::fill`]. `selection` gives its buffers.
     pub(crate) fn new(
         binder: &Binder<'a>,
         live: &'a LiveSegment,
         scan: BoundScan,
         wanted: Wanted<'a>,
+        by_bits: bool,
         mut selection: Selection<'a>,
     ) -> Self {
         selection.clear();
@@ -45,6 +48,7 @@ impl<'a> Cursor<'a> {
             live,
             scan,
             wanted,
+            by_bits,
             blocks: first..end.max(first),
             selection,
             at: 0,
@@ -93,7 +97,7 @@ impl<'a> Cursor<'a> {
         let block = segment.block(index);
         let users = block.users()?;
         let context = BlockContext { snapshot: self.snapshot, shard: self.shard, segment, block, users };
-        self.selection.fill(&mut self.scan, &context, &self.wanted, keys, report)
+        self.selection.fill(&mut self.scan, &context, &self.wanted, self.by_bits, keys, report)
     }
 
     /// Whether the user it stands at may go on in the segment's next block.
@@ -103,14 +107,15 @@ impl<'a> Cursor<'a> {
             && Some(self.live.segment.blocks()[self.blocks.start].first_ordinal) == self.ordinal()
     }
 
-    /// The events of the user it stands at.
-    pub(crate) fn events(&self) -> Piece<'_> {
-        let range = self.selection.range(self.at);
-        Piece {
-            times: self.selection.times(range.clone()),
-            masks: self.selection.masks(range),
-            keys: self.selection.keys(self.at),
-        }
+    /// The user it stands at, where events were selected as bits.
+    #[inline]
+    pub(crate) fn user_bits(&self) -> Option<UserBits<'_>> {
+        self.selection.user_bits(self.at, self.shard)
+    }
+
+    /// The events of the user it stands at. There may be none where events were selected as bits.
+    pub(crate) fn events(&mut self) -> Piece<'_> {
+        self.selection.events(self.at)
     }
 
     /// Go to the next user.

@@ -2,7 +2,7 @@
 
 use super::batch::batch_of;
 use super::bind::{Binder, Node};
-use super::bound::{Wanted, candidates_of};
+use super::bound::{Wanted, candidates_of, runs_of};
 use super::candidates::{matching_users, visible_time};
 use super::evaluate::{BlockContext, evaluate};
 use super::report::ScanReport;
@@ -181,7 +181,9 @@ impl RowPlan {
         let candidates = self.users.as_ref().map(|users| &users[morsel.shard]);
         let mut runs = Vec::new();
         let wanted = Wanted { ordinals: 0..u32::MAX, candidates, hidden: &live.hidden };
-        candidates_of(&context.users, &wanted, &mut Vec::new(), &mut runs);
+        let mut candidates = Vec::new();
+        candidates_of(&context.users, &wanted, &mut candidates);
+        runs_of(&context.users, &candidates, &mut runs);
         if runs.is_empty() {
             report.blocks_skipped_by_users += 1;
             return Ok(Vec::new());

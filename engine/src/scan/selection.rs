@@ -1,10 +1,13 @@
 //! The events of one block that matter to a question: rows, condition masks, times and keys, user by user.
 
-use super::bound::{BoundScan, Wanted, candidates_of};
-use super::evaluate::{BlockContext, evaluate};
-use super::event_rows::{EventRows, Picked};
+use super::bind::Node;
+use super::bound::{BoundScan, Wanted, candidates_of, runs_of};
+use super::condition_bits::{ConditionBits, UserBits};
+use super::evaluate::{BlockContext, evaluate, row_test};
+use super::event_rows::{DENSE_PART, EventRows, Picked};
 use super::key_reader::KeyRows;
 use super::keys::{KeyCodes, KeySpace, Keys};
+use super::merge::Piece;
 use super::report::ScanReport;
 use super::test::TRUE;
 use super::times::Times;
@@ -12,12 +15,16 @@ use crate::error::Result;
 use crate::segment::{BlockUsers, PackedInts};
 use std::ops::Range;
 
-/// Selected events of one block. `bounds[i]..bounds[i + 1]` are the events of user `ordinals[i]`.
+/// Selected events of one block. `bounds[i]..bounds[i + 1]` are the events of user `ordinals[i]`, or, where the selection
+/// is one of bits, `ranges[i]` are the user's rows.
 #[derive(Debug, Default)]
 pub(crate) struct Selection<'a> {
     pub(crate) ordinals: Vec<u32>,
     bounds: Vec<u32>,
+    /// Selected events; with bits, those of the user who was asked for last.
     picked: Picked,
+    bits: ConditionBits<'a>,
+    is_bits: bool,
     keys: Vec<KeyCodes>,
     /// Times of the whole block, unless those of the selected events are in `ts`.
     times: Option<PackedInts<'a>>,
@@ -34,27 +41,32 @@ pub(crate) struct Selection<'a> {
 }
 
 impl<'a> Selection<'a> {
-    /// Select from a block the events of the users who are `wanted`.
+    /// Select from a block the events of the users who are `wanted`; `by_bits`: as bits of rows where that can be.
     pub(crate) fn fill(
         &mut self,
         scan: &mut BoundScan,
         context: &BlockContext<'a>,
         wanted: &Wanted<'_>,
+        by_bits: bool,
         keys: &mut KeySpace,
         report: &mut ScanReport,
     ) -> Result<()> {
         self.clear();
-        candidates_of(&context.users, wanted, &mut self.candidates, &mut self.runs);
-        if self.runs.is_empty() {
+        candidates_of(&context.users, wanted, &mut self.candidates);
+        if self.candidates.is_empty() {
             report.blocks_skipped_by_users += 1;
             return Ok(());
         }
-        report.blocks_read += 1;
-        report.events_read += self.runs.iter().map(|run| u64::from(run.1 - run.0)).sum::<u64>();
         let events = context.block.events()?;
         let starts = &context.users.starts;
         self.ranges.clear();
         self.ranges.extend(self.candidates.iter().map(|&user| (starts[user as usize], starts[user as usize + 1])));
+        report.blocks_read += 1;
+        report.events_read += self.rows_in_ranges() as u64;
+        if by_bits && self.fill_bits(scan, context, &events, keys)? {
+            report.events_matched += self.count_bits();
+            return Ok(());
+        }
         self.events.select(&events, &scan.wanted, &self.ranges, scan.reads_codes, &mut self.picked);
         // By time first: a condition must not be evaluated, and fail, on an event that is no part of the input.
         self.select_by_time(scan, context)?;
@@ -65,8 +77,115 @@ impl<'a> Selection<'a> {
         Ok(())
     }
 
+    /// The selection as bits of rows. False where a key, or a condition, needs the events one by one, or where only few
+    /// rows matter.
+    fn fill_bits(
+        &mut self,
+        scan: &mut BoundScan,
+        context: &BlockContext<'a>,
+        events: &PackedInts<'_>,
+        keys: &mut KeySpace,
+    ) -> Result<bool> {
+        let Some(sets) = &scan.code_sets else { return Ok(false) };
+        let (Some(first), Some(last)) = (self.ranges.first(), self.ranges.last()) else { return Ok(false) };
+        let span = first.0 as usize..last.1 as usize;
+        if self.rows_in_ranges() * DENSE_PART < span.len() {
+            return Ok(false);
+        }
+        self.keys.resize_with(scan.keys.len(), KeyCodes::default);
+        for (reader, out) in scan.keys.iter_mut().zip(&mut self.keys) {
+            if !reader.read_per_user(context, &self.candidates, keys, out)? {
+                return Ok(false);
+            }
+        }
+        runs_of(&context.users, &self.candidates, &mut self.runs);
+        self.bits.fill(events, span, sets);
+        for (condition, (node, decided)) in scan.conditions.iter().enumerate() {
+            if !decided {
+                self.refine_bits(condition, node, context, events)?;
+            }
+        }
+        self.times = Some(context.block.times()?);
+        self.ordinals.extend(self.candidates.iter().map(|&user| context.users.ordinals[user as usize]));
+        self.is_bits = true;
+        Ok(true)
+    }
+
+    /// Evaluate what the event's name did not decide about `condition`, or leave a test for it.
+    fn refine_bits(
+        &mut self,
+        condition: usize,
+        node: &Node,
+        context: &BlockContext<'a>,
+        events: &PackedInts<'_>,
+    ) -> Result<()> {
+        self.some_rows.clear();
+        let test = row_test(node, context)?;
+        if let Some(test) = test {
+            self.bits.add_test(condition, test);
+            return Ok(());
+        }
+        for run in &self.runs {
+            self.bits.rows_of(condition, run.0 as usize..run.1 as usize, &mut self.some_rows);
+        }
+        self.some_codes.clear();
+        if node.reads_event() {
+            self.some_codes.extend(self.some_rows.iter().map(|&row| events.get(row as usize) as u32));
+        }
+        let truths = evaluate(node, context, &self.some_rows, &self.some_codes)?;
+        for (&row, truth) in self.some_rows.iter().zip(truths) {
+            if truth != TRUE {
+                self.bits.clear(condition, row as usize);
+            }
+        }
+        Ok(())
+    }
+
+    fn rows_in_ranges(&self) -> usize {
+        self.ranges.iter().map(|(start, end)| (end - start) as usize).sum()
+    }
+
+    fn count_bits(&self) -> u64 {
+        self.runs.iter().map(|run| self.bits.count_any(run.0 as usize..run.1 as usize)).sum()
+    }
+
+    /// The `index`-th user, where the selection is one of bits.
+    #[inline]
+    pub(crate) fn user_bits(&self, index: usize, shard: usize) -> Option<UserBits<'_>> {
+        let times = self.times.as_ref().filter(|_| self.is_bits)?;
+        let (start, end) = self.ranges[index];
+        Some(UserBits {
+            shard,
+            ordinal: self.ordinals[index],
+            keys: Keys::new(&self.keys, index, 0),
+            start: start as usize,
+            end: end as usize,
+            bits: &self.bits,
+            times,
+        })
+    }
+
+    /// The selected events of the `index`-th user. There may be none where the selection is one of bits.
+    pub(crate) fn events(&mut self, index: usize) -> Piece<'_> {
+        if self.is_bits {
+            let mut picked = std::mem::take(&mut self.picked);
+            if let Some(user) = self.user_bits(index, 0) {
+                user.to_masks(&mut picked.rows, &mut picked.masks);
+            }
+            self.picked = picked;
+        }
+        let events = if self.is_bits { 0..self.picked.rows.len() } else { self.range(index) };
+        let first = events.start;
+        let times = match &self.times {
+            Some(times) => Times::packed(times, &self.picked.rows[events.clone()]),
+            None => Times::Decoded(&self.ts[events.clone()]),
+        };
+        Piece { times, masks: &self.picked.masks[events], keys: Keys::new(&self.keys, index, first) }
+    }
+
     /// Forget everything.
     pub(crate) fn clear(&mut self) {
+        self.is_bits = false;
         self.ordinals.clear();
         self.users.clear();
         self.bounds.clear();
@@ -75,27 +194,8 @@ impl<'a> Selection<'a> {
         self.times = None;
     }
 
-    /// The selected events of the `index`-th user.
-    pub(crate) fn range(&self, index: usize) -> Range<usize> {
+    fn range(&self, index: usize) -> Range<usize> {
         self.bounds[index] as usize..self.bounds[index + 1] as usize
-    }
-
-    /// Times of the events `range`.
-    pub(crate) fn times(&self, range: Range<usize>) -> Times<'_> {
-        match &self.times {
-            Some(times) => Times::packed(times, &self.picked.rows[range]),
-            None => Times::Decoded(&self.ts[range]),
-        }
-    }
-
-    /// Condition masks of the events `range`.
-    pub(crate) fn masks(&self, range: Range<usize>) -> &[u64] {
-        &self.picked.masks[range]
-    }
-
-    /// Keys of the `index`-th user.
-    pub(crate) fn keys(&self, index: usize) -> Keys<'_> {
-        Keys::new(&self.keys, index, self.bounds[index] as usize)
     }
 
     /// Times are decoded later, each when it is asked for, unless events are selected by them.

@@ -2,7 +2,7 @@
 
 use super::buffer::double_key;
 use super::ints::PackedInts;
-use super::range_test::{RangeTest, test_rows};
+use super::range_test::{RangeTest, RowTest, test_rows};
 use super::text::TextBlock;
 use super::validity::Validity;
 use crate::rows::Column;
@@ -92,7 +92,7 @@ pub struct IntColumn<'a> {
     pub(crate) values: PackedInts<'a>,
 }
 
-impl IntColumn<'_> {
+impl<'a> IntColumn<'a> {
     /// Which rows have a value.
     pub fn validity(&self) -> &Validity {
         &self.validity
@@ -110,6 +110,11 @@ impl IntColumn<'_> {
         test_rows(&self.validity, &self.values, RangeTest::new(range, false), rows, out);
     }
 
+    /// The test whether the value of a row lies in `range`.
+    pub(crate) fn into_test(self, range: &RangeInclusive<i64>) -> RowTest<'a> {
+        RowTest::new(self.validity, self.values, RangeTest::new(range, false))
+    }
+
     /// Replace `out` by the values of `range`, 0 for NULL. Panics past the end, as a slice does.
     pub fn decode(&self, range: Range<usize>, out: &mut Vec<i64>) {
         self.values.decode(self.validity.stored(&range), out);
@@ -125,7 +130,7 @@ pub struct DoubleColumn<'a> {
     pub(crate) scale: Scale,
 }
 
-impl DoubleColumn<'_> {
+impl<'a> DoubleColumn<'a> {
     /// Which rows have a value.
     pub fn validity(&self) -> &Validity {
         &self.validity
@@ -139,11 +144,20 @@ impl DoubleColumn<'_> {
 
     /// As [`IntColumn::test_rows`], for a range of order keys.
     pub(crate) fn test_rows(&self, range: &RangeInclusive<i64>, rows: &[u32], out: &mut Vec<u8>) {
-        let test = match self.scale {
+        test_rows(&self.validity, &self.values, self.range_test(range), rows, out);
+    }
+
+    /// As [`IntColumn::into_test`], for a range of order keys.
+    pub(crate) fn into_test(self, range: &RangeInclusive<i64>) -> RowTest<'a> {
+        let test = self.range_test(range);
+        RowTest::new(self.validity, self.values, test)
+    }
+
+    fn range_test(&self, range: &RangeInclusive<i64>) -> RangeTest {
+        match self.scale {
             Scale::Bits => RangeTest::new(range, true),
             Scale::Decimal(exponent) => RangeTest::new(&decimals_in(range, POWERS_OF_TEN[exponent as usize]), false),
-        };
-        test_rows(&self.validity, &self.values, test, rows, out);
+        }
     }
 
     /// Replace `out` by the values of `range`, 0 for NULL. Panics past the end, as a slice does.

@@ -12,8 +12,6 @@ const RUNS: u8 = 1;
 const PER_USER: u8 = 2;
 /// Runs cost time on access, so they must save at least this part of the size.
 const RUNS_SAVE_AT_LEAST: f64 = 1.0 / 16.0;
-/// The same for times, which every funnel reads: in a frame of reference one costs one load.
-const RUNS_OF_TIMES_SAVE_AT_LEAST: f64 = 1.0 / 3.0;
 /// Fewer values are stored as a frame of reference at once.
 const RUNS_FROM_VALUES: usize = 32;
 /// Rows that are looked at when the width of the offsets of runs is chosen.
@@ -145,6 +143,35 @@ impl<'a> PackedInts<'a> {
         }
     }
 
+    /// Whether the integer at `late` is at most `limit` above that at `early`. Often the bases of their runs tell: there
+    /// are few of them, so that they are at hand when offsets would have to come from memory.
+    #[inline]
+    pub(crate) fn is_within(&self, early: usize, late: usize, limit: i64) -> bool {
+        if let Form::Runs { starts, bases, offsets } = &self.form
+            && offsets.width() < 63
+        {
+            let base = |index| bases.get(starts.rank(index + 1) - 1);
+            let apart = base(late).saturating_sub(base(early));
+            let offset_max = offsets.base().saturating_add((1 << offsets.width()) - 1);
+            if apart.saturating_add(offset_max) <= limit {
+                return true;
+            }
+            if apart.saturating_sub(offset_max) > limit {
+                return false;
+            }
+        }
+        self.get(late) <= self.get(early).saturating_add(limit)
+    }
+
+    /// Whether the integers of `range`, which are in ascending order, are all the same.
+    #[inline]
+    pub(crate) fn is_same(&self, range: Range<usize>) -> bool {
+        let (first, last) = (range.start, range.end - 1);
+        // What begins a run is larger than all that comes before it.
+        let in_one_run = |starts: &Bits| starts.rank(last + 1) == starts.rank(first + 1);
+        !matches!(&self.form, Form::Runs { starts, .. } if !in_one_run(starts)) && self.get(first) == self.get(last)
+    }
+
     /// The packed integers, where one frame of reference holds all of them.
     #[inline(always)]
     pub(crate) fn as_frame(&self) -> Option<&Packed<'a>> {
@@ -252,8 +279,7 @@ pub(crate) fn encode(values: &[i64], per_user: Option<&[i64]>, as_times: bool, o
     if values.len() >= RUNS_FROM_VALUES && Packed::frame(values).1 > 1 {
         let width = if as_times { best_offset_width(sample(values)) } else { 0 };
         let (bytes, runs) = runs_bytes(values, width);
-        let save_at_least = if as_times { RUNS_OF_TIMES_SAVE_AT_LEAST } else { RUNS_SAVE_AT_LEAST };
-        if (bytes as f64) < frame_bytes as f64 * (1.0 - save_at_least) {
+        if (bytes as f64) < frame_bytes as f64 * (1.0 - RUNS_SAVE_AT_LEAST) {
             write_runs(values, width, runs, out);
             return;
         }
@@ -377,6 +403,27 @@ mod tests {
                 value
             }).collect();
             check(&values, &[], None, as_times);
+        }
+
+        #[test]
+        fn comparisons_are_those_of_the_values(
+            base in -1_000_000_000_000_i64..1_000_000_000_000,
+            gaps in prop::collection::vec(prop_oneof![2 => Just(0), 4 => 0..1_000_000_i64, 1 => 0..10_000_000_000_i64], 1..200),
+            pairs in prop::collection::vec((0..200_usize, 0..200_usize, -2_i64..3), 30),
+        ) {
+            let values: Vec<i64> = gaps.into_iter().scan(base, |value, gap| { *value += gap; Some(*value) }).collect();
+            let mut bytes = Vec::new();
+            encode(&values, None, true, &mut bytes);
+            let ints = PackedInts::read(&mut Reader::new(&bytes), values.len(), || Ok(Vec::new())).unwrap();
+            for (a, b, near) in pairs {
+                let (a, b) = (a % values.len(), b % values.len());
+                let (early, late) = (a.min(b), a.max(b));
+                let apart = values[late] - values[early];
+                for limit in [apart + near, near, 1_000_000, 1_000_000_000, i64::MAX] {
+                    prop_assert_eq!(ints.is_within(early, late, limit), apart <= limit, "{} {} {}", early, late, limit);
+                }
+                prop_assert_eq!(ints.is_same(early..late + 1), apart == 0);
+            }
         }
     }
 }

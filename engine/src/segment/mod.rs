@@ -32,7 +32,7 @@ pub use describe::{Description, describe_segment};
 pub use ints::PackedInts;
 pub use meta::{BlockMeta, BlockUsers, ColumnStats, SegmentMeta, SegmentSpec};
 pub use packing::Packed;
-pub(crate) use range_test::{INSIDE, NULL, OUTSIDE};
+pub(crate) use range_test::{INSIDE, NULL, OUTSIDE, RowTest};
 pub use reader::Segment;
 pub use text::{PlainTexts, TextBlock, TextCodes};
 pub use validity::{ValidRows, Validity};

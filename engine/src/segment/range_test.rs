@@ -41,6 +41,38 @@ impl RangeTest {
     }
 }
 
+/// Does the value of a row lie in a range? For a few rows of a block.
+#[derive(Debug, Clone)]
+pub(crate) struct RowTest<'a> {
+    validity: Validity,
+    values: PackedInts<'a>,
+    test: RangeTest,
+}
+
+impl<'a> RowTest<'a> {
+    pub(super) fn new(validity: Validity, values: PackedInts<'a>, test: RangeTest) -> Self {
+        Self { validity, values, test }
+    }
+
+    /// Whether `row` has a value, and that lies in the range. Panics past the end, as a slice does.
+    #[inline]
+    pub(crate) fn passes(&self, row: usize) -> bool {
+        let place = match &self.validity {
+            Validity::All { .. } => row,
+            Validity::None { .. } => return false,
+            Validity::Some(valid) => match valid.rank_and_get(row) {
+                (rank, true) => rank,
+                (_, false) => return false,
+            },
+        };
+        let value = match self.values.as_frame() {
+            Some(packed) => packed.get(place),
+            None => self.values.get(place),
+        };
+        self.test.of(value) == INSIDE
+    }
+}
+
 /// Replace `out` by [`OUTSIDE`], [`NULL`] or [`INSIDE`] for each of `rows`. Panics past the end, as a slice does.
 pub(super) fn test_rows(
     validity: &Validity,
@@ -150,6 +182,8 @@ mod tests {
             let test = RangeTest::new(&(low..=high), false);
             test_rows(&validity_of(&column), &values, test, &rows, &mut fast);
             test_rows_anywhere(&validity_of(&column), &values, test, &rows, &mut anywhere);
+            let one = RowTest::new(validity_of(&column), values, test);
+            prop_assert!(rows.iter().zip(&expected).all(|(row, expected)| one.passes(*row as usize) == (*expected == INSIDE)));
             prop_assert_eq!(&fast, &expected);
             prop_assert_eq!(&anywhere, &expected);
         }

@@ -121,6 +121,11 @@ impl Segment {
         self.column_index(name).map(|index| (index, &self.footer.columns[index]))
     }
 
+    /// The type in which a property, `event` or `event_id` is stored; `None` if it is not stored here.
+    pub(crate) fn column_type(&self, name: &str) -> Option<ColumnType> {
+        self.column_info(name).map(|(_, column)| column.column_type)
+    }
+
     /// Statistics of a property, `event` or `event_id`; `None` if it is not stored here.
     pub fn column_stats(&self, name: &str) -> Option<ColumnStats> {
         let (_, column) = self.column_info(name)?;

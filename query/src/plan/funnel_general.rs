@@ -1,8 +1,9 @@
 //! FUNNEL over rows of any relation: gather, sort by user and time, run the same kernel.
 
 use super::exec::{in_pieces, single_partition};
+use super::funnel_finish::{Decoder, Finisher};
 use super::funnel_node::{Emit, FunnelShape};
-use super::funnel_run::{Decoder, Finisher, FunnelWorker, UserRows, needs_every_event};
+use super::funnel_worker::{FunnelWorker, UserRows, needs_every_event};
 use super::intern::{Interner, clear_nulls};
 use crate::behavior::funnel::FunnelSpec;
 use crate::error::{Error, Result};

@@ -1,9 +1,10 @@
 //! FUNNEL over an event table itself: bitmaps choose the users, and only their events are read.
 
 use super::exec::{SingleExec, Task};
+use super::funnel_finish::{Decoder, Finisher, column_of};
 use super::funnel_node::{Emit, FunnelShape};
-use super::funnel_run::{Decoder, Finisher, FunnelWorker, UserRows, column_of, needs_every_event};
-use crate::behavior::funnel::{Count, FunnelSpec, GroupPartial, Order};
+use super::funnel_worker::{FunnelWorker, UserRows, needs_every_event};
+use crate::behavior::funnel::{Count, FunnelSpec, Order};
 use crate::error::{Error, Result};
 use crate::table::scan::record;
 use crate::table::translate::Condition;
@@ -21,7 +22,7 @@ use std::fmt;
 use std::sync::Arc;
 use trodden_engine::error::{Error as EngineError, ErrorKind as EngineErrorKind, Result as EngineResult};
 use trodden_engine::predicate::{ColumnRef, Predicate};
-use trodden_engine::scan::{BehaviorScan, KeySpace, UserEvents, matching_users, scan_users};
+use trodden_engine::scan::{BehaviorScan, KeySpace, UserBits, UserEvents, matching_users, scan_user_bits, scan_users};
 use trodden_engine::table::Snapshot;
 use trodden_engine::types::Value;
 
@@ -114,13 +115,17 @@ impl FunnelLeaf {
             users: chosen.users,
         };
         // Made here once, so that a wrong argument is an error and not a panic of a thread.
-        FunnelWorker::new(&self.spec, &self.shape, self.by_columns.len())?;
+        let takes_bits = self.worker(durations)?.takes_bits();
         let init = || Partial::new(self, context, durations);
-        let cancel = self.statement.cancel_flag();
-        let (workers, mut report) =
-            scan_users(&self.snapshot, &scan, self.threads, cancel, init, |partial: &mut Partial, user| {
-                partial.user(user, self.by_columns.len())
-            })?;
+        let by = self.by_columns.len();
+        let each = |partial: &mut Partial, user: &UserEvents<'_>| partial.user(user, by);
+        let (snapshot, cancel) = (&self.snapshot, self.statement.cancel_flag());
+        let (workers, mut report) = if takes_bits {
+            let by_bits = |partial: &mut Partial, user: &UserBits<'_>| partial.user_bits(user, by);
+            scan_user_bits(snapshot, &scan, self.threads, cancel, init, by_bits, each)?
+        } else {
+            scan_users(snapshot, &scan, self.threads, cancel, init, each)?
+        };
         report.notes.push(chosen.note);
         record(metrics, 0, &report);
         let mut parts = Vec::with_capacity(workers.len());
@@ -145,6 +150,11 @@ impl FunnelLeaf {
             Emit::Steps => finisher.steps(workers),
             Emit::Users => finisher.users(workers, |users| self.user_ids(users)),
         }
+    }
+
+    fn worker(&self, durations: bool) -> Result<FunnelWorker> {
+        let worker = FunnelWorker::new(&self.spec, &self.shape, self.by_columns.len())?;
+        Ok(if durations { worker } else { worker.without_durations() })
     }
 
     fn user_ids(&self, users: &[u64]) -> Result<ArrayRef> {
@@ -200,21 +210,38 @@ struct Partial {
 impl Partial {
     fn new(leaf: &FunnelLeaf, context: &TaskContext, durations: bool) -> Self {
         let reservation = MemoryConsumer::new("FUNNEL").register(context.memory_pool());
-        let worker = FunnelWorker::new(&leaf.spec, &leaf.shape, leaf.by_columns.len());
-        let worker = worker.map(|worker| if durations { worker } else { worker.without_durations() });
-        Self { worker, reservation, users: 0 }
+        Self { worker: leaf.worker(durations), reservation, users: 0 }
+    }
+
+    fn started(&mut self) -> EngineResult<&mut FunnelWorker> {
+        self.worker.as_mut().map_err(|_| EngineError::invalid("the funnel could not be started"))
+    }
+
+    /// Count a user whose events are bits of rows. False where the events themselves are needed.
+    fn user_bits(&mut self, user: &UserBits<'_>, by: usize) -> EngineResult<bool> {
+        let is_counted =
+            self.started()?.user_bits(user, number(user.shard, user.ordinal), &user.keys.of_columns(0..by));
+        if is_counted {
+            self.check_memory()?;
+        }
+        Ok(is_counted)
     }
 
     fn user(&mut self, user: &UserEvents<'_>, by: usize) -> EngineResult<()> {
-        let Ok(worker) = &mut self.worker else {
-            return Err(EngineError::invalid("the funnel could not be started"));
-        };
-        let id = (user.shard as u64) << 32 | u64::from(user.ordinal);
+        let worker = self.started()?;
+        let id = number(user.shard, user.ordinal);
         let (by, hold) = (user.keys.of_columns(0..by), user.keys.of_columns(by..user.keys.columns()));
         worker.user(&UserRows { user: id, times: user.times, masks: user.masks, excludes: None, by, hold });
+        self.check_memory()
+    }
+
+    /// Look at the memory in use from time to time.
+    #[inline]
+    fn check_memory(&mut self) -> EngineResult<()> {
         self.users += 1;
         if self.users.is_multiple_of(USERS_PER_CHECK) {
-            self.reservation.try_resize(worker.heap_bytes()).map_err(|error| {
+            let bytes = self.started()?.heap_bytes();
+            self.reservation.try_resize(bytes).map_err(|error| {
                 let error = Error::from(error);
                 let limit = EngineError::new(EngineErrorKind::ResourceLimit, error.message());
                 limit.with_hint(error.hint().unwrap_or("raise the memory limit of the query"))
@@ -226,6 +253,11 @@ impl Partial {
     fn take_worker(&mut self) -> Result<FunnelWorker> {
         std::mem::replace(&mut self.worker, Err(Error::internal("the partial result was taken before")))
     }
+}
+
+/// A user's number in the results.
+fn number(shard: usize, ordinal: u32) -> u64 {
+    (shard as u64) << 32 | u64::from(ordinal)
 }
 
 struct LeafDecoder<'a> {
@@ -257,14 +289,5 @@ fn scalar(value: Value, data_type: &DataType) -> ScalarValue {
         Value::Double(v) => ScalarValue::Float64(Some(v)),
         Value::Text(v) => ScalarValue::Utf8View(Some(v)),
         Value::Timestamp(v) => ScalarValue::TimestampMicrosecond(Some(v), Some("UTC".into())),
-    }
-}
-
-/// The merged groups of funnels that count users only start with those who entered and got no further.
-impl FunnelWorker {
-    fn add_entries(&mut self, count: u64) {
-        let mut entered = GroupPartial::default();
-        entered.add_entries(count);
-        self.merge_only_group(entered);
     }
 }

@@ -3,10 +3,12 @@
 use super::attempts::Attempts;
 use super::exact::Exact;
 use super::fast::{self, Forward};
+use super::level::LevelFinder;
 use super::matches::{DropReason, Events, Matches, UserInput};
+use super::row_chain;
 use super::rules::{Rules, UNLIMITED_US};
 use super::spec::{Count, FunnelSpec, Order};
-use trodden_engine::error::Result;
+use super::step_rows::{StepRows, Tied};
 use trodden_engine::scan::Times;
 
 /// Finds funnels in users, one after the other, with buffers that it keeps. One per thread.
@@ -20,6 +22,7 @@ pub struct FunnelKernel {
     plain: bool,
     exact: Exact,
     attempts: Attempts,
+    levels: LevelFinder,
     /// Times of a user whom the exact kernels look at.
     decoded: Vec<i64>,
     matches: Matches,
@@ -30,7 +33,7 @@ impl FunnelKernel {
     ///
     /// # Errors
     /// As [`FunnelSpec::validate`].
-    pub fn new(spec: FunnelSpec) -> Result<Self> {
+    pub fn new(spec: FunnelSpec) -> trodden_engine::error::Result<Self> {
         spec.validate()?;
         let rules = Rules::new(&spec);
         Ok(Self {
@@ -41,6 +44,7 @@ impl FunnelKernel {
             reasons: false,
             exact: Exact::default(),
             attempts: Attempts::default(),
+            levels: LevelFinder::default(),
             decoded: Vec::new(),
             matches: Matches::default(),
         })
@@ -68,6 +72,11 @@ impl FunnelKernel {
     /// Whether every event of the input must be given, also those that satisfy nothing.
     pub fn needs_every_event(&self) -> bool {
         self.spec.order == Order::Strict
+    }
+
+    /// Whether [`Self::level_of_rows`] and [`Self::run_rows`] are for this funnel: only order and `within` count.
+    pub fn takes_rows(&self) -> bool {
+        self.plain
     }
 
     /// The chains of a user. Valid until the next call.
@@ -114,6 +123,41 @@ impl FunnelKernel {
             Forward::Level { level, .. } => Some(level),
             Forward::Compete => None,
         }
+    }
+
+    /// As [`Self::level`], of a user whose events are bits of rows.
+    pub fn level_of_rows(&mut self, user: &impl StepRows) -> Option<usize> {
+        let Rules { steps, within_us, ties, .. } = self.rules;
+        let found = if self.plain { self.levels.find(user, steps, within_us, ties) } else { Err(Tied) };
+        found.ok().map(|reached| reached.level)
+    }
+
+    /// As [`Self::run`], of a user whose events are bits of rows, which are counted from the user's first one. `None` where
+    /// [`Self::run`] must.
+    pub fn run_rows(&mut self, user: &impl StepRows) -> Option<&Matches> {
+        self.matches.clear();
+        let found = if self.plain { self.match_rows(user) } else { Err(Tied) };
+        found.ok().map(|()| &self.matches)
+    }
+
+    fn match_rows(&mut self, user: &impl StepRows) -> Result<(), Tied> {
+        let Rules { steps, within_us, ties, .. } = self.rules;
+        let reached = self.levels.find(user, steps, within_us, ties)?;
+        if reached.level == 0 {
+            return Ok(());
+        }
+        let (matches, start) = (&mut self.matches, user.rows().start);
+        row_chain::choose(user, reached, within_us, ties, |row, at| matches.push_event((row - start) as u32, at))?;
+        let reason = match self.reasons && reached.level < steps {
+            false => None,
+            true if within_us == UNLIMITED_US => Some(DropReason::Never),
+            true => match self.levels.find(user, steps, UNLIMITED_US, ties)?.level > reached.level {
+                true => Some(DropReason::Timeout),
+                false => Some(DropReason::Never),
+            },
+        };
+        self.matches.finish(reason);
+        Ok(())
     }
 
     /// Let `work` see all times.

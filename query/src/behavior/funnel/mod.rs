@@ -13,12 +13,15 @@ mod basis;
 mod exact;
 mod fast;
 mod kernel;
+mod level;
 mod matches;
 mod matching;
 mod ordered;
 mod partial;
+mod row_chain;
 mod rules;
 mod spec;
+mod step_rows;
 mod stops;
 mod timeline;
 
@@ -29,3 +32,4 @@ pub use partial::{FunnelPartial, GroupPartial, StepRow, finish_all};
 pub use spec::{
     ANY_ORDER_STEP_WITHIN_STEPS_MAX, Attribution, Count, EXCLUDES_MAX, Exclude, FunnelSpec, Order, STEPS_MAX, Ties,
 };
+pub use step_rows::StepRows;

@@ -1,0 +1,164 @@
+//! The kernel at work on one thread: users in, results out. The same for events from a table and for rows of any relation.
+
+use super::funnel_node::{Emit, FunnelShape};
+use super::funnel_results::{GroupKey, Results, UserRow};
+use crate::behavior::funnel::{Count, FunnelKernel, FunnelSpec, GroupPartial, UserInput};
+use crate::error::Result;
+use std::collections::HashMap;
+use trodden_engine::scan::{Keys, Times, UserBits};
+
+/// One user's events, as a source delivers them.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct UserRows<'a> {
+    /// Which user, in the numbering of the source.
+    pub(crate) user: u64,
+    pub(crate) times: Times<'a>,
+    /// Bit i: step i is satisfied; bit steps + e: exclusion e is.
+    pub(crate) masks: &'a [u64],
+    /// Exclusions, where they do not fit beside the steps.
+    pub(crate) excludes: Option<&'a [u64]>,
+    pub(crate) by: Keys<'a>,
+    pub(crate) hold: Keys<'a>,
+}
+
+/// The kernel and the partial result of one thread.
+#[derive(Debug)]
+pub(crate) struct FunnelWorker {
+    kernel: FunnelKernel,
+    results: Results,
+    /// Nobody asks for durations: where the group of a user is known without the chosen chain, its level is enough.
+    levels_only: bool,
+    steps: Vec<u64>,
+    excludes: Vec<u64>,
+    hold: Vec<u32>,
+    hold_codes: HashMap<Vec<u32>, u32>,
+}
+
+impl FunnelWorker {
+    /// A worker with nothing counted yet, for users with `by_columns` columns of `by` codes.
+    ///
+    /// # Errors
+    /// As [`FunnelSpec::validate`].
+    pub(crate) fn new(spec: &FunnelSpec, shape: &FunnelShape, by_columns: usize) -> Result<Self> {
+        let kernel = FunnelKernel::new(spec.clone())?;
+        Ok(Self {
+            kernel: if shape.emit == Emit::Users { kernel.with_reasons() } else { kernel },
+            results: Results::new(spec, shape, by_columns),
+            levels_only: false,
+            steps: Vec::new(),
+            excludes: Vec::new(),
+            hold: Vec::new(),
+            hold_codes: HashMap::new(),
+        })
+    }
+
+    /// A worker of which only the counts are asked for.
+    pub(crate) fn without_durations(mut self) -> Self {
+        self.levels_only = self.kernel.spec().count == Count::Users && self.results.takes_levels();
+        self
+    }
+
+    /// Whether [`Self::user_bits`] can count users.
+    pub(crate) fn takes_bits(&self) -> bool {
+        self.kernel.takes_rows()
+    }
+
+    /// Count a user whose events are bits of rows; false where that is not enough.
+    pub(crate) fn user_bits(&mut self, user: &UserBits<'_>, number: u64, by: &Keys<'_>) -> bool {
+        if self.levels_only
+            && let Some(slot) = self.results.slot_of_user(by)
+        {
+            let Some(level) = self.kernel.level_of_rows(user) else { return false };
+            self.results.add_level(slot, level);
+            return true;
+        }
+        let Some(matches) = self.kernel.run_rows(user) else { return false };
+        matches.iter().for_each(|chain| self.results.add(&chain, number, by));
+        true
+    }
+
+    /// Count a user by the level alone; false where that is not enough.
+    fn user_by_level(&mut self, rows: &UserRows<'_>) -> bool {
+        let Some(slot) = self.results.slot_of_user(&rows.by) else { return false };
+        let Some(level) = self.kernel.level(rows.times, rows.masks) else { return false };
+        self.results.add_level(slot, level);
+        true
+    }
+
+    /// Count a user.
+    pub(crate) fn user(&mut self, rows: &UserRows<'_>) {
+        if self.levels_only && self.user_by_level(rows) {
+            return;
+        }
+        let spec = self.kernel.spec();
+        let split = !spec.excludes.is_empty() && rows.excludes.is_none();
+        if split {
+            let (steps, mask) = (spec.steps.len(), step_mask(spec.steps.len()));
+            self.steps.clear();
+            self.steps.extend(rows.masks.iter().map(|events| events & mask));
+            self.excludes.clear();
+            self.excludes.extend(rows.masks.iter().map(|events| events.checked_shr(steps as u32).unwrap_or(0)));
+        }
+        join_hold(rows.hold, rows.masks.len(), &mut self.hold, &mut self.hold_codes);
+        let input = UserInput {
+            times: rows.times,
+            steps: if split { &self.steps } else { rows.masks },
+            excludes: if split { &self.excludes } else { rows.excludes.unwrap_or(&[]) },
+            hold: &self.hold,
+        };
+        let matches = self.kernel.run(&input);
+        matches.iter().for_each(|chain| self.results.add(&chain, rows.user, &rows.by));
+    }
+
+    /// Count users who entered and got no further, where there is but one group.
+    pub(crate) fn add_entries(&mut self, count: u64) {
+        let mut entered = GroupPartial::default();
+        entered.add_entries(count);
+        self.results.merge_only_group(entered);
+    }
+
+    /// Memory in use by the results, in bytes.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        self.results.heap_bytes()
+    }
+
+    pub(super) fn into_groups(self) -> Vec<(GroupKey, GroupPartial)> {
+        self.results.into_groups()
+    }
+
+    pub(super) fn into_users(self) -> Vec<UserRow> {
+        self.results.into_users()
+    }
+}
+
+fn step_mask(steps: usize) -> u64 {
+    if steps >= 64 { u64::MAX } else { (1 << steps) - 1 }
+}
+
+/// One code for the values of several columns at each of `events` events: 0 where one of them is NULL.
+fn join_hold(columns: Keys<'_>, events: usize, joined: &mut Vec<u32>, codes: &mut HashMap<Vec<u32>, u32>) {
+    joined.clear();
+    match columns.columns() {
+        0 => {}
+        1 => joined.extend((0..events).map(|event| columns.code(0, event))),
+        count => {
+            let mut values = Vec::with_capacity(count);
+            for event in 0..events {
+                values.clear();
+                values.extend((0..count).map(|column| columns.code(column, event)));
+                let next = codes.len() as u32 + 1;
+                let code = match (values.contains(&0), codes.get(&values)) {
+                    (true, _) => 0,
+                    (false, Some(&code)) => code,
+                    (false, None) => *codes.entry(values.clone()).or_insert(next),
+                };
+                joined.push(code);
+            }
+        }
+    }
+}
+
+/// Whether the kernel wants the events that satisfy nothing, too.
+pub(crate) fn needs_every_event(spec: &FunnelSpec) -> Result<bool> {
+    Ok(FunnelKernel::new(spec.clone())?.needs_every_event())
+}
