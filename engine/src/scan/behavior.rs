@@ -191,18 +191,15 @@ where
     for cursor in &mut cursors {
         cursor.load(&mut worker.keys, &mut worker.report)?;
     }
-    let (mut count, mut matched) = (0u64, 0u64);
-    while let Some(ordinal) = cursors.iter().filter_map(Cursor::ordinal).min() {
-        if count & 0xff == 0 && cancel.load(Ordering::Relaxed) {
+    let mut matched = 0;
+    while let Some((first, ordinal)) = smallest(&cursors, None) {
+        if cancel.load(Ordering::Relaxed) {
             return Err(Error::new(ErrorKind::Cancelled, "the query was cancelled"));
         }
-        count += 1;
-        let mut here = cursors.iter().enumerate().filter(|(_, cursor)| cursor.ordinal() == Some(ordinal));
-        let (first, _) = here.next().expect("the smallest ordinal belongs to a cursor");
-        if here.next().is_none() && !cursors[first].may_continue() {
-            let cursor = &mut cursors[first];
-            matched += u64::from(visit_one(visit, &mut worker.partial, cursor, morsel.shard, ordinal)?);
-            cursor.advance(&mut worker.keys, &mut worker.report)?;
+        let limit = smallest(&cursors, Some(first)).map_or(u32::MAX, |(_, ordinal)| ordinal);
+        let seen = visit_alone(visit, worker, &mut cursors[first], limit, morsel.shard)?;
+        matched += seen.unwrap_or(0);
+        if seen.is_some() {
             continue;
         }
         gather(&mut cursors[first..], ordinal, gathered, scan.keys.len(), worker)?;
@@ -215,6 +212,41 @@ where
     worker.report.users_matched += matched;
     buffers.selections.extend(cursors.into_iter().map(Cursor::into_selection));
     Ok(())
+}
+
+/// The first of `cursors`, `other` left out, that stands at the smallest ordinal.
+fn smallest(cursors: &[Cursor<'_>], other: Option<usize>) -> Option<(usize, u32)> {
+    let at = |(index, cursor): (usize, &Cursor<'_>)| Some((index, cursor.ordinal().filter(|_| Some(index) != other)?));
+    cursors.iter().enumerate().filter_map(at).min_by_key(|(_, ordinal)| *ordinal)
+}
+
+/// Hand on the users of the block of `cursor` up to `limit`, where another cursor stands: all of their events are here. The
+/// number of those who have some; `None` if there is no such user.
+fn visit_alone<P, B, E>(
+    visit: &Visit<B, E>,
+    worker: &mut Worker<P>,
+    cursor: &mut Cursor<'_>,
+    limit: u32,
+    shard: usize,
+) -> Result<Option<u64>>
+where
+    B: Fn(&mut P, &UserBits<'_>) -> Result<bool>,
+    E: Fn(&mut P, &UserEvents<'_>) -> Result<()>,
+{
+    let (mut matched, mut seen) = (0, false);
+    while let Some(ordinal) = cursor.ordinal().filter(|ordinal| *ordinal < limit) {
+        let is_last = cursor.is_last();
+        if is_last && cursor.may_continue() {
+            break;
+        }
+        seen = true;
+        matched += u64::from(visit_one(visit, &mut worker.partial, cursor, shard, ordinal)?);
+        cursor.advance(&mut worker.keys, &mut worker.report)?;
+        if is_last {
+            break;
+        }
+    }
+    Ok(seen.then_some(matched))
 }
 
 /// Hand on a user whose events are those that `cursor` stands at. False if there are none.

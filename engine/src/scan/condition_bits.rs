@@ -66,6 +66,11 @@ impl<'a> ConditionBits<'a> {
         count_ones_of_any(&self.words[places], self.conditions) - u64::from(outside.count_ones() + behind.count_ones())
     }
 
+    /// The same for few rows.
+    pub(crate) fn count_few(&self, range: Range<usize>) -> u64 {
+        words_of(range).map(|(word, mask)| u64::from((self.any(word) & mask).count_ones())).sum()
+    }
+
     #[inline(always)]
     fn word(&self, word: usize, condition: usize) -> u64 {
         self.words[(word - self.first_word) * self.conditions + condition]
@@ -298,6 +303,7 @@ mod tests {
                 }
                 let any = range.clone().filter(|row| (0..3).any(|condition| possible(condition, *row))).count();
                 prop_assert_eq!(bits.count_any(range.clone()), any as u64);
+                prop_assert_eq!(bits.count_few(range.clone()), any as u64);
                 prop_assert_eq!(user.may_satisfy_any(a), (0..3).any(|condition| possible(condition, a)));
             }
             prop_assert_eq!(user.is_disjoint(), masks.iter().all(|mask| mask.count_ones() < 2));

@@ -61,11 +61,13 @@ impl<'a> Cursor<'a> {
     }
 
     /// The user it stands at; `None` at the end.
+    #[inline]
     pub(crate) fn ordinal(&self) -> Option<u32> {
         self.selection.ordinals.get(self.at).copied()
     }
 
     /// Read blocks until there is a user to stand at.
+    #[inline]
     pub(crate) fn load(&mut self, keys: &mut KeySpace, report: &mut ScanReport) -> Result<()> {
         while self.at >= self.selection.ordinals.len() {
             self.at = 0;
@@ -76,6 +78,7 @@ impl<'a> Cursor<'a> {
         Ok(())
     }
 
+    #[cold]
     fn read(&mut self, index: usize, keys: &mut KeySpace, report: &mut ScanReport) -> Result<()> {
         let segment = &*self.live.segment;
         let meta = &segment.blocks()[index];
@@ -100,9 +103,15 @@ impl<'a> Cursor<'a> {
         self.selection.fill(&mut self.scan, &context, &self.wanted, self.by_bits, keys, report)
     }
 
+    /// Whether the user it stands at is the last one of the block.
+    #[inline]
+    pub(crate) fn is_last(&self) -> bool {
+        self.at + 1 == self.selection.ordinals.len()
+    }
+
     /// Whether the user it stands at may go on in the segment's next block.
     pub(crate) fn may_continue(&self) -> bool {
-        self.at + 1 == self.selection.ordinals.len()
+        self.is_last()
             && self.blocks.start < self.blocks.end
             && Some(self.live.segment.blocks()[self.blocks.start].first_ordinal) == self.ordinal()
     }

@@ -145,8 +145,11 @@ impl<'a> Selection<'a> {
         self.ranges.iter().map(|(start, end)| (end - start) as usize).sum()
     }
 
+    /// Number of rows of the runs with any bit. The gaps between the runs are short, so they are what is counted apart.
     fn count_bits(&self) -> u64 {
-        self.runs.iter().map(|run| self.bits.count_any(run.0 as usize..run.1 as usize)).sum()
+        let (Some(first), Some(last)) = (self.runs.first(), self.runs.last()) else { return 0 };
+        let gaps = self.runs.windows(2).map(|pair| pair[0].1 as usize..pair[1].0 as usize);
+        self.bits.count_any(first.0 as usize..last.1 as usize) - gaps.map(|gap| self.bits.count_few(gap)).sum::<u64>()
     }
 
     /// The `index`-th user, where the selection is one of bits.

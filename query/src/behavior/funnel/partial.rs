@@ -41,6 +41,7 @@ impl GroupPartial {
     }
 
     /// Counts a chain of `level` events, from 1, without its durations.
+    #[inline]
     pub fn add_level(&mut self, level: usize) {
         self.make_room(level);
         self.levels[level - 1] += 1;
