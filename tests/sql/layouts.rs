@@ -292,3 +292,51 @@ fn an_input_with_an_order_keeps_it() {
         assert!(plan.contains("ties of time by input order"), "{plan}");
     }
 }
+
+/// Users with more events than a block holds: one completes the funnel in the first block, one in the last, one not within
+/// the limit, one never; and between them users with few events.
+#[test]
+fn users_of_many_blocks_are_counted_as_others_are() {
+    let database = Database::in_memory(Options { threads: 2, ..Options::default() }).expect("a database");
+    let run = |sql: &str| rows(&database.query_blocking(sql).unwrap_or_else(|error| panic!("{sql}\n{error}")).batches);
+    run("CREATE TABLE heavy (plan TEXT, size BIGINT) WITH (shards = 1)");
+    let users = [
+        ("early", "CASE value WHEN 7 THEN 'b' WHEN 9 THEN 'c' WHEN 140000 THEN 'c' ELSE 'a' END"),
+        ("few", "CASE value % 3 WHEN 0 THEN 'a' WHEN 1 THEN 'b' ELSE 'c' END"),
+        ("late", "CASE value WHEN 139990 THEN 'b' WHEN 139999 THEN 'c' ELSE 'a' END"),
+        ("apart", "CASE value WHEN 0 THEN 'a' WHEN 20 THEN 'b' WHEN 139999 THEN 'c' ELSE 'd' END"),
+        ("never", "CASE WHEN value % 2 = 0 THEN 'b' ELSE 'd' END"),
+        ("some", "CASE value % 3 WHEN 0 THEN 'b' WHEN 1 THEN 'a' ELSE 'd' END"),
+    ];
+    for (number, (user, event)) in users.iter().enumerate() {
+        let last = if ["few", "some"].contains(user) { 4 } else { 139_999 };
+        let plan = if number % 2 == 0 { "pro" } else { "free" };
+        run(&format!(
+            "INSERT INTO heavy (user_id, ts, event, plan, size)
+             SELECT '{user}', to_timestamp_micros(1767225600000000 + value * 1000000), {event}, '{plan}', value % 5
+             FROM generate_series(0, {last}) AS numbers(value)"
+        ));
+    }
+    run("FLUSH heavy");
+    database.engine().table("heavy").expect("it is there").compact(true).expect("compacted");
+    let snapshot = database.engine().table("heavy").expect("it is there").snapshot();
+    let segments = &snapshot.shards[0].segments;
+    assert_eq!(segments.len(), 1);
+    let alone = |user: u32| {
+        segments[0].segment.blocks().iter().filter(|b| b.first_ordinal == user && b.last_ordinal == user).count()
+    };
+    assert!(alone(0) >= 2, "the first user fills whole blocks");
+    let steps = "STEPS(a => event = 'a', b => event = 'b' AND size >= 0, c => event = 'c')";
+    for arguments in
+        ["within => INTERVAL '1' HOUR", "ties => 'increase'", "within => '1 hour', ties => 'arrival'", "by => plan"]
+    {
+        for columns in ["step, users", "*"] {
+            let answer = |input: &str| run(&format!("SELECT {columns} FROM FUNNEL({input}, {steps}, {arguments})"));
+            assert_eq!(answer("heavy"), answer("(SELECT * FROM heavy ORDER BY ts)"), "{arguments}, {columns}");
+        }
+        let answer = |input: &str| {
+            run(&format!("SELECT * FROM FUNNEL({input}, {steps}, {arguments}, emit => 'users') ORDER BY 1"))
+        };
+        assert_eq!(answer("heavy"), answer("(SELECT * FROM heavy ORDER BY ts)"), "{arguments}");
+    }
+}

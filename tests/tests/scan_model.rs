@@ -325,6 +325,9 @@ fn read_user_bits(snapshot: &Snapshot, scan: &BehaviorScan) -> (PerUser, bool) {
     let came = std::sync::atomic::AtomicBool::new(false);
     let bits = |partial: &mut Vec<_>, user: &UserBits<'_>| {
         came.store(true, std::sync::atomic::Ordering::Relaxed);
+        if !user.is_whole {
+            return Ok(false);
+        }
         let mask = |row: usize| {
             let satisfied = |(bit, _): (usize, _)| u64::from(user.first_in(bit, row..row + 1).is_some()) << bit;
             scan.conditions.iter().enumerate().map(satisfied).sum::<u64>()

@@ -87,7 +87,8 @@ pub fn scan_users<P: Send>(
 
 /// As [`scan_users`], for an operator that needs few of a user's events: where a user's events all lie in one block, and
 /// event names say which of them matter, `by_bits` gets the user first. When it returns false, `each` gets the events.
-/// `by_bits` may also get users without any such event.
+/// `by_bits` may also get users without any such event, and of a user who goes on in the next block first what is in this
+/// one: when that is enough, it returns true.
 ///
 /// # Errors
 /// As [`scan_users`].
@@ -237,6 +238,11 @@ where
     while let Some(ordinal) = cursor.ordinal().filter(|ordinal| *ordinal < limit) {
         let is_last = cursor.is_last();
         if is_last && cursor.may_continue() {
+            if visit_first_part(visit, &mut worker.partial, cursor)? {
+                seen = true;
+                matched += 1;
+                cursor.skip_rest(&mut worker.keys, &mut worker.report)?;
+            }
             break;
         }
         seen = true;
@@ -263,7 +269,7 @@ where
     E: Fn(&mut P, &UserEvents<'_>) -> Result<()>,
 {
     if let Some(by_bits) = &visit.bits
-        && let Some(user) = cursor.user_bits()
+        && let Some(user) = cursor.user_bits(true)
         && by_bits(partial, &user)?
     {
         return Ok(true);
@@ -274,6 +280,17 @@ where
     }
     (visit.events)(partial, &UserEvents::new(shard, ordinal, events))?;
     Ok(true)
+}
+
+/// Hand on what is here of a user who goes on in the next block. False where that is not enough.
+fn visit_first_part<P, B, E>(visit: &Visit<B, E>, partial: &mut P, cursor: &Cursor<'_>) -> Result<bool>
+where
+    B: Fn(&mut P, &UserBits<'_>) -> Result<bool>,
+{
+    match (&visit.bits, cursor.user_bits(false)) {
+        (Some(by_bits), Some(user)) => by_bits(partial, &user),
+        _ => Ok(false),
+    }
 }
 
 fn gather<P>(

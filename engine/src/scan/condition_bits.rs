@@ -99,15 +99,17 @@ fn words_of(range: Range<usize>) -> impl Iterator<Item = (usize, u64)> {
     })
 }
 
-/// One user all of whose events lie in one block: the conditions as bits of rows.
+/// One user's events in one block: the conditions as bits of rows.
 #[derive(Debug, Clone, Copy)]
 pub struct UserBits<'a> {
     /// The user's shard.
     pub shard: usize,
     /// The user's ordinal in the shard.
     pub ordinal: u32,
-    /// Codes of the values of the key columns, each one for all events.
+    /// Codes of the values of the key columns, each one for all events here.
     pub keys: Keys<'a>,
+    /// All of the user's events are here. If not, these are the first ones in total order.
+    pub is_whole: bool,
     pub(crate) start: usize,
     pub(crate) end: usize,
     pub(crate) bits: &'a ConditionBits<'a>,
@@ -286,7 +288,7 @@ mod tests {
             let mut bits = ConditionBits::default();
             bits.fill(&events, first..end, &CodeSets::new(&masks, 3));
             bits.add_test(1, column.into_test(&(1..=2)));
-            let user = UserBits { shard: 0, ordinal: 0, keys: Keys::none(), start: first, end, bits: &bits, times: &times };
+            let user = UserBits { shard: 0, ordinal: 0, keys: Keys::none(), is_whole: true, start: first, end, bits: &bits, times: &times };
             let possible = |condition: usize, row: usize| masks[codes[row] as usize] >> condition & 1 == 1;
             let satisfied = |condition: usize, row: usize| {
                 possible(condition, row) && (condition != 1 || (1..=2).contains(&values[row]))

@@ -118,13 +118,25 @@ impl<'a> Cursor<'a> {
 
     /// The user it stands at, where events were selected as bits.
     #[inline]
-    pub(crate) fn user_bits(&self) -> Option<UserBits<'_>> {
-        self.selection.user_bits(self.at, self.shard)
+    pub(crate) fn user_bits(&self, is_whole: bool) -> Option<UserBits<'_>> {
+        self.selection.user_bits(self.at, self.shard, is_whole)
     }
 
     /// The events of the user it stands at. There may be none where events were selected as bits.
     pub(crate) fn events(&mut self) -> Piece<'_> {
         self.selection.events(self.at)
+    }
+
+    /// Go to the user behind the one it stands at, who goes on in the next block: blocks of that user alone are not read.
+    pub(crate) fn skip_rest(&mut self, keys: &mut KeySpace, report: &mut ScanReport) -> Result<()> {
+        let Some(ordinal) = self.ordinal() else { return Ok(()) };
+        let blocks = self.live.segment.blocks();
+        while !self.blocks.is_empty() && blocks[self.blocks.start].last_ordinal == ordinal {
+            self.blocks.start += 1;
+            report.blocks_skipped_by_users += 1;
+        }
+        self.advance(keys, report)?;
+        if self.ordinal() == Some(ordinal) { self.advance(keys, report) } else { Ok(()) }
     }
 
     /// Go to the next user.

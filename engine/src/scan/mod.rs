@@ -1,7 +1,9 @@
 //! Which events of which users does this question need? Two ways to read a snapshot.
 //!
 //! - [`behavior`]: each user's events in total order, reduced to a bit mask of the conditions that they satisfy. The
-//!   operators read this way: bitmaps pick the users, event codes pick the rows, and only then times are decoded.
+//!   operators read this way: bitmaps pick the users, event codes pick the rows, and only then times are decoded. Where a
+//!   user's events all lie in one block, an operator that needs few of them gets bits instead ([`UserBits`]): for each
+//!   condition one a row, among which it looks for the next or the last.
 //! - [`rows`]: plain rows as Arrow batches, for general SQL.
 //!
 //! Both `bind` their conditions to each segment first: a text comparison becomes a table over the segment's

@@ -154,13 +154,14 @@ impl<'a> Selection<'a> {
 
     /// The `index`-th user, where the selection is one of bits.
     #[inline]
-    pub(crate) fn user_bits(&self, index: usize, shard: usize) -> Option<UserBits<'_>> {
+    pub(crate) fn user_bits(&self, index: usize, shard: usize, is_whole: bool) -> Option<UserBits<'_>> {
         let times = self.times.as_ref().filter(|_| self.is_bits)?;
         let (start, end) = self.ranges[index];
         Some(UserBits {
             shard,
             ordinal: self.ordinals[index],
             keys: Keys::new(&self.keys, index, 0),
+            is_whole,
             start: start as usize,
             end: end as usize,
             bits: &self.bits,
@@ -172,7 +173,7 @@ impl<'a> Selection<'a> {
     pub(crate) fn events(&mut self, index: usize) -> Piece<'_> {
         if self.is_bits {
             let mut picked = std::mem::take(&mut self.picked);
-            if let Some(user) = self.user_bits(index, 0) {
+            if let Some(user) = self.user_bits(index, 0, true) {
                 user.to_masks(&mut picked.rows, &mut picked.masks);
             }
             self.picked = picked;

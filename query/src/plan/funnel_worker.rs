@@ -2,7 +2,7 @@
 
 use super::funnel_node::{Emit, FunnelShape};
 use super::funnel_results::{GroupKey, Results, UserRow};
-use crate::behavior::funnel::{Count, FunnelKernel, FunnelSpec, GroupPartial, UserInput};
+use crate::behavior::funnel::{Count, FunnelKernel, FunnelSpec, GroupPartial, Matches, UserInput};
 use crate::error::Result;
 use std::collections::HashMap;
 use trodden_engine::scan::{Keys, Times, UserBits};
@@ -63,16 +63,19 @@ impl FunnelWorker {
         self.kernel.takes_rows()
     }
 
-    /// Count a user whose events are bits of rows; false where that is not enough.
+    /// Count a user whose events are bits of rows; false where that is not enough. When all steps are reached, no later
+    /// event changes the chain.
     pub(crate) fn user_bits(&mut self, user: &UserBits<'_>, number: u64, by: &Keys<'_>) -> bool {
+        let enough = if user.is_whole { 0 } else { self.kernel.spec().steps.len() };
         if self.levels_only
             && let Some(slot) = self.results.slot_of_user(by)
         {
-            let Some(level) = self.kernel.level_of_rows(user) else { return false };
+            let Some(level) = self.kernel.level_of_rows(user).filter(|level| *level >= enough) else { return false };
             self.results.add_level(slot, level);
             return true;
         }
-        let Some(matches) = self.kernel.run_rows(user) else { return false };
+        let level = |matches: &Matches| matches.first().map_or(0, |chain| chain.level());
+        let Some(matches) = self.kernel.run_rows(user).filter(|matches| level(matches) >= enough) else { return false };
         matches.iter().for_each(|chain| self.results.add(&chain, number, by));
         true
     }
