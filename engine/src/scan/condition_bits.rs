@@ -15,6 +15,8 @@ pub(crate) struct ConditionBits<'a> {
     first_word: usize,
     disjoint: bool,
     tests: Vec<Option<RowTest<'a>>>,
+    /// The conditions that have a test.
+    tested: u64,
     codes: Vec<u8>,
 }
 
@@ -29,6 +31,7 @@ impl<'a> ConditionBits<'a> {
         self.codes.resize((span.end - first_row).next_multiple_of(WORD), 0);
         events.decode_into(first_row..span.end, &mut self.codes[..span.end - first_row]);
         write_words(&self.codes, sets, &mut self.words);
+        self.tested = 0;
         self.tests.clear();
         self.tests.resize_with(sets.len(), || None);
     }
@@ -36,6 +39,7 @@ impl<'a> ConditionBits<'a> {
     /// Make `test` part of `condition`.
     pub(crate) fn add_test(&mut self, condition: usize, test: RowTest<'a>) {
         self.tests[condition] = Some(test);
+        self.tested |= 1 << condition;
     }
 
     /// Append the rows of `range` whose bit of `condition` is set to `rows`.
@@ -76,10 +80,28 @@ impl<'a> ConditionBits<'a> {
         self.words[(word - self.first_word) * self.conditions + condition]
     }
 
+    /// The words of all conditions.
+    #[inline(always)]
+    fn words(&self, word: usize) -> &[u64] {
+        let first = (word - self.first_word) * self.conditions;
+        &self.words[first..first + self.conditions]
+    }
+
     #[inline(always)]
     fn any(&self, word: usize) -> u64 {
-        let first = (word - self.first_word) * self.conditions;
-        self.words[first..first + self.conditions].iter().fold(0, |any, word| any | word)
+        self.words(word).iter().fold(0, |any, word| any | word)
+    }
+
+    /// The conditions among `possible` that `row` satisfies.
+    #[inline(always)]
+    fn satisfied(&self, possible: u64, row: usize) -> u64 {
+        let (mut mask, mut tested) = (possible, possible & self.tested);
+        while tested != 0 {
+            let condition = tested.trailing_zeros();
+            tested &= tested - 1;
+            mask &= !(u64::from(!self.passes(condition as usize, row)) << condition);
+        }
+        mask
     }
 
     #[inline(always)]
@@ -245,10 +267,9 @@ impl UserBits<'_> {
             while any != 0 {
                 let (bit, row) = (any.trailing_zeros(), word * WORD + any.trailing_zeros() as usize);
                 any &= any - 1;
-                let satisfied = |&condition: &usize| {
-                    self.bits.word(word, condition) >> bit & 1 == 1 && self.bits.passes(condition, row)
-                };
-                let mask = (0..self.bits.conditions).filter(satisfied).fold(0, |mask, condition| mask | 1 << condition);
+                let possible =
+                    (0..).zip(self.bits.words(word)).fold(0, |mask, (at, word)| mask | (word >> bit & 1) << at);
+                let mask = self.bits.satisfied(possible, row);
                 if mask != 0 {
                     rows.push(row as u32);
                     masks.push(mask);

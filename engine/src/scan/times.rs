@@ -76,7 +76,49 @@ impl<'a> Times<'a> {
         match self {
             Self::Decoded(ts) => to.extend_from_slice(ts),
             Self::Frame { frame, rows } => to.extend(rows.iter().map(|&row| frame.get(row as usize))),
-            Self::Packed { times, rows } => to.extend(rows.iter().map(|&row| times.get(row as usize))),
+            Self::Packed { times, rows } => append_packed(times, rows, to),
+        }
+    }
+}
+
+/// From this many rows on a decoded block is worth its memory.
+const MANY_ROWS: usize = 256;
+/// With fewer rows than this part of those between the first and the last, times are decoded one by one.
+const DENSE_PART: usize = 8;
+
+fn append_packed(times: &PackedInts<'_>, rows: &[u32], to: &mut Vec<i64>) {
+    if let (Some(&first), Some(&last)) = (rows.first(), rows.last())
+        && rows.len() >= MANY_ROWS.max((last - first) as usize / DENSE_PART)
+    {
+        let mut all = Vec::new();
+        times.decode(first as usize..last as usize + 1, &mut all);
+        to.extend(rows.iter().map(|&row| all[(row - first) as usize]));
+        return;
+    }
+    to.extend(rows.iter().map(|&row| times.get(row as usize)));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn all_times_are_those_asked_for_one_by_one(
+            gaps in prop::collection::vec(prop_oneof![3 => 0..100_000_i64, 1 => 0..10_000_000_000_i64], 1..900),
+            every in 1..12_usize,
+        ) {
+            let values: Vec<i64> = gaps.into_iter().scan(0, |at, gap| { *at += gap; Some(*at) }).collect();
+            let rows: Vec<u32> = (0..values.len() as u32).step_by(every).collect();
+            let mut bytes = Vec::new();
+            let times = PackedInts::times_for_tests(&values, &mut bytes);
+            let of_rows = Times::packed(&times, &rows);
+            let mut found = vec![7];
+            of_rows.append_to(&mut found);
+            let expected: Vec<i64> = std::iter::once(7).chain((0..rows.len()).map(|event| of_rows.at(event))).collect();
+            prop_assert_eq!(&found, &expected);
+            prop_assert!(rows.iter().zip(&found[1..]).all(|(row, at)| values[*row as usize] == *at));
         }
     }
 }

@@ -47,6 +47,13 @@ impl<'a> PackedInts<'a> {
         Self::read(&mut Reader::new(bytes), values.len(), || Ok(Vec::new())).unwrap()
     }
 
+    /// Times, written to `bytes`.
+    #[cfg(test)]
+    pub(crate) fn times_for_tests(values: &[i64], bytes: &'a mut Vec<u8>) -> Self {
+        encode(values, None, true, bytes);
+        Self::read(&mut Reader::new(bytes), values.len(), || Ok(Vec::new())).unwrap()
+    }
+
     /// No integers.
     pub(crate) fn none() -> Self {
         Self { form: Form::Shared { ends: Vec::new(), values: Packed::none() } }
