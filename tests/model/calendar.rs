@@ -5,7 +5,7 @@ use trodden_query::behavior::funnel::Bucket;
 
 pub(crate) const MINUTE_US: i64 = 60_000_000;
 pub(crate) const HOUR_US: i64 = 60 * MINUTE_US;
-const DAY_US: i64 = 24 * HOUR_US;
+pub(crate) const DAY_US: i64 = 24 * HOUR_US;
 
 /// A zone in 2026: its name, its offset in minutes when the year begins, and when it changes to which.
 pub(crate) struct Zone {
@@ -37,7 +37,8 @@ pub(crate) const MOMENTS: [i64; 7] =
     [at(0, 0), at(66, 200), at(87, 0), at(93, 800), at(275, 800), at(296, 1_380), at(304, 200)];
 
 impl Zone {
-    fn local_us(&self, us: i64) -> i64 {
+    /// What the wall clock shows, as microseconds since it showed 1970.
+    pub(crate) fn local_us(&self, us: i64) -> i64 {
         let offset = self.changes.iter().rev().find(|(from, _)| us >= *from).map_or(self.first, |(_, offset)| *offset);
         us + offset * MINUTE_US
     }
@@ -57,6 +58,25 @@ impl Zone {
         earlier.filter(|&instant| self.place(bucket, instant) == place).min().unwrap()
     }
 
+    /// The day since 1970 that the wall clock shows.
+    pub(crate) fn day(&self, us: i64) -> i64 {
+        self.local_us(us).div_euclid(DAY_US)
+    }
+
+    /// The first instant at which the wall clock shows `local` or later.
+    pub(crate) fn utc_us(&self, local: i64) -> i64 {
+        let offsets = self.changes.iter().map(|change| change.1).chain([self.first]);
+        let shown = offsets.map(|offset| local - offset * MINUTE_US).filter(|&us| self.local_us(us) == local);
+        // A time that is not shown is skipped by a change.
+        let skipped = || {
+            self.changes
+                .iter()
+                .map(|change| change.0)
+                .find(|&us| self.local_us(us) > local && self.local_us(us - 1) < local)
+        };
+        shown.min().or_else(skipped).unwrap()
+    }
+
     /// What two instants of one bucket have in common.
     fn place(&self, bucket: Bucket, us: i64) -> (i64, i64) {
         let local = self.local_us(us);
@@ -74,7 +94,7 @@ impl Zone {
 }
 
 /// Year and month of a day since 1970, by counting.
-fn month(day: i64) -> (i64, i64) {
+pub(crate) fn month(day: i64) -> (i64, i64) {
     let (mut year, mut left) = (1970, day);
     loop {
         let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
@@ -87,4 +107,17 @@ fn month(day: i64) -> (i64, i64) {
         }
         year += 1;
     }
+}
+
+/// The first day, since 1970, of a month that is numbered as twelve times its year and its place from 0, and how many
+/// days it has. By counting.
+pub(crate) fn month_days(number: i64) -> (i64, i64) {
+    let is_in = |day: i64| {
+        let (year, place) = month(day);
+        year * 12 + place - 1 == number
+    };
+    // No month begins earlier than this.
+    let guess = (number.div_euclid(12) - 1970) * 365 + number.rem_euclid(12) * 28;
+    let first = (guess..).find(|&day| is_in(day)).unwrap();
+    (first, (first..).take_while(|&day| is_in(day)).count() as i64)
 }

@@ -9,4 +9,8 @@ mod funnel_rows;
 mod funnel_sql;
 mod funnel_traps;
 mod funnel_vs_model;
+mod retention_case;
+mod retention_model;
+mod retention_partial;
+mod retention_vs_model;
 mod step_rows;

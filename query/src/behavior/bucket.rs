@@ -3,7 +3,7 @@
 use chrono::{DateTime, Datelike, Days, LocalResult, NaiveDate, NaiveDateTime, NaiveTime, Offset, TimeZone};
 use chrono_tz::Tz;
 
-const DAY_US: i64 = 86_400_000_000;
+pub(super) const DAY_US: i64 = 86_400_000_000;
 
 /// A division of time into buckets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -54,7 +54,7 @@ impl Bucket {
     }
 }
 
-fn offset_us(utc: NaiveDateTime, tz: Tz) -> i64 {
+pub(super) fn offset_us(utc: NaiveDateTime, tz: Tz) -> i64 {
     i64::from(tz.offset_from_utc_datetime(&utc).fix().local_minus_utc()) * 1_000_000
 }
 
@@ -69,7 +69,7 @@ fn calendar_start(local_us: i64, first_day: impl Fn(NaiveDate) -> Option<NaiveDa
 }
 
 /// The first instant at which the wall clock of `tz` shows `local_us` or later.
-fn local_to_utc_us(local_us: i64, tz: Tz) -> Option<i64> {
+pub(super) fn local_to_utc_us(local_us: i64, tz: Tz) -> Option<i64> {
     let local = DateTime::from_timestamp_micros(local_us)?.naive_utc();
     // No zone ever skipped more than a day and a bit; gaps are whole minutes apart from a few historic ones.
     (0..=26 * 60).find_map(|minutes| {

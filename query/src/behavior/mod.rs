@@ -4,5 +4,7 @@
 //! plan around them decides where the slices come from. A new operator is a folder beside `funnel`.
 
 pub mod bucket;
+mod calendar;
 pub mod funnel;
 pub mod quantile;
+pub mod retention;

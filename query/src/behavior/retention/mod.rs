@@ -1,0 +1,17 @@
+//! RETENTION: who comes back after a start, and in which period.
+//!
+//! ```text
+//! conditions (masks)  ->  RetentionKernel  ->  user cohorts  ->  RetentionPartial (merge, merge, …)  ->  RetentionRow
+//!                         per user                               per cohort and group of `by` values
+//! ```
+//!
+//! [`RetentionSpec`] says what each argument means where the words of the query language leave a choice.
+
+mod kernel;
+mod partial;
+mod spec;
+mod windows;
+
+pub use kernel::{RETURN, RetentionKernel, START, UserCohort};
+pub use partial::{RetentionPartial, RetentionRow};
+pub use spec::{Cohorts, Mode, PERIOD_DAYS_MAX, PERIODS_MAX, Period, Periods, RetentionSpec, Windows};

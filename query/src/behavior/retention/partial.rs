@@ -1,0 +1,128 @@
+//! What cohorts of many users add up to: partials that merge in any order, and the rows made of them.
+
+use super::kernel::UserCohort;
+use super::spec::RetentionSpec;
+use std::collections::HashMap;
+use std::hash::Hash;
+
+/// A row of `emit => 'matrix'`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RetentionRow<K> {
+    /// Start of the cohort.
+    pub cohort_us: i64,
+    /// The group of `by` values.
+    pub key: K,
+    /// Users of the cohort.
+    pub cohort_users: u64,
+    /// Number of the period, from 0, or of the last one of the bracket.
+    pub period: u32,
+    /// Users of the cohort that count in the period.
+    pub users: u64,
+    /// `users` as a part of `cohort_users`.
+    pub rate: f64,
+    /// Whether the period is over by the newest event of the snapshot, for every user of the cohort.
+    pub complete: bool,
+}
+
+/// One cohort of one group.
+#[derive(Debug, Clone, PartialEq)]
+struct CohortPartial {
+    cohort_users: u64,
+    /// Users by row, up to the last row with any.
+    users: Vec<u64>,
+    /// Time of the last start event.
+    last_start_ts: i64,
+}
+
+impl Default for CohortPartial {
+    fn default() -> Self {
+        Self { cohort_users: 0, users: Vec::new(), last_start_ts: i64::MIN }
+    }
+}
+
+impl CohortPartial {
+    fn add(&mut self, cohort: &UserCohort<'_>) {
+        self.cohort_users += 1;
+        self.last_start_ts = self.last_start_ts.max(cohort.start_ts);
+        self.make_room(cohort.rows.last().map_or(0, |&last| last as usize + 1));
+        for &row in cohort.rows {
+            self.users[row as usize] += 1;
+        }
+    }
+
+    fn merge(&mut self, other: Self) {
+        self.cohort_users += other.cohort_users;
+        self.last_start_ts = self.last_start_ts.max(other.last_start_ts);
+        self.make_room(other.users.len());
+        for (mine, theirs) in self.users.iter_mut().zip(other.users) {
+            *mine += theirs;
+        }
+    }
+
+    fn make_room(&mut self, rows: usize) {
+        if self.users.len() < rows {
+            self.users.resize(rows, 0);
+        }
+    }
+}
+
+/// Cohorts by start and group key. Merging is commutative and associative: the rows do not depend on how the users
+/// were divided, as long as each user's events were in one kernel.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RetentionPartial<K: Eq + Hash> {
+    cohorts: HashMap<(i64, K), CohortPartial>,
+}
+
+impl<K: Eq + Hash> Default for RetentionPartial<K> {
+    fn default() -> Self {
+        Self { cohorts: HashMap::new() }
+    }
+}
+
+impl<K: Eq + Hash + Ord + Clone> RetentionPartial<K> {
+    /// Adds a user to a cohort of the group of `key`, which is that of the start event.
+    pub fn add(&mut self, key: K, cohort: &UserCohort<'_>) {
+        self.cohorts.entry((cohort.cohort_us, key)).or_default().add(cohort);
+    }
+
+    /// Adds everything of `other`.
+    pub fn merge(&mut self, other: Self) {
+        for (key, cohort) in other.cohorts {
+            self.cohorts.entry(key).or_default().merge(cohort);
+        }
+    }
+
+    /// Whether there is no cohort.
+    pub fn is_empty(&self) -> bool {
+        self.cohorts.is_empty()
+    }
+
+    /// Bytes held on the heap, for accounting of memory. Keys count with their own size only.
+    pub fn heap_bytes(&self) -> usize {
+        let slots = self.cohorts.capacity() * size_of::<((i64, K), CohortPartial)>();
+        slots + self.cohorts.values().map(|cohort| 8 * cohort.users.capacity()).sum::<usize>()
+    }
+
+    /// The rows in the order of cohort, key and period. Each cohort has a row for every period that `spec` asks for,
+    /// with 0 where nobody counts. `newest_ts` is the time of the newest event of the snapshot, of any user.
+    pub fn finish(self, spec: &RetentionSpec, newest_ts: i64) -> Vec<RetentionRow<K>> {
+        let mut cohorts: Vec<((i64, K), CohortPartial)> = self.cohorts.into_iter().collect();
+        cohorts.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        let rows = cohorts.into_iter().flat_map(|((cohort_us, key), cohort)| {
+            (0..spec.periods.rows()).map(move |row| {
+                let period = spec.periods.period(row);
+                let users = cohort.users.get(row).copied().unwrap_or(0);
+                RetentionRow {
+                    cohort_us,
+                    key: key.clone(),
+                    cohort_users: cohort.cohort_users,
+                    period,
+                    users,
+                    rate: users as f64 / cohort.cohort_users as f64,
+                    complete: newest_ts >= spec.period_end_us(cohort_us, cohort.last_start_ts, period),
+                }
+            })
+        });
+        rows.collect()
+    }
+}

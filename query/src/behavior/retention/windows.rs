@@ -1,0 +1,69 @@
+//! Where the periods of a cohort lie in time.
+
+use super::spec::{Period, RetentionSpec, Windows};
+use crate::behavior::bucket::DAY_US;
+use crate::behavior::calendar::{Unit, add_months, months_between};
+
+impl Period {
+    /// The calendar unit that divides users into cohorts.
+    pub(super) fn unit(self) -> Unit {
+        match self {
+            Self::Day | Self::Days(_) => Unit::Day,
+            Self::Week { starts_on } => Unit::Week(starts_on),
+            Self::Month => Unit::Month,
+        }
+    }
+
+    /// How many units a period has.
+    pub(super) fn units(self) -> i64 {
+        match self {
+            Self::Days(days) => i64::from(days.max(1)),
+            Self::Day | Self::Week { .. } | Self::Month => 1,
+        }
+    }
+
+    /// The fixed length of a rolling period; months have none.
+    fn rolling_us(self) -> Option<i64> {
+        match self {
+            Self::Day => Some(DAY_US),
+            Self::Week { .. } => Some(7 * DAY_US),
+            Self::Days(days) => Some(i64::from(days.max(1)) * DAY_US),
+            Self::Month => None,
+        }
+    }
+}
+
+impl RetentionSpec {
+    /// The first instant of rolling period `period` after a start event.
+    pub(super) fn rolling_start_us(&self, start_ts: i64, period: i64) -> i64 {
+        match self.period.rolling_us() {
+            Some(length_us) => start_ts.saturating_add(length_us.saturating_mul(period)),
+            None => add_months(start_ts, period, self.time_zone),
+        }
+    }
+
+    /// The rolling period of an instant that is not before the start event.
+    pub(super) fn rolling_period(&self, start_ts: i64, ts: i64) -> i64 {
+        if let Some(length_us) = self.period.rolling_us() {
+            return ts.saturating_sub(start_ts) / length_us;
+        }
+        let months = months_between(start_ts, ts, self.time_zone);
+        // The last of them may not be over, and short months and changes of clocks move ends by days at most.
+        let over = |months: &i64| self.rolling_start_us(start_ts, *months) <= ts;
+        (months - 1..=months + 1).rev().find(over).unwrap_or(0).max(0)
+    }
+
+    /// The first instant after `period`, for a cohort that starts at `cohort_us` and whose last start event is at
+    /// `last_start_ts`.
+    pub(super) fn period_end_us(&self, cohort_us: i64, last_start_ts: i64, period: u32) -> i64 {
+        let next = i64::from(period) + 1;
+        match self.windows {
+            Windows::Rolling => self.rolling_start_us(last_start_ts, next),
+            Windows::Calendar => {
+                let unit = self.period.unit();
+                let first = unit.span(cohort_us, self.time_zone).number;
+                unit.start_us(first.saturating_add(self.period.units().saturating_mul(next)), self.time_zone)
+            }
+        }
+    }
+}
