@@ -420,6 +420,8 @@ fn users_come_as_bits_where_event_names_say_which_events_matter() {
     assert_eq!(found, without_keys(expect_users(&rows, &scan)));
     let every_event = BehaviorScan { every_event: true, ..scan.clone() };
     assert!(!read_user_bits(&table.snapshot(), &every_event).1, "events that satisfy nothing have no bits");
+    let nothing = BehaviorScan { conditions: Vec::new(), ..scan.clone() };
+    assert_eq!(read_user_bits(&table.snapshot(), &nothing), (PerUser::new(), false), "no condition has no bits");
     let filtered = BehaviorScan { filter: Predicate::IsNull(property("n")), ..scan };
     assert!(!read_user_bits(&table.snapshot(), &filtered).1, "bits do not show what the filter says");
 }
