@@ -1,5 +1,6 @@
 //! Results of all threads in, the rows of the answer out. The same for events from a table and for rows of any relation.
 
+use super::columns::column_of;
 use super::floats;
 use super::funnel_node::{Emit, FunnelShape, time_type};
 use super::funnel_results::UserRow;
@@ -166,16 +167,6 @@ fn time_lists(rows: &[UserRow]) -> Result<ArrayRef> {
     let field = Arc::new(Field::new_list_field(time_type(), true));
     let list = ListArray::try_new(field, offsets, values, None);
     Ok(Arc::new(list.map_err(datafusion::common::DataFusionError::from)?))
-}
-
-/// Values of one type as a column.
-pub(crate) fn column_of(values: impl IntoIterator<Item = ScalarValue>, data_type: &DataType) -> Result<ArrayRef> {
-    let mut values = values.into_iter().peekable();
-    if values.peek().is_none() {
-        return Ok(datafusion::arrow::array::new_empty_array(data_type));
-    }
-    let column = ScalarValue::iter_to_array(values)?;
-    Ok(cast(&column, data_type).map_err(datafusion::common::DataFusionError::from)?)
 }
 
 fn batch(schema: &SchemaRef, columns: Vec<ArrayRef>) -> Result<RecordBatch> {

@@ -8,6 +8,7 @@
 
 pub(crate) mod arguments;
 pub(crate) mod catalog;
+pub(crate) mod columns;
 pub(crate) mod constants;
 pub(crate) mod context;
 pub(crate) mod exec;

@@ -1,24 +1,22 @@
 //! An operator over an event table itself: its users, one after the other, on all threads. What an operator adds is a
 //! [`Visitor`], which gets each user and keeps a partial result.
 
-use super::funnel_finish::column_of;
+use super::columns::{column_of, scalar};
 use crate::error::{Error, Result};
 use crate::table::scan::record;
 use crate::warnings::StatementState;
 use datafusion::arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, StringArray};
-use datafusion::arrow::datatypes::{DataType, SchemaRef};
+use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::common::DataFusionError;
 use datafusion::execution::TaskContext;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
-use datafusion::scalar::ScalarValue;
 use roaring::RoaringBitmap;
 use std::sync::Arc;
 use trodden_engine::error::{Error as EngineError, ErrorKind as EngineErrorKind, Result as EngineResult};
 use trodden_engine::scan::{BehaviorScan, KeySpace, UserBits, UserEvents, scan_user_bits, scan_users};
 use trodden_engine::table::Snapshot;
-use trodden_engine::types::Value;
 
 /// Users between two looks at the memory in use.
 const USERS_PER_CHECK: u32 = 4_096;
@@ -184,16 +182,4 @@ pub(crate) fn values_of_keys(
     let batch = batch.map_err(DataFusionError::from)?;
     let evaluate = |expr: &Arc<dyn PhysicalExpr>| expr.evaluate(&batch)?.into_array(keys.len());
     Ok(by.iter().map(evaluate).collect::<datafusion::common::Result<_>>()?)
-}
-
-/// A value of the engine as one of DataFusion; NULL keeps the type of its column.
-fn scalar(value: Value, data_type: &DataType) -> ScalarValue {
-    match value {
-        Value::Null => ScalarValue::try_from(data_type).unwrap_or(ScalarValue::Null),
-        Value::Boolean(v) => ScalarValue::Boolean(Some(v)),
-        Value::BigInt(v) => ScalarValue::Int64(Some(v)),
-        Value::Double(v) => ScalarValue::Float64(Some(v)),
-        Value::Text(v) => ScalarValue::Utf8View(Some(v)),
-        Value::Timestamp(v) => ScalarValue::TimestampMicrosecond(Some(v), Some("UTC".into())),
-    }
 }

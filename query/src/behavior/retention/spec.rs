@@ -36,7 +36,7 @@ pub enum Periods {
     /// as one, and periods 4 to 7 as one. A bracket takes the place of a period in every other argument (`min_count`
     /// counts the return events of the whole bracket, a streak is one of brackets), and is known by its last period.
     ///
-    /// These are the custom brackets of Amplitude, Mixpanel and PostHog. The share of single days (day 1, day 3,
+    /// So are the custom brackets of Mixpanel (its help page "Custom Brackets in Retention"). The share of single days (day 1, day 3,
     /// day 7) is among the rows of `periods`; that of a bracket cannot be had from them, since a user who comes back
     /// on two days of it counts once.
     Brackets(Vec<u32>),
