@@ -75,8 +75,8 @@ impl BoundScan {
         let mut nodes = nodes.chain(Some(&filter).filter(|_| filter_undecided));
         let reads_codes = nodes.any(Node::reads_event) || keys.contains(&ColumnRef::Event);
         let time = if time.contains(meta.ts_min) && time.contains(meta.ts_max) { None } else { Some(time) };
-        let has_bits = !conditions.is_empty() && !every_event && codes <= BIT_CODES_MAX;
-        let code_sets = (has_bits && !filter_undecided && time.is_none()).then(|| {
+        let by_name = !every_event && !filter_undecided && time.is_none() && codes <= BIT_CODES_MAX;
+        let code_sets = by_name.then(|| {
             let kept = masks.iter().zip(&wanted).map(|(mask, kept)| if *kept { *mask } else { 0 });
             CodeSets::new(&kept.collect::<Vec<_>>(), conditions.len())
         });
