@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use trodden_query::behavior::retention::{Cohorts, Mode, Period, Periods, RetentionSpec, Windows};
 
 /// One event: its time, and whether it is a start (bit 0) and a return (bit 1).
-pub(crate) type Event = (i64, u8);
+pub(crate) type Event = (i64, u64);
 
 /// Arguments, with the zone that they name.
 #[derive(Clone)]
@@ -66,7 +66,7 @@ pub(crate) fn grid() -> impl Strategy<Value = (i64, i64)> {
 
 /// Events in total order. Some lie a microsecond beside the grid.
 pub(crate) fn events((from, step): (i64, i64), count_max: usize) -> impl Strategy<Value = Vec<Event>> {
-    let mask = prop_oneof![1 => Just(0_u8), 2 => Just(1), 4 => Just(2), 2 => Just(3)];
+    let mask = prop_oneof![1 => Just(0_u64), 2 => Just(1), 4 => Just(2), 2 => Just(3)];
     let beside = prop_oneof![4 => Just(0_i64), 1 => Just(-1), 1 => Just(1)];
     let event = (0..13_i64, beside, mask).prop_map(move |(at, beside, mask)| (from + at * step + beside, mask));
     vec(event, 0..=count_max).prop_map(|mut events| {

@@ -38,8 +38,8 @@ fn shares_cohort(case: &Case, events: &[Event], a: usize, b: usize) -> bool {
 fn rows(case: &Case, events: &[Event], start: usize) -> Vec<u32> {
     let bounds = Bounds::new(case, events[start].0);
     let returns = |periods: &[i64]| {
-        let later = events.iter().enumerate().filter(|(event, (_, mask))| *event > start && mask & 2 != 0);
-        later.filter(|(_, (ts, _))| periods.iter().any(|&period| bounds.holds(case, period, *ts))).count()
+        let others = events.iter().enumerate().filter(|(event, (_, mask))| *event != start && mask & 2 != 0);
+        others.filter(|(_, (ts, _))| periods.iter().any(|&period| bounds.holds(case, period, *ts))).count()
     };
     let counted: Vec<bool> =
         all_rows(&case.spec.periods).iter().map(|row| returns(row) >= case.spec.min_count as usize).collect();

@@ -12,7 +12,7 @@ fn partial(case: &Case, users: &[(u8, Vec<Event>)]) -> RetentionPartial<u8> {
     let mut kernel = RetentionKernel::new(case.spec.clone()).unwrap();
     let mut partial = RetentionPartial::default();
     for (key, events) in users {
-        let (times, masks): (Vec<i64>, Vec<u8>) = events.iter().copied().unzip();
+        let (times, masks): (Vec<i64>, Vec<u64>) = events.iter().copied().unzip();
         kernel.run(&times, &masks, |cohort| partial.add(*key, &cohort));
     }
     partial

@@ -8,7 +8,7 @@ use trodden_query::behavior::retention::{Period, RetentionKernel};
 
 /// What the kernel finds for several users, one after the other.
 fn found(kernel: &mut RetentionKernel, events: &[Event]) -> Vec<Found> {
-    let (times, masks): (Vec<i64>, Vec<u8>) = events.iter().copied().unzip();
+    let (times, masks): (Vec<i64>, Vec<u64>) = events.iter().copied().unzip();
     let mut all = Vec::new();
     kernel.run(&times, &masks, |cohort| {
         all.push((cohort.cohort_us, cohort.start_ts, cohort.start_event, cohort.rows.to_vec()));

@@ -37,6 +37,9 @@ pub(crate) struct IndexedColumn<'a> {
     pub(crate) uniform: bool,
 }
 
+/// In place of the code of an event name: any event.
+const ANY_EVENT: u32 = u32::MAX;
+
 /// Collects the ordinals of every bitmap.
 #[derive(Debug)]
 pub(crate) struct IndexBuilder {
@@ -44,6 +47,8 @@ pub(crate) struct IndexBuilder {
     users: OrdinalList,
     events: Vec<OrdinalList>,
     days: DayLists,
+    /// Whether there are lists of any event, and of users with two events a day.
+    counts_days: bool,
     columns: Vec<Option<ColumnLists>>,
 }
 
@@ -54,13 +59,15 @@ struct ColumnLists {
 }
 
 impl IndexBuilder {
-    /// `indexed` says for each property whether it may have bitmaps per value.
-    pub(crate) fn new(tz: Tz, indexed: impl Iterator<Item = bool>) -> Self {
+    /// `indexed` says for each property whether it may have bitmaps per value; `counts_days` whether there are lists of
+    /// days with any event, and of users with two events a day, which the first format did not have.
+    pub(crate) fn new(tz: Tz, counts_days: bool, indexed: impl Iterator<Item = bool>) -> Self {
         Self {
             clock: DayClock::new(tz),
             users: OrdinalList::default(),
             events: Vec::new(),
             days: DayLists::new(),
+            counts_days,
             columns: indexed.map(|indexed| indexed.then(ColumnLists::default)).collect(),
         }
     }
@@ -89,13 +96,20 @@ impl IndexBuilder {
     pub(crate) fn add_rows(&mut self, rows: &BlockRows<'_>) {
         for (index, &user) in rows.users.iter().enumerate() {
             self.users.push(user);
+            // Most events of a user share the day with the one before.
+            let mut last_day = None;
             for row in rows.starts[index] as usize..rows.starts[index + 1] as usize {
                 let code = rows.events[row];
                 if code as usize >= self.events.len() {
                     self.events.resize(code as usize + 1, OrdinalList::default());
                 }
                 self.events[code as usize].push(user);
-                self.days.list(code, self.clock.day(rows.ts[row])).push(user);
+                let day = self.clock.day(rows.ts[row]);
+                self.days.list(code, day).push(user);
+                if self.counts_days && last_day != Some((day, true)) {
+                    let is_second = self.days.list(ANY_EVENT, day).push(user);
+                    last_day = Some((day, is_second));
+                }
             }
         }
     }
@@ -140,8 +154,10 @@ impl IndexBuilder {
         }
         let mut days: Vec<_> = self.days.by_key.iter().map(|(&(code, day), &list)| (code, day, list)).collect();
         days.sort_unstable();
-        for (code, day, list) in days {
-            writer.add(ListKey::event_day(code, day), &self.days.lists[list as usize])?;
+        for &(code, day, list) in &days {
+            if code != ANY_EVENT {
+                writer.add(ListKey::event_day(code, day), &self.days.lists[list as usize].once)?;
+            }
         }
         for (column, lists) in self.columns.iter().enumerate() {
             let Some(lists) = lists else { continue };
@@ -150,7 +166,48 @@ impl IndexBuilder {
             }
             writer.add(ListKey::never_null(column), &lists.never_null)?;
         }
+        if self.counts_days {
+            self.encode_counts(&days, &mut writer)?;
+        }
         Ok((writer.section, writer.directory))
+    }
+}
+
+impl IndexBuilder {
+    /// The lists that count the events of a day, in order of their keys.
+    fn encode_counts(&self, days: &[(u32, i32, u32)], writer: &mut SectionWriter) -> Result<()> {
+        let (of_any, of_event): (Vec<_>, Vec<_>) = days.iter().copied().partition(|(code, ..)| *code == ANY_EVENT);
+        for (code, day, list) in of_event {
+            writer.add(ListKey::event_day_twice(code, day), &self.days.lists[list as usize].twice)?;
+        }
+        for &(_, day, list) in &of_any {
+            writer.add(ListKey::day_of_any(day), &self.days.lists[list as usize].once)?;
+        }
+        for &(_, day, list) in &of_any {
+            writer.add(ListKey::day_twice(day), &self.days.lists[list as usize].twice)?;
+        }
+        Ok(())
+    }
+}
+
+/// Users with an event, and those with two or more.
+#[derive(Debug, Default)]
+struct DayList {
+    once: OrdinalList,
+    twice: OrdinalList,
+}
+
+impl DayList {
+    /// Add an event of `user`. Says whether there is more than one now.
+    #[inline(always)]
+    fn push(&mut self, user: u32) -> bool {
+        let again = self.once.ends_with(user);
+        if again {
+            self.twice.push(user);
+        } else {
+            self.once.push(user);
+        }
+        again
     }
 }
 
@@ -184,7 +241,7 @@ impl ColumnLists {
 /// A list for each (event name, day).
 #[derive(Debug)]
 struct DayLists {
-    lists: Vec<OrdinalList>,
+    lists: Vec<DayList>,
     by_key: HashMap<(u32, i32), u32>,
     cache: Vec<(u32, i32, u32)>,
 }
@@ -195,7 +252,7 @@ impl DayLists {
     }
 
     #[inline(always)]
-    fn list(&mut self, code: u32, day: i32) -> &mut OrdinalList {
+    fn list(&mut self, code: u32, day: i32) -> &mut DayList {
         // Days of one event name lie side by side; event names are spread by an odd factor.
         let slot = (day as u32).wrapping_add(code.wrapping_mul(97)) as usize % CACHED_LISTS;
         let (cached_code, cached_day, list) = self.cache[slot];
@@ -205,11 +262,11 @@ impl DayLists {
         self.find(code, day, slot)
     }
 
-    fn find(&mut self, code: u32, day: i32, slot: usize) -> &mut OrdinalList {
+    fn find(&mut self, code: u32, day: i32, slot: usize) -> &mut DayList {
         let next = self.lists.len() as u32;
         let list = *self.by_key.entry((code, day)).or_insert(next);
         if list == next {
-            self.lists.push(OrdinalList::default());
+            self.lists.push(DayList::default());
         }
         self.cache[slot] = (code, day, list);
         &mut self.lists[list as usize]

@@ -10,6 +10,11 @@ const OFFSET_AT: usize = 12;
 const LENGTH_AT: usize = 16;
 const CRC_AT: usize = 20;
 
+/// Lists behind those of all properties.
+const EVENT_DAY_TWICE: u32 = u32::MAX - 2;
+const DAY: u32 = u32::MAX - 1;
+const DAY_TWICE: u32 = u32::MAX;
+
 /// Which bitmap of a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct ListKey {
@@ -42,6 +47,21 @@ impl ListKey {
         Self { list: 4 + 2 * column as u32, code: 0, day: 0 }
     }
 
+    /// Users with two events of this name, or more, on this day.
+    pub(crate) fn event_day_twice(code: u32, day: i32) -> Self {
+        Self { list: EVENT_DAY_TWICE, code, day }
+    }
+
+    /// Users with an event of any name on this day.
+    pub(crate) fn day_of_any(day: i32) -> Self {
+        Self { list: DAY, code: 0, day }
+    }
+
+    /// Users with two events, or more, on this day.
+    pub(crate) fn day_twice(day: i32) -> Self {
+        Self { list: DAY_TWICE, code: 0, day }
+    }
+
     /// Its list, code and day, as they are stored.
     pub(crate) fn fields(&self) -> (u32, u32, i32) {
         (self.list, self.code, self.day)
@@ -53,6 +73,9 @@ impl ListKey {
             0 => ListKind::Users,
             1 => ListKind::Event(self.code),
             2 => ListKind::EventDay(self.code, self.day),
+            EVENT_DAY_TWICE => ListKind::EventDayTwice(self.code, self.day),
+            DAY => ListKind::Day(self.day),
+            DAY_TWICE => ListKind::DayTwice(self.day),
             list if list % 2 == 1 => ListKind::Value((list as usize - 3) / 2, self.code),
             list => ListKind::NeverNull((list as usize - 4) / 2),
         }
@@ -73,6 +96,12 @@ pub(crate) enum ListKind {
     Event(u32),
     /// Those with an event of this code on this day.
     EventDay(u32, i32),
+    /// Those with two events of this code on this day, or more.
+    EventDayTwice(u32, i32),
+    /// Those with an event on this day.
+    Day(i32),
+    /// Those with two events on this day, or more.
+    DayTwice(i32),
     /// Those with this code in this property.
     Value(usize, u32),
     /// Those without a NULL in this property.
@@ -146,11 +175,11 @@ impl<'a> Directory<'a> {
         (index < self.len() && self.key(index) == key).then_some(index)
     }
 
-    /// The entries for the days of an event name.
-    pub(crate) fn event_days(&self, code: u32) -> impl Iterator<Item = ListKey> + use<'a> {
+    /// The entries that differ from `first` in nothing but a later day.
+    pub(crate) fn days_from(&self, first: ListKey) -> impl Iterator<Item = ListKey> + use<'a> {
         let directory = *self;
-        (self.lower_bound(ListKey::event_day(code, i32::MIN))..self.len())
+        (self.lower_bound(first)..self.len())
             .map(move |index| directory.key(index))
-            .take_while(move |key| *key == ListKey::event_day(code, key.day))
+            .take_while(move |key| *key == ListKey { day: key.day, ..first })
     }
 }

@@ -55,7 +55,8 @@ pub struct KeySpace {
 }
 
 impl KeySpace {
-    pub(crate) fn new(columns: usize) -> Self {
+    /// Of this many columns, with no value yet.
+    pub fn new(columns: usize) -> Self {
         Self { columns: (0..columns).map(|_| KeyColumn::default()).collect() }
     }
 

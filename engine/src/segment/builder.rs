@@ -74,7 +74,7 @@ impl<W: Write> SegmentBuilder<W> {
         let indexed = columns[PROPERTY_COLUMNS..].iter().map(ColumnBuffer::has_codes);
         let limits = BlockLimits { target_rows: limits.target_rows.max(1), max_rows: limits.max_rows.max(1), ..limits };
         Self {
-            index: IndexBuilder::new(spec.tz, indexed),
+            index: IndexBuilder::new(spec.tz, true, indexed),
             ranges: vec![Vec::new(); columns.len()],
             columns,
             spec,

@@ -10,9 +10,13 @@ use crate::error::{Error, ErrorKind, Result};
 /// First and last bytes of a segment.
 pub(crate) const MAGIC: [u8; 8] = *b"TRODSEG\n";
 /// The format that this program writes.
-pub(crate) const VERSION: u16 = 1;
-/// The oldest format that this program reads, and the oldest reader that reads what it writes.
+pub(crate) const VERSION: u16 = 2;
+/// The oldest format that this program reads.
 pub(crate) const OLDEST_VERSION: u16 = 1;
+/// The oldest reader that reads what this program writes.
+pub(crate) const OLDEST_READER: u16 = 2;
+/// The first format with bitmaps of days with any event, and of users with two events a day.
+pub(crate) const DAY_COUNTS_VERSION: u16 = 2;
 
 /// Magic, version, oldest reader, 4 zero bytes.
 pub(crate) const HEADER_BYTES: usize = 16;
@@ -49,7 +53,7 @@ pub(crate) fn header() -> [u8; HEADER_BYTES] {
     let mut header = [0; HEADER_BYTES];
     header[..8].copy_from_slice(&MAGIC);
     header[8..10].copy_from_slice(&VERSION.to_le_bytes());
-    header[10..12].copy_from_slice(&OLDEST_VERSION.to_le_bytes());
+    header[10..12].copy_from_slice(&OLDEST_READER.to_le_bytes());
     header
 }
 
@@ -59,7 +63,7 @@ pub(crate) fn tail(footer: &[u8]) -> [u8; TAIL_BYTES] {
     tail[..8].copy_from_slice(&(footer.len() as u64).to_le_bytes());
     tail[8..12].copy_from_slice(&crc32c::crc32c(footer).to_le_bytes());
     tail[12..14].copy_from_slice(&VERSION.to_le_bytes());
-    tail[14..16].copy_from_slice(&OLDEST_VERSION.to_le_bytes());
+    tail[14..16].copy_from_slice(&OLDEST_READER.to_le_bytes());
     tail[16..].copy_from_slice(&MAGIC);
     tail
 }
@@ -91,6 +95,11 @@ pub(crate) fn footer(bytes: &[u8]) -> Result<(&[u8], u32)> {
         return Err(Error::corrupt("the footer does not match its checksum"));
     }
     Ok((footer, crc))
+}
+
+/// The format of a segment whose ends were checked.
+pub(crate) fn version(bytes: &[u8]) -> u16 {
+    bytes.get(8..10).map_or(0, |version| u16::from_le_bytes([version[0], version[1]]))
 }
 
 fn check_version(version: u16, oldest_reader: u16) -> Result<()> {

@@ -332,7 +332,7 @@ impl Segment {
     /// # Errors
     /// `Corrupt`.
     pub fn event_days(&self, code: u32) -> Result<Vec<i32>> {
-        Ok(self.directory()?.event_days(code).map(|key| key.day()).collect())
+        self.days_from(ListKey::event_day(code, i32::MIN))
     }
 
     /// Users with an event of this name on this calendar day (days since 1970-01-01 in the segment's time zone):
@@ -342,6 +342,47 @@ impl Segment {
     /// `Corrupt`.
     pub fn event_day_users(&self, code: u32, day: i32) -> Result<Option<Arc<RoaringBitmap>>> {
         self.bitmap(ListKey::event_day(code, day))
+    }
+
+    /// Whether there are bitmaps of days with any event, and of users with two events a day: older segments lack them.
+    pub fn has_day_counts(&self) -> bool {
+        format::version(self.blob.as_slice()) >= format::DAY_COUNTS_VERSION
+    }
+
+    /// The days on which there is an event, in order; none without [`Self::has_day_counts`].
+    ///
+    /// # Errors
+    /// `Corrupt`.
+    pub fn days(&self) -> Result<Vec<i32>> {
+        self.days_from(ListKey::day_of_any(i32::MIN))
+    }
+
+    /// Users with an event on this calendar day: exact; `None` if there is no event.
+    ///
+    /// # Errors
+    /// `Corrupt`.
+    pub fn day_users(&self, day: i32) -> Result<Option<Arc<RoaringBitmap>>> {
+        self.bitmap(ListKey::day_of_any(day))
+    }
+
+    /// Users with two or more events on this calendar day: exact; `None` if there are none.
+    ///
+    /// # Errors
+    /// `Corrupt`.
+    pub fn day_users_twice(&self, day: i32) -> Result<Option<Arc<RoaringBitmap>>> {
+        self.bitmap(ListKey::day_twice(day))
+    }
+
+    /// Users with two or more events of this name on this calendar day: exact; `None` if there are none.
+    ///
+    /// # Errors
+    /// `Corrupt`.
+    pub fn event_day_users_twice(&self, code: u32, day: i32) -> Result<Option<Arc<RoaringBitmap>>> {
+        self.bitmap(ListKey::event_day_twice(code, day))
+    }
+
+    fn days_from(&self, first: ListKey) -> Result<Vec<i32>> {
+        Ok(self.directory()?.days_from(first).map(|key| key.day()).collect())
     }
 
     /// Users with at least one event with this value of a property (a code of its dictionary; of a BOOLEAN 0 and 1):

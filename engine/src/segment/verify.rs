@@ -23,6 +23,7 @@ impl Segment {
         note(self.verify_user_ids());
         let mut rebuilt = IndexBuilder::new(
             self.time_zone(),
+            self.has_day_counts(),
             self.footer.columns[PROPERTY_COLUMNS..].iter().map(|column| column.is_indexed),
         );
         let mut last = None;

@@ -1,7 +1,7 @@
 //! Days, weeks and months of a time zone as numbers, so that "n periods later" is an addition.
 
 use super::bucket::{DAY_US, local_to_utc_us, offset_us};
-use chrono::{DateTime, Datelike, Months, NaiveDate, NaiveDateTime, NaiveTime, Weekday};
+use chrono::{DateTime, Datelike, MappedLocalTime, Months, NaiveDate, NaiveDateTime, NaiveTime, TimeZone, Weekday};
 use chrono_tz::Tz;
 
 /// Instants further than this from 1970 (253,000 years) are taken to be this far: calendars end soon after.
@@ -57,13 +57,39 @@ impl Unit {
     }
 
     fn number(self, date: NaiveDate) -> i64 {
-        let day = date.and_time(NaiveTime::MIN).and_utc().timestamp_micros() / DAY_US;
+        match self {
+            Self::Month => month_number(date),
+            Self::Day | Self::Week(_) => self.of_day(i64::from(date.to_epoch_days())),
+        }
+    }
+
+    /// The unit of a day, which counts from 1970-01-01.
+    pub(super) fn of_day(self, day: i64) -> i64 {
         match self {
             Self::Day => day,
             Self::Week(starts_on) => (day - monday_offset(starts_on)).div_euclid(7),
-            Self::Month => month_number(date),
+            Self::Month => {
+                let date = i32::try_from(day).ok().and_then(NaiveDate::from_epoch_days);
+                date.map_or(i64::MAX / DAY_US, month_number)
+            }
         }
     }
+}
+
+/// Whether no clock goes back over midnight between two instants.
+pub(super) fn days_are_whole(from_us: i64, to_us: i64, tz: Tz) -> bool {
+    if tz == Tz::UTC || from_us > to_us {
+        return true;
+    }
+    let date = |us: i64| local(us.clamp(-FAR_US, FAR_US), tz).date();
+    let (first, last) = (date(from_us).to_epoch_days() - 1, date(to_us).to_epoch_days() + 1);
+    (first..=last).filter_map(NaiveDate::from_epoch_days).all(|day| {
+        match tz.from_local_datetime(&day.and_time(NaiveTime::MIN)) {
+            // Midnight comes twice. Just before the second one it may be the evening of the day before, once more.
+            MappedLocalTime::Ambiguous(_, second) => date(second.timestamp_micros() - 1) >= day,
+            _ => true,
+        }
+    })
 }
 
 /// Months from `from_us` to `to_us` by the wall clock, with those that are not over.

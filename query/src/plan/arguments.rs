@@ -95,6 +95,11 @@ impl Call {
         }
     }
 
+    /// The argument called `name`.
+    pub(crate) fn find(&self, name: &str) -> Option<&NamedArgument> {
+        self.named.iter().find(|argument| argument.name == name)
+    }
+
     /// Take the argument called `name` out of the call.
     pub(crate) fn take(&mut self, name: &str) -> Option<NamedArgument> {
         let at = self.named.iter().position(|argument| argument.name == name)?;

@@ -1,6 +1,7 @@
 //! What DataFusion's SQL planner may look up, for one statement.
 
 use super::catalog::{CATALOG, Names, SCHEMA, View, normalised};
+use super::relation::OPERATORS;
 use crate::error::{Error, ErrorKind, Result, closest, listed};
 use crate::sql::identifiers::respell;
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
@@ -154,7 +155,7 @@ impl ContextProvider for StatementContext<'_> {
     fn get_table_function_source(&self, name: &str, args: Vec<Expr>) -> DfResult<Arc<dyn TableSource>> {
         let functions = self.state.table_functions();
         let Some(function) = functions.get(name) else {
-            let known: Vec<&str> = functions.keys().map(String::as_str).chain(["funnel"]).collect();
+            let known: Vec<&str> = functions.keys().map(String::as_str).chain(OPERATORS).collect();
             let near = closest(name, known.iter().copied()).map(|near| format!("did you mean '{near}'?"));
             let hint = near.unwrap_or_else(|| format!("there are {}", listed(known)));
             let message = format!("no operator or table function is called '{name}'");

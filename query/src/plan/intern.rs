@@ -2,7 +2,7 @@
 
 use super::floats;
 use crate::error::Result;
-use datafusion::arrow::array::{Array, ArrayRef, new_null_array};
+use datafusion::arrow::array::{ArrayRef, new_null_array};
 use datafusion::arrow::compute::SortOptions;
 use datafusion::arrow::datatypes::DataType;
 use datafusion::arrow::error::ArrowError;
@@ -89,14 +89,5 @@ impl Interner {
     /// Memory in use, about, in bytes.
     pub(crate) fn memory_bytes(&self) -> usize {
         self.bytes
-    }
-}
-
-/// Set the codes of rows where one of `columns` is NULL to 0.
-pub(crate) fn clear_nulls(columns: &[ArrayRef], codes: &mut [u32]) {
-    for column in columns {
-        if let Some(nulls) = column.logical_nulls() {
-            codes.iter_mut().enumerate().filter(|(row, _)| nulls.is_null(*row)).for_each(|(_, code)| *code = 0);
-        }
     }
 }

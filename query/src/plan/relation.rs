@@ -1,12 +1,12 @@
 //! The operators in the place of a table: `FROM FUNNEL(events, …)`.
 
-use super::arguments::Call;
-use super::funnel_args;
+use super::arguments::{Call, Signature};
+use super::{funnel, retention};
 use crate::error::{Error, ErrorKind, closest};
 use datafusion::common::Result;
 use datafusion::logical_expr::planner::{PlannedRelation, RelationPlanner, RelationPlannerContext, RelationPlanning};
-use datafusion::logical_expr::{Extension, LogicalPlan};
-use datafusion::sql::sqlparser::ast::{FunctionArg, Spanned, TableFactor, TableSampleKind};
+use datafusion::logical_expr::{Extension, LogicalPlan, UserDefinedLogicalNode};
+use datafusion::sql::sqlparser::ast::{FunctionArg, ObjectName, Spanned, TableFactor, TableSampleKind};
 use datafusion::sql::sqlparser::tokenizer::Span;
 use std::sync::Arc;
 
@@ -15,7 +15,9 @@ use std::sync::Arc;
 pub(crate) struct OperatorPlanner;
 
 /// Operators of the design that this version does not have.
-const LATER: [&str; 4] = ["retention", "path", "recommend", "recommend_eval"];
+const LATER: [&str; 3] = ["path", "recommend", "recommend_eval"];
+/// Operators of this version.
+pub(crate) const OPERATORS: [&str; 2] = ["funnel", "retention"];
 
 impl RelationPlanner for OperatorPlanner {
     fn plan_relation(
@@ -31,11 +33,11 @@ impl RelationPlanner for OperatorPlanner {
         if LATER.contains(&operator.as_str()) {
             let message = format!("{} is not in this version", operator.to_uppercase());
             return Err(Error::unsupported(message)
-                .with_hint("the operator of this version is FUNNEL")
+                .with_hint("the operators of this version are FUNNEL and RETENTION")
                 .at(name.span())
                 .into());
         }
-        if operator != "funnel" {
+        if !OPERATORS.contains(&operator.as_str()) {
             let table = TableFactor::Table {
                 name,
                 alias,
@@ -50,12 +52,31 @@ impl RelationPlanner for OperatorPlanner {
             };
             return self.other(table, &operator);
         }
-        let call = Call::read(&name, args.args, &funnel_args::SIGNATURE)?;
-        let input = context.plan(call.input.clone())?;
-        let node = funnel_args::plan(call, input, context)?;
-        let plan = LogicalPlan::Extension(Extension { node: Arc::new(node) });
+        let node: Arc<dyn UserDefinedLogicalNode> = match operator.as_str() {
+            "funnel" => {
+                let (call, input) = read(&name, args.args, &funnel::args::SIGNATURE, context)?;
+                Arc::new(funnel::args::plan(call, input, context)?)
+            }
+            _ => {
+                let (call, input) = read(&name, args.args, &retention::args::SIGNATURE, context)?;
+                Arc::new(retention::args::plan(call, input, context)?)
+            }
+        };
+        let plan = LogicalPlan::Extension(Extension { node });
         Ok(RelationPlanning::Planned(Box::new(PlannedRelation::new(plan, alias))))
     }
+}
+
+/// A call and the plan of what it reads.
+fn read(
+    name: &ObjectName,
+    args: Vec<FunctionArg>,
+    signature: &Signature,
+    context: &mut dyn RelationPlannerContext,
+) -> Result<(Call, LogicalPlan)> {
+    let call = Call::read(name, args, signature)?;
+    let input = context.plan(call.input.clone())?;
+    Ok((call, input))
 }
 
 /// Refuse what SQL lets stand behind a relation and DataFusion would drop without a word.
@@ -93,7 +114,10 @@ impl OperatorPlanner {
         if let TableFactor::Table { name, args: Some(args), .. } = &table
             && args.args.iter().any(|arg| matches!(arg, FunctionArg::Named { .. }))
         {
-            let near = closest(operator, ["funnel"]).map(|_| "did you mean FUNNEL?").unwrap_or("there is FUNNEL");
+            let near = match closest(operator, OPERATORS) {
+                Some(near) => format!("did you mean {}?", near.to_uppercase()),
+                None => "there are FUNNEL and RETENTION".into(),
+            };
             let message = format!("no operator is called '{operator}'");
             return Err(Error::new(ErrorKind::NotFound, message).with_hint(near).at(name.span()).into());
         }

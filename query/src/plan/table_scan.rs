@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::table::scan::record;
 use crate::warnings::StatementState;
 use datafusion::arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, StringArray};
-use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use datafusion::common::DataFusionError;
 use datafusion::execution::TaskContext;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
@@ -15,8 +15,10 @@ use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use roaring::RoaringBitmap;
 use std::sync::Arc;
 use trodden_engine::error::{Error as EngineError, ErrorKind as EngineErrorKind, Result as EngineResult};
+use trodden_engine::predicate::Predicate;
 use trodden_engine::scan::{BehaviorScan, KeySpace, UserBits, UserEvents, scan_user_bits, scan_users};
 use trodden_engine::table::Snapshot;
+use trodden_engine::types::TimeRange;
 
 /// Users between two looks at the memory in use.
 const USERS_PER_CHECK: u32 = 4_096;
@@ -157,6 +159,42 @@ pub(crate) fn user_ids(snapshot: &Snapshot, users: &[u64]) -> Result<ArrayRef> {
     Ok(Arc::new(ids.into_iter().collect::<StringArray>()))
 }
 
+/// The time of the newest event that can be seen, or the end of `time` where that is earlier; `i64::MIN` without events.
+///
+/// # Errors
+/// Those of reading; `Cancelled`.
+pub(crate) fn newest_ts(
+    snapshot: &Snapshot,
+    time: TimeRange,
+    threads: usize,
+    statement: &StatementState,
+) -> Result<i64> {
+    let live = || snapshot.shards.iter().flat_map(|shard| &shard.segments).filter(|live| live.segment.meta().rows > 0);
+    let newest = |whole: bool| {
+        let some = live().filter(|live| live.hidden.is_empty() == whole);
+        some.map(|live| live.segment.meta().ts_max).max().unwrap_or(i64::MIN)
+    };
+    let mut latest = newest(true);
+    // The newest event may be that of a deleted user, so those of the others are looked at.
+    if newest(false) > latest {
+        let scan = BehaviorScan {
+            conditions: Vec::new(),
+            filter: Predicate::True,
+            time: TimeRange::ALL,
+            keys: Vec::new(),
+            every_event: true,
+            users: None,
+        };
+        let last = |latest: &mut i64, user: &UserEvents<'_>| {
+            *latest = (*latest).max(user.times.at(user.times.len() - 1));
+            Ok(())
+        };
+        let (workers, _) = scan_users(snapshot, &scan, threads, statement.cancel_flag(), || i64::MIN, last)?;
+        latest = workers.into_iter().map(|worker| worker.partial).max().unwrap_or(i64::MIN);
+    }
+    Ok(if latest < snapshot.hidden_before_us { i64::MIN } else { latest.min(time.end_us) })
+}
+
 /// Users of all shards.
 pub(crate) fn total(users: &[RoaringBitmap]) -> u64 {
     users.iter().map(RoaringBitmap::len).sum()
@@ -182,4 +220,17 @@ pub(crate) fn values_of_keys(
     let batch = batch.map_err(DataFusionError::from)?;
     let evaluate = |expr: &Arc<dyn PhysicalExpr>| expr.evaluate(&batch)?.into_array(keys.len());
     Ok(by.iter().map(evaluate).collect::<datafusion::common::Result<_>>()?)
+}
+
+/// The values of a key column for `codes`.
+///
+/// # Errors
+/// Where values cannot be put together to a column.
+pub(crate) fn values_of_column(
+    space: &KeySpace,
+    column: usize,
+    data_type: &DataType,
+    codes: &[u32],
+) -> Result<ArrayRef> {
+    column_of(codes.iter().map(|&code| scalar(space.value(column, code), data_type)), data_type)
 }

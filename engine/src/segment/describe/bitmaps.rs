@@ -48,10 +48,12 @@ fn meaning(segment: &Segment, key: ListKey) -> Result<String> {
     Ok(match key.kind() {
         ListKind::Users => "all users".into(),
         ListKind::Event(code) => format!("event '{}'", text(segment, EVENT_COLUMN, code)),
-        ListKind::EventDay(code, day) => {
-            let date = NaiveDate::from_epoch_days(day).map_or_else(|| format!("day {day}"), |date| date.to_string());
-            format!("event '{}' on {date}", text(segment, EVENT_COLUMN, code))
+        ListKind::EventDay(code, day) => format!("event '{}' on {}", text(segment, EVENT_COLUMN, code), date(day)),
+        ListKind::EventDayTwice(code, day) => {
+            format!("event '{}' twice on {}", text(segment, EVENT_COLUMN, code), date(day))
         }
+        ListKind::Day(day) => format!("any event on {}", date(day)),
+        ListKind::DayTwice(day) => format!("two events on {}", date(day)),
         ListKind::Value(number, code) => {
             let (column, info) = property(number)?;
             let value = match info.column_type {
@@ -62,6 +64,10 @@ fn meaning(segment: &Segment, key: ListKey) -> Result<String> {
         }
         ListKind::NeverNull(number) => format!("{} never NULL", escaped(&property(number)?.1.name)),
     })
+}
+
+fn date(day: i32) -> String {
+    NaiveDate::from_epoch_days(day).map_or_else(|| format!("day {day}"), |date| date.to_string())
 }
 
 /// The text behind a code. The damage of a dictionary is told where it stands.

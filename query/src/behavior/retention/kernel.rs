@@ -5,16 +5,16 @@ use crate::behavior::calendar::Span;
 use trodden_engine::error::Result;
 
 /// Bit of a mask: the event satisfies `start`.
-pub const START: u8 = 1;
+pub const START: u64 = 1;
 /// Bit of a mask: the event satisfies `return`.
-pub const RETURN: u8 = 2;
+pub const RETURN: u64 = 2;
 
 /// One user in one cohort.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UserCohort<'a> {
     /// Start of the cohort: of the calendar day, week or month of the start event.
     pub cohort_us: i64,
-    /// Time of the start event.
+    /// Time of the start event; the start of the cohort where only days are known.
     pub start_ts: i64,
     /// Index of the start event, whose values are those of `by`.
     pub start_event: usize,
@@ -26,7 +26,7 @@ pub struct UserCohort<'a> {
 #[derive(Debug)]
 pub struct RetentionKernel {
     spec: RetentionSpec,
-    /// Times of return events that come after the first start event.
+    /// Times of return events, from the first unit with a start event on. For rolling periods only.
     returns: Vec<i64>,
     /// Calendar units with a return or start event, ascending.
     cells: Vec<Cell>,
@@ -37,8 +37,8 @@ pub struct RetentionKernel {
 #[derive(Debug, Clone, Copy)]
 struct Cell {
     span: Span,
-    /// How many of the returns are in this unit or before it.
-    returns_end: usize,
+    /// Return events in this unit.
+    returns: usize,
     start: Option<Start>,
 }
 
@@ -47,8 +47,8 @@ struct Cell {
 struct Start {
     ts: i64,
     event: usize,
-    /// How many of the returns are not after it.
-    returns_before: usize,
+    /// Whether it satisfies `return`, too. It is no return all the same.
+    is_return: bool,
 }
 
 impl RetentionKernel {
@@ -70,8 +70,29 @@ impl RetentionKernel {
     ///
     /// `times` are ascending, in total order; `masks` holds [`START`] and [`RETURN`] for each of them. Events with
     /// neither may be left out.
-    pub fn run(&mut self, times: &[i64], masks: &[u8], mut found: impl FnMut(UserCohort<'_>)) {
+    pub fn run(&mut self, times: &[i64], masks: &[u64], found: impl FnMut(UserCohort<'_>)) {
         self.read(times, masks);
+        self.find(found);
+    }
+
+    /// The rows in which a user counts for the cohort of a calendar unit, where only the days of returns are known and
+    /// periods are calendar units. `returns` has the unit of each day with a return event, ascending, from that of the
+    /// cohort on. With `itself` the first of them is that of the start event, which is the only return event of its day.
+    pub fn rows_of_units(&mut self, unit: i64, returns: impl Iterator<Item = i64>, itself: bool) -> &[u32] {
+        self.rows.clear();
+        let mut tally = Tally::new(&self.spec, &mut self.rows);
+        let units = self.spec.period.units();
+        let mut itself = usize::from(itself);
+        for of_return in returns {
+            if !tally.add((of_return - unit) / units, 1 - std::mem::take(&mut itself)) {
+                break;
+            }
+        }
+        tally.finish();
+        &self.rows
+    }
+
+    fn find(&mut self, mut found: impl FnMut(UserCohort<'_>)) {
         for index in 0..self.cells.len() {
             let Cell { span, start, .. } = self.cells[index];
             if let Some(start) = start {
@@ -83,58 +104,66 @@ impl RetentionKernel {
         }
     }
 
-    /// Divides the events from the first start event on into cells.
-    fn read(&mut self, times: &[i64], masks: &[u8]) {
+    /// Divides the events into cells, from that of the first start event on.
+    fn read(&mut self, times: &[i64], masks: &[u64]) {
         self.returns.clear();
         self.cells.clear();
         let unit = self.spec.period.unit();
+        let keeps_times = self.spec.windows == Windows::Rolling;
+        let mut started = false;
         for (event, (&ts, &mask)) in times.iter().zip(masks).enumerate() {
-            let is_start = mask & START != 0 && (self.spec.cohort == Cohorts::Every || self.cells.is_empty());
-            let is_return = mask & RETURN != 0 && !self.cells.is_empty();
-            if !is_start && !is_return {
+            if mask & (START | RETURN) == 0 {
                 continue;
             }
-            if is_return {
-                self.returns.push(ts);
-            }
-            let returns_end = self.returns.len();
+            let is_start = mask & START != 0 && (self.spec.cohort == Cohorts::Every || !started);
             // Most events share the unit of the one before, whose end is known.
             if self.cells.last().is_none_or(|cell| ts >= cell.span.end_us) {
-                let span = unit.span(ts, self.spec.time_zone);
-                self.cells.push(Cell { span, returns_end, start: None });
+                if !started {
+                    self.cells.clear();
+                    self.returns.clear();
+                }
+                self.cells.push(Cell { span: unit.span(ts, self.spec.time_zone), returns: 0, start: None });
             }
             let Some(cell) = self.cells.last_mut() else { continue };
-            cell.returns_end = returns_end;
-            if is_start && cell.start.is_none() {
-                cell.start = Some(Start { ts, event, returns_before: returns_end });
+            let is_return = mask & RETURN != 0;
+            cell.returns += usize::from(is_return);
+            if is_return && keeps_times {
+                self.returns.push(ts);
             }
+            if is_start && cell.start.is_none() {
+                started = true;
+                cell.start = Some(Start { ts, event, is_return });
+            }
+        }
+        if !started {
+            self.cells.clear();
         }
     }
 
     /// Fills `rows` for the cohort of `start`, which is in cell `index`.
     fn find_rows(&mut self, index: usize, start: Start) {
         let mut tally = Tally::new(&self.spec, &mut self.rows);
+        let mut itself = usize::from(start.is_return);
         match self.spec.windows {
             Windows::Calendar => {
                 let first = self.cells[index].span.number;
                 let units = self.spec.period.units();
-                let mut before = start.returns_before;
                 for cell in &self.cells[index..] {
-                    let period = (cell.span.number - first) / units;
-                    if !tally.add(period, cell.returns_end - before) {
+                    let count = cell.returns.saturating_sub(std::mem::take(&mut itself));
+                    if !tally.add((cell.span.number - first) / units, count) {
                         break;
                     }
-                    before = cell.returns_end;
                 }
             }
             Windows::Rolling => {
-                let mut rest = &self.returns[start.returns_before..];
+                let from = self.returns.partition_point(|&ts| ts < start.ts);
+                let mut rest = &self.returns[from..];
                 while let Some(&ts) = rest.first() {
                     let period = self.spec.rolling_period(start.ts, ts);
                     let end = self.spec.rolling_start_us(start.ts, period + 1);
                     // At the end of time the end does not lie after the instant.
                     let count = rest.partition_point(|&ts| ts < end).max(1);
-                    if !tally.add(period, count) {
+                    if !tally.add(period, count - std::mem::take(&mut itself).min(count)) {
                         break;
                     }
                     rest = &rest[count..];

@@ -13,5 +13,5 @@ mod spec;
 mod windows;
 
 pub use kernel::{RETURN, RetentionKernel, START, UserCohort};
-pub use partial::{RetentionPartial, RetentionRow};
+pub use partial::{CohortPartial, RetentionPartial, RetentionRow};
 pub use spec::{Cohorts, Mode, PERIOD_DAYS_MAX, PERIODS_MAX, Period, Periods, RetentionSpec, Windows};

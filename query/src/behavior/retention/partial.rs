@@ -26,7 +26,7 @@ pub struct RetentionRow<K> {
 
 /// One cohort of one group.
 #[derive(Debug, Clone, PartialEq)]
-struct CohortPartial {
+pub struct CohortPartial {
     cohort_users: u64,
     /// Users by row, up to the last row with any.
     users: Vec<u64>,
@@ -41,11 +41,12 @@ impl Default for CohortPartial {
 }
 
 impl CohortPartial {
-    fn add(&mut self, cohort: &UserCohort<'_>) {
+    /// Adds a user whose start event is at `start_ts` and who counts in `rows`, ascending.
+    pub fn add_rows(&mut self, start_ts: i64, rows: &[u32]) {
         self.cohort_users += 1;
-        self.last_start_ts = self.last_start_ts.max(cohort.start_ts);
-        self.make_room(cohort.rows.last().map_or(0, |&last| last as usize + 1));
-        for &row in cohort.rows {
+        self.last_start_ts = self.last_start_ts.max(start_ts);
+        self.make_room(rows.last().map_or(0, |&last| last as usize + 1));
+        for &row in rows {
             self.users[row as usize] += 1;
         }
     }
@@ -82,7 +83,7 @@ impl<K: Eq + Hash> Default for RetentionPartial<K> {
 impl<K: Eq + Hash + Ord + Clone> RetentionPartial<K> {
     /// Adds a user to a cohort of the group of `key`, which is that of the start event.
     pub fn add(&mut self, key: K, cohort: &UserCohort<'_>) {
-        self.cohorts.entry((cohort.cohort_us, key)).or_default().add(cohort);
+        self.cohorts.entry((cohort.cohort_us, key)).or_default().add_rows(cohort.start_ts, cohort.rows);
     }
 
     /// Adds everything of `other`.
@@ -90,6 +91,25 @@ impl<K: Eq + Hash + Ord + Clone> RetentionPartial<K> {
         for (key, cohort) in other.cohorts {
             self.cohorts.entry(key).or_default().merge(cohort);
         }
+    }
+
+    /// Adds users to the cohort that starts at `cohort_us`, in the group of `key`.
+    pub fn merge_cohort(&mut self, cohort_us: i64, key: K, cohort: CohortPartial) {
+        self.cohorts.entry((cohort_us, key)).or_default().merge(cohort);
+    }
+
+    /// The keys of groups, one for each cohort that has users of it.
+    pub fn keys(&self) -> impl Iterator<Item = &K> {
+        self.cohorts.keys().map(|(_, key)| key)
+    }
+
+    /// The same cohorts with other keys. Groups that get the same key become one.
+    pub fn with_keys<L: Eq + Hash + Ord + Clone>(self, key: impl Fn(&K) -> L) -> RetentionPartial<L> {
+        let mut partial = RetentionPartial::default();
+        for ((cohort_us, of_group), cohort) in self.cohorts {
+            partial.merge_cohort(cohort_us, key(&of_group), cohort);
+        }
+        partial
     }
 
     /// Whether there is no cohort.

@@ -140,8 +140,9 @@ pub struct RetentionSpec {
     /// How many return events a period needs before the user came back in it. Events of different periods do not add
     /// up, in no mode.
     ///
-    /// A return comes after the start event in total order: by time, then by arrival. So what a user did earlier in
-    /// period 0 is no return, and neither is the start event; an event with the same time that arrived later is one.
+    /// The start event itself is no return; every other return event in the period is, whichever of the two came first.
+    /// So with `Windows::Calendar` an event earlier on the day of the start counts in period 0, and with
+    /// `Windows::Rolling` one with the same time as the start event does.
     pub min_count: u32,
     /// Time zone of days, weeks and months.
     pub time_zone: Tz,

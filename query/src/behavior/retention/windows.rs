@@ -2,7 +2,7 @@
 
 use super::spec::{Period, RetentionSpec, Windows};
 use crate::behavior::bucket::DAY_US;
-use crate::behavior::calendar::{Unit, add_months, months_between};
+use crate::behavior::calendar::{Unit, add_months, days_are_whole, months_between};
 
 impl Period {
     /// The calendar unit that divides users into cohorts.
@@ -34,6 +34,23 @@ impl Period {
 }
 
 impl RetentionSpec {
+    /// The calendar unit of a day, which counts from 1970-01-01. Units divide users into cohorts.
+    pub fn unit_of_day(&self, day: i32) -> i64 {
+        self.period.unit().of_day(i64::from(day))
+    }
+
+    /// The first instant of a calendar unit.
+    pub fn unit_start_us(&self, unit: i64) -> i64 {
+        self.period.unit().start_us(unit, self.time_zone)
+    }
+
+    /// Whether each calendar day between two instants is one stretch of time, so that it says all about the units of its
+    /// events. It is not where a clock goes back over midnight: the new day has begun by then (see [`Unit::span`]), but
+    /// the date is that of the day before.
+    pub fn has_whole_days(&self, (from_us, to_us): (i64, i64)) -> bool {
+        days_are_whole(from_us, to_us, self.time_zone)
+    }
+
     /// The first instant of rolling period `period` after a start event.
     pub(super) fn rolling_start_us(&self, start_ts: i64, period: i64) -> i64 {
         match self.period.rolling_us() {

@@ -1,6 +1,6 @@
 //! What one thread has found: groups of counts, or a row a user.
 
-use super::funnel_node::{Emit, FunnelShape};
+use super::{Emit, Funnel};
 use crate::behavior::funnel::{Attribution, Bucket, Chain, FunnelPartial, FunnelSpec, GroupPartial};
 use chrono_tz::Tz;
 use trodden_engine::scan::Keys;
@@ -46,11 +46,11 @@ const SLOTS_MAX: usize = 1 << 16;
 
 impl Results {
     /// Nothing yet, for users with `by_columns` columns of `by` codes.
-    pub(super) fn new(spec: &FunnelSpec, shape: &FunnelShape, by_columns: usize) -> Self {
-        let by_code = by_columns <= 1 && !shape.bucketed && shape.emit == Emit::Steps;
+    pub(super) fn new(spec: &FunnelSpec, funnel: &Funnel, by_columns: usize) -> Self {
+        let by_code = by_columns <= 1 && !funnel.bucketed && funnel.emit == Emit::Steps;
         Self {
-            emit: shape.emit,
-            attribution: if shape.by.is_empty() { Attribution::First } else { spec.attribution },
+            emit: funnel.emit,
+            attribution: if !funnel.grouped { Attribution::First } else { spec.attribution },
             bucket: spec.bucket,
             zone: spec.time_zone,
             by_columns,

@@ -1,25 +1,12 @@
 //! The kernel at work on one thread: users in, results out. The same for events from a table and for rows of any relation.
 
-use super::funnel_node::{Emit, FunnelShape};
-use super::funnel_results::{GroupKey, Results, UserRow};
+use super::results::{GroupKey, Results, UserRow};
+use super::{Emit, Funnel};
 use crate::behavior::funnel::{Count, FunnelKernel, FunnelSpec, GroupPartial, Matches, UserInput};
 use crate::error::Result;
+use crate::plan::operator::{UserRows, Worker};
 use std::collections::HashMap;
-use trodden_engine::scan::{Keys, Times, UserBits};
-
-/// One user's events, as a source delivers them.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct UserRows<'a> {
-    /// Which user, in the numbering of the source.
-    pub(crate) user: u64,
-    pub(crate) times: Times<'a>,
-    /// Bit i: step i is satisfied; bit steps + e: exclusion e is.
-    pub(crate) masks: &'a [u64],
-    /// Exclusions, where they do not fit beside the steps.
-    pub(crate) excludes: Option<&'a [u64]>,
-    pub(crate) by: Keys<'a>,
-    pub(crate) hold: Keys<'a>,
-}
+use trodden_engine::scan::{Keys, UserBits};
 
 /// The kernel and the partial result of one thread.
 #[derive(Debug)]
@@ -39,11 +26,11 @@ impl FunnelWorker {
     ///
     /// # Errors
     /// As [`FunnelSpec::validate`].
-    pub(crate) fn new(spec: &FunnelSpec, shape: &FunnelShape, by_columns: usize) -> Result<Self> {
+    pub(crate) fn new(spec: &FunnelSpec, funnel: &Funnel, by_columns: usize) -> Result<Self> {
         let kernel = FunnelKernel::new(spec.clone())?;
         Ok(Self {
-            kernel: if shape.emit == Emit::Users { kernel.with_reasons() } else { kernel },
-            results: Results::new(spec, shape, by_columns),
+            kernel: if funnel.emit == Emit::Users { kernel.with_reasons() } else { kernel },
+            results: Results::new(spec, funnel, by_columns),
             levels_only: false,
             steps: Vec::new(),
             excludes: Vec::new(),
@@ -58,14 +45,30 @@ impl FunnelWorker {
         self
     }
 
-    /// Whether [`Self::user_bits`] can count users.
-    pub(crate) fn takes_bits(&self) -> bool {
+    /// Count a user by the level alone; false where that is not enough.
+    fn user_by_level(&mut self, rows: &UserRows<'_>) -> bool {
+        let Some(slot) = self.results.slot_of_user(&rows.by) else { return false };
+        let Some(level) = self.kernel.level(rows.times, rows.masks) else { return false };
+        self.results.add_level(slot, level);
+        true
+    }
+
+    pub(super) fn into_groups(self) -> Vec<(GroupKey, GroupPartial)> {
+        self.results.into_groups()
+    }
+
+    pub(super) fn into_users(self) -> Vec<UserRow> {
+        self.results.into_users()
+    }
+}
+
+impl Worker for FunnelWorker {
+    fn takes_bits(&self) -> bool {
         self.kernel.takes_rows()
     }
 
-    /// Count a user whose events are bits of rows; false where that is not enough. When all steps are reached, no later
-    /// event changes the chain.
-    pub(crate) fn user_bits(&mut self, user: &UserBits<'_>, number: u64, by: &Keys<'_>) -> bool {
+    /// When all steps are reached, no later event changes the chain.
+    fn user_bits(&mut self, user: &UserBits<'_>, number: u64, by: &Keys<'_>) -> bool {
         let enough = if user.is_whole { 0 } else { self.kernel.spec().steps.len() };
         if self.levels_only
             && let Some(slot) = self.results.slot_of_user(by)
@@ -80,62 +83,48 @@ impl FunnelWorker {
         true
     }
 
-    /// Count a user by the level alone; false where that is not enough.
-    fn user_by_level(&mut self, rows: &UserRows<'_>) -> bool {
-        let Some(slot) = self.results.slot_of_user(&rows.by) else { return false };
-        let Some(level) = self.kernel.level(rows.times, rows.masks) else { return false };
-        self.results.add_level(slot, level);
-        true
-    }
-
-    /// Count a user.
-    pub(crate) fn user(&mut self, rows: &UserRows<'_>) {
+    fn user(&mut self, rows: &UserRows<'_>) {
         if self.levels_only && self.user_by_level(rows) {
             return;
         }
         let spec = self.kernel.spec();
-        let split = !spec.excludes.is_empty() && rows.excludes.is_none();
+        let split = !spec.excludes.is_empty();
         if split {
-            let (steps, mask) = (spec.steps.len(), step_mask(spec.steps.len()));
-            self.steps.clear();
-            self.steps.extend(rows.masks.iter().map(|events| events & mask));
-            self.excludes.clear();
-            self.excludes.extend(rows.masks.iter().map(|events| events.checked_shr(steps as u32).unwrap_or(0)));
+            split_masks(rows, spec.steps.len(), &mut self.steps, &mut self.excludes);
         }
-        join_hold(rows.hold, rows.masks.len(), &mut self.hold, &mut self.hold_codes);
+        join_hold(rows.columns, rows.masks.len(), &mut self.hold, &mut self.hold_codes);
         let input = UserInput {
             times: rows.times,
             steps: if split { &self.steps } else { rows.masks },
-            excludes: if split { &self.excludes } else { rows.excludes.unwrap_or(&[]) },
+            excludes: if split { &self.excludes } else { &[] },
             hold: &self.hold,
         };
         let matches = self.kernel.run(&input);
         matches.iter().for_each(|chain| self.results.add(&chain, rows.user, &rows.by));
     }
 
-    /// Count users who entered and got no further, where there is but one group.
-    pub(crate) fn add_entries(&mut self, count: u64) {
+    /// Users who entered and got no further, where there is but one group.
+    fn add_counted(&mut self, users: u64) {
         let mut entered = GroupPartial::default();
-        entered.add_entries(count);
+        entered.add_entries(users);
         self.results.merge_only_group(entered);
     }
 
-    /// Memory in use by the results, in bytes.
-    pub(crate) fn heap_bytes(&self) -> usize {
+    fn heap_bytes(&self) -> usize {
         self.results.heap_bytes()
-    }
-
-    pub(super) fn into_groups(self) -> Vec<(GroupKey, GroupPartial)> {
-        self.results.into_groups()
-    }
-
-    pub(super) fn into_users(self) -> Vec<UserRow> {
-        self.results.into_users()
     }
 }
 
-fn step_mask(steps: usize) -> u64 {
-    if steps >= 64 { u64::MAX } else { (1 << steps) - 1 }
+/// Divides the conditions of each event into steps and exclusions, which lie behind them.
+fn split_masks(rows: &UserRows<'_>, count: usize, steps: &mut Vec<u64>, excludes: &mut Vec<u64>) {
+    let mask = if count >= 64 { u64::MAX } else { (1 << count) - 1 };
+    steps.clear();
+    steps.extend(rows.masks.iter().map(|events| events & mask));
+    excludes.clear();
+    excludes.extend(rows.masks.iter().map(|events| events.checked_shr(count as u32).unwrap_or(0)));
+    for (excludes, high) in excludes.iter_mut().zip(rows.high_masks) {
+        *excludes |= high << (64 - count);
+    }
 }
 
 /// One code for the values of several columns at each of `events` events: 0 where one of them is NULL.
@@ -159,9 +148,4 @@ fn join_hold(columns: Keys<'_>, events: usize, joined: &mut Vec<u32>, codes: &mu
             }
         }
     }
-}
-
-/// Whether the kernel wants the events that satisfy nothing, too.
-pub(crate) fn needs_every_event(spec: &FunnelSpec) -> Result<bool> {
-    Ok(FunnelKernel::new(spec.clone())?.needs_every_event())
 }

@@ -1,0 +1,279 @@
+//! Who did something on which day, and who has which value: from bitmaps alone, without reading an event.
+
+use super::bind::{Binder, Node};
+use super::candidates::visible_time;
+use super::keys::{KEY_NULL, KeySpace};
+use super::test::TRUE;
+use crate::error::Result;
+use crate::index::DayClock;
+use crate::predicate::{ColumnRef, Predicate};
+use crate::segment::Segment;
+use crate::table::{LiveSegment, Snapshot};
+use crate::types::{ColumnType, TimeRange, Value};
+use roaring::RoaringBitmap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// The users of one shard with an event that satisfies a condition, on one calendar day.
+#[derive(Debug, Clone)]
+pub struct DayUsers {
+    /// The day in the time zone of the table, in days since 1970-01-01.
+    pub day: i32,
+    /// Ordinals of users with at least one such event on the day.
+    pub users: Arc<RoaringBitmap>,
+    /// Ordinals of users with at least two; empty if nobody asked.
+    pub twice: Arc<RoaringBitmap>,
+}
+
+/// The users of `shard` by day, in order of days, who have an event in `time` that satisfies `condition`: exact. `None`
+/// where bitmaps do not cover the question: a condition on more than the event's name, a time that begins or ends within
+/// a day, or a segment that lacks the bitmaps.
+///
+/// # Errors
+/// `Corrupt` if an index cannot be read.
+pub fn users_by_day(
+    snapshot: &Snapshot,
+    shard: usize,
+    condition: &Predicate,
+    time: TimeRange,
+    twice: bool,
+) -> Result<Option<Vec<DayUsers>>> {
+    let time = visible_time(snapshot, time);
+    let mut sum = BTreeMap::new();
+    for live in &snapshot.shards[shard].segments {
+        let meta = live.segment.meta();
+        if meta.rows == 0 || !time.overlaps(meta.ts_min, meta.ts_max) {
+            continue;
+        }
+        let Some(days) = whole_days(snapshot, &live.segment, time)? else { return Ok(None) };
+        let node = Binder { snapshot, shard, segment: &live.segment }.bind(condition, false)?;
+        let Some(names) = Names::of(&node, &live.segment) else { return Ok(None) };
+        let mut reader = Reader { live, days, twice, sum: &mut sum };
+        if !reader.read(&names)? {
+            return Ok(None);
+        }
+    }
+    let days = sum.into_iter().map(|(day, of_day)| DayUsers { day, users: of_day.users, twice: of_day.twice });
+    Ok(Some(days.collect()))
+}
+
+/// Whether [`users_by_day`] has an answer, without reading a bitmap.
+///
+/// # Errors
+/// `Corrupt` if a directory cannot be read.
+pub fn covers_days(snapshot: &Snapshot, condition: &Predicate, time: TimeRange, twice: bool) -> Result<bool> {
+    let time = visible_time(snapshot, time);
+    for (shard, live) in segments(snapshot) {
+        let meta = live.segment.meta();
+        if !time.overlaps(meta.ts_min, meta.ts_max) {
+            continue;
+        }
+        let node = Binder { snapshot, shard, segment: &live.segment }.bind(condition, false)?;
+        let named = Names::of(&node, &live.segment).is_some() && whole_days(snapshot, &live.segment, time)?.is_some();
+        if !named || twice && !live.segment.has_day_counts() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// The names of events that satisfy `condition`; `None` where more than the name decides.
+///
+/// # Errors
+/// `Corrupt` if a dictionary cannot be read.
+pub fn satisfying_names(snapshot: &Snapshot, condition: &Predicate) -> Result<Option<BTreeSet<String>>> {
+    let mut satisfying = BTreeSet::new();
+    for (shard, live) in segments(snapshot) {
+        let node = Binder { snapshot, shard, segment: &live.segment }.bind(condition, false)?;
+        let names = live.segment.event_names();
+        match Names::of(&node, &live.segment) {
+            None => return Ok(None),
+            Some(Names::All) => satisfying.extend(names.iter().map(ToString::to_string)),
+            Some(Names::Some(codes)) => satisfying.extend(codes.iter().map(|&code| names[code as usize].to_string())),
+        }
+    }
+    Ok(Some(satisfying))
+}
+
+/// The segments with rows, and their shards.
+fn segments(snapshot: &Snapshot) -> impl Iterator<Item = (usize, &LiveSegment)> {
+    let shards = snapshot.shards.iter().enumerate();
+    let all = shards.flat_map(|(shard, of_shard)| of_shard.segments.iter().map(move |live| (shard, live)));
+    all.filter(|(_, live)| live.segment.meta().rows > 0)
+}
+
+/// The first and the last day of `time`; `None` where it begins or ends within a day of the segment's events.
+fn whole_days(snapshot: &Snapshot, segment: &Segment, time: TimeRange) -> Result<Option<(i32, i32)>> {
+    let (meta, tz) = (segment.meta(), snapshot.options.tz()?);
+    if segment.time_zone() != tz {
+        return Ok(None);
+    }
+    let mut clock = DayClock::new(tz);
+    let mut boundary = |at: i64| {
+        let (before, after) = (clock.day(at - 1), clock.day(at));
+        (before < after).then_some((before, after))
+    };
+    let first = if time.start_us <= meta.ts_min { Some(i32::MIN) } else { boundary(time.start_us).map(|days| days.1) };
+    let last = if time.end_us > meta.ts_max { Some(i32::MAX) } else { boundary(time.end_us).map(|days| days.0) };
+    Ok(first.zip(last))
+}
+
+/// Which event names of a segment satisfy a condition.
+enum Names {
+    All,
+    Some(Vec<u32>),
+}
+
+impl Names {
+    fn of(node: &Node, segment: &Segment) -> Option<Self> {
+        let mut passes = vec![false; segment.event_names().len()];
+        if !mark(node, &mut passes) {
+            return None;
+        }
+        if passes.iter().all(|passes| *passes) {
+            return Some(Self::All);
+        }
+        Some(Self::Some((0..).zip(passes).filter(|(_, passes)| *passes).map(|(code, _)| code).collect()))
+    }
+}
+
+/// Mark the names for which `node` is true; false where more than the name decides.
+fn mark(node: &Node, passes: &mut [bool]) -> bool {
+    match node {
+        Node::Const(truth) => {
+            if *truth == TRUE {
+                passes.fill(true);
+            }
+            true
+        }
+        Node::Event(of_node) => {
+            passes.iter_mut().zip(of_node).for_each(|(passes, also)| *passes |= also);
+            true
+        }
+        Node::Or(parts) => parts.iter().all(|part| mark(part, passes)),
+        _ => false,
+    }
+}
+
+#[derive(Default)]
+struct Sum {
+    users: Arc<RoaringBitmap>,
+    twice: Arc<RoaringBitmap>,
+}
+
+impl Sum {
+    /// Add other events of the day.
+    fn add(&mut self, users: Arc<RoaringBitmap>, twice: Option<Arc<RoaringBitmap>>) {
+        if self.users.is_empty() {
+            self.users = users;
+            self.twice = twice.unwrap_or_default();
+            return;
+        }
+        if let Some(twice) = twice {
+            let both = &*self.users & &*users;
+            let sum = Arc::make_mut(&mut self.twice);
+            *sum |= &*twice;
+            *sum |= both;
+        }
+        *Arc::make_mut(&mut self.users) |= &*users;
+    }
+}
+
+/// Reads one segment.
+struct Reader<'a> {
+    live: &'a LiveSegment,
+    /// First and last day that count.
+    days: (i32, i32),
+    twice: bool,
+    sum: &'a mut BTreeMap<i32, Sum>,
+}
+
+impl Reader<'_> {
+    /// Add the segment's users; false if it lacks the bitmaps.
+    fn read(&mut self, names: &Names) -> Result<bool> {
+        let segment = &self.live.segment;
+        let counted = segment.has_day_counts();
+        if self.twice && !counted {
+            return Ok(false);
+        }
+        let codes = match names {
+            Names::All if counted => {
+                for day in self.wanted(segment.days()?) {
+                    let twice = if self.twice { segment.day_users_twice(day)? } else { None };
+                    self.add(day, segment.day_users(day)?, twice);
+                }
+                return Ok(true);
+            }
+            Names::All => (0..segment.event_names().len() as u32).collect(),
+            Names::Some(codes) => codes.clone(),
+        };
+        for code in codes {
+            for day in self.wanted(segment.event_days(code)?) {
+                let twice = if self.twice { segment.event_day_users_twice(code, day)? } else { None };
+                self.add(day, segment.event_day_users(code, day)?, twice);
+            }
+        }
+        Ok(true)
+    }
+
+    fn wanted(&self, days: Vec<i32>) -> impl Iterator<Item = i32> + use<> {
+        let (first, last) = self.days;
+        days.into_iter().filter(move |day| (first..=last).contains(day))
+    }
+
+    fn add(&mut self, day: i32, users: Option<Arc<RoaringBitmap>>, twice: Option<Arc<RoaringBitmap>>) {
+        let visible = |users: Option<Arc<RoaringBitmap>>| {
+            let users = users.unwrap_or_default();
+            if self.live.hidden.is_empty() { users } else { Arc::new(&*users - &*self.live.hidden) }
+        };
+        let (users, twice) = (visible(users), self.twice.then(|| visible(twice)));
+        if !users.is_empty() {
+            self.sum.entry(day).or_default().add(users, twice);
+        }
+    }
+}
+
+/// The code of a user who does not have one value in all events.
+pub const SEVERAL_VALUES: u32 = u32::MAX;
+
+/// For each ordinal of `shard` the code of the value that all events of the user have in a property, as `keys` numbers
+/// the values of its column `place`: 0 for NULL, [`SEVERAL_VALUES`] where the events differ. `None` where bitmaps do not
+/// say it.
+///
+/// # Errors
+/// `Corrupt` if an index cannot be read.
+pub fn values_by_user(
+    snapshot: &Snapshot,
+    shard: usize,
+    column: &ColumnRef,
+    (keys, place): (&mut KeySpace, usize),
+) -> Result<Option<Vec<u32>>> {
+    /// No event so far.
+    const NONE: u32 = u32::MAX - 1;
+    let ColumnRef::Property(name) = column else { return Ok(None) };
+    let shard = &snapshot.shards[shard];
+    let mut codes = vec![NONE; shard.next_ordinal as usize];
+    let mut add = |users: &RoaringBitmap, code: u32| {
+        for user in users {
+            if let Some(known) = codes.get_mut(user as usize) {
+                *known = if *known == NONE || *known == code { code } else { SEVERAL_VALUES };
+            }
+        }
+    };
+    for live in shard.segments.iter().filter(|live| live.segment.meta().rows > 0) {
+        let segment = &live.segment;
+        let Some(stored) = segment.schema().column(name) else {
+            add(&*segment.users()?, KEY_NULL);
+            continue;
+        };
+        let (ColumnType::Text, Some(nulls)) = (stored.column_type, segment.null_users(name)?) else { return Ok(None) };
+        add(&nulls, KEY_NULL);
+        let texts = segment.dictionary(name)?.unwrap_or_default();
+        for (stored, text) in (0..).zip(texts.iter()) {
+            let Some(users) = segment.value_users(name, stored)? else { return Ok(None) };
+            add(&users, keys.columns[place].code(Value::Text(text.to_string())));
+        }
+    }
+    codes.iter_mut().filter(|code| **code == NONE).for_each(|code| *code = KEY_NULL);
+    Ok(Some(codes))
+}

@@ -1,0 +1,270 @@
+//! RETENTION from day bitmaps: who started on a day, and who came back on which, without reading an event.
+//!
+//! They cover a question of calendar periods in the table's own time zone, whose conditions are event names. What an event
+//! did within its day they do not know, except whether a user has one or several: that tells a start event, which is no
+//! return, from a return on the same day.
+
+use super::worker::RetentionWorker;
+use super::{Emit, RETURN, Retention, START};
+use crate::behavior::retention::{CohortPartial, Cohorts, RetentionSpec, Windows};
+use crate::error::{Error, Result};
+use crate::plan::operator::{Ask, Coverage, Indexed};
+use roaring::RoaringBitmap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use trodden_engine::predicate::{ColumnRef, Predicate};
+use trodden_engine::scan::{
+    DayUsers, KeySpace, SEVERAL_VALUES, covers_days, satisfying_names, users_by_day, values_by_user,
+};
+
+/// Whether day bitmaps cover the question, and why not.
+pub(super) fn coverage(retention: &Retention, spec: &RetentionSpec, ask: &Ask<'_>) -> Result<Coverage> {
+    let reason = match uncovered(retention, spec, ask)? {
+        Some(reason) => reason,
+        None => return Ok(Coverage::Index("day bitmaps".into())),
+    };
+    Ok(Coverage::Scan(reason.into()))
+}
+
+fn uncovered(retention: &Retention, spec: &RetentionSpec, ask: &Ask<'_>) -> Result<Option<&'static str>> {
+    let snapshot = ask.snapshot;
+    let is_text = |column: &ColumnRef| matches!(column, ColumnRef::Property(_));
+    Ok(if retention.emit == Emit::Users {
+        Some("the time of each start event is asked for")
+    } else if spec.windows == Windows::Rolling {
+        Some("rolling windows begin within a day")
+    } else if spec.min_count != 1 {
+        Some("bitmaps do not count the events of a day")
+    } else if !matches!(ask.condition.filter, Predicate::True) {
+        Some("the input is filtered by more than time")
+    } else if snapshot.options.tz()? != spec.time_zone {
+        Some("the bitmaps are of days in the time zone of the table")
+    } else if !ask.by_columns.iter().all(is_text) {
+        Some("the bitmaps have no values of a by column")
+    } else if !spec.has_whole_days(ask.times()) {
+        Some("the clock goes back over a midnight")
+    } else {
+        match Overlap::of(ask)? {
+            None => Some("a condition is about more than the name of the event"),
+            Some(Overlap::Partly) => Some("some start events are returns and others are not"),
+            Some(overlap) => {
+                let twice = overlap == Overlap::Inside;
+                let covered = covers_days(snapshot, &ask.conditions[START], ask.condition.time, false)?
+                    && covers_days(snapshot, &ask.conditions[RETURN], ask.condition.time, twice)?;
+                (!covered)
+                    .then_some("the time of the input begins or ends within a day, or a segment is of an older format")
+            }
+        }
+    })
+}
+
+/// How start events and return events lie to each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Overlap {
+    /// No start event is a return event.
+    Apart,
+    /// Every start event is one.
+    Inside,
+    Partly,
+}
+
+impl Overlap {
+    /// `None` where more than names decides.
+    fn of(ask: &Ask<'_>) -> Result<Option<Self>> {
+        let names = |condition: usize| satisfying_names(ask.snapshot, &ask.conditions[condition]);
+        let (Some(starts), Some(returns)) = (names(START)?, names(RETURN)?) else { return Ok(None) };
+        Ok(Some(if starts.is_disjoint(&returns) {
+            Self::Apart
+        } else if starts.is_subset(&returns) {
+            Self::Inside
+        } else {
+            Self::Partly
+        }))
+    }
+}
+
+/// The answer for all users of whom the bitmaps know the `by` values; the others are left to be read.
+pub(super) fn by_indexes(
+    retention: &Retention,
+    spec: &RetentionSpec,
+    ask: &Ask<'_>,
+) -> Result<Option<Indexed<RetentionWorker>>> {
+    if uncovered(retention, spec, ask)?.is_some() {
+        return Ok(None);
+    }
+    let Some(overlap) = Overlap::of(ask)? else { return Ok(None) };
+    let shards = ask.snapshot.shards.len();
+    let next = AtomicUsize::new(0);
+    let work_off = || -> Result<Option<Thread<'_>>> {
+        let mut thread = Thread {
+            ask,
+            spec,
+            overlap,
+            worker: RetentionWorker::new(spec, retention.emit, ask.by_columns.len())?,
+            keys: KeySpace::new(ask.by_columns.len()),
+            rest: vec![RoaringBitmap::new(); shards],
+        };
+        loop {
+            let shard = next.fetch_add(1, Ordering::Relaxed);
+            if shard >= shards {
+                return Ok(Some(thread));
+            }
+            ask.statement.check_cancelled()?;
+            if !thread.shard(shard)? {
+                return Ok(None);
+            }
+        }
+    };
+    let threads: Vec<Result<Option<Thread<'_>>>> = std::thread::scope(|scope| {
+        let others: Vec<_> = (1..ask.threads.clamp(1, shards)).map(|_| scope.spawn(work_off)).collect();
+        let mut all = vec![work_off()];
+        let broken = |_| Err(Error::internal("a thread of RETENTION broke off"));
+        all.extend(others.into_iter().map(|thread| thread.join().unwrap_or_else(broken)));
+        all
+    });
+    let Some(threads) = threads.into_iter().collect::<Result<Option<Vec<_>>>>()? else { return Ok(None) };
+    let mut rest = vec![RoaringBitmap::new(); shards];
+    let mut found = Vec::with_capacity(threads.len());
+    for thread in threads {
+        rest.iter_mut().zip(&thread.rest).for_each(|(rest, users)| *rest |= users);
+        found.push((thread.worker, thread.keys));
+    }
+    Ok(Some(Indexed { found, rest }))
+}
+
+/// What one thread needs and finds.
+struct Thread<'a> {
+    ask: &'a Ask<'a>,
+    spec: &'a RetentionSpec,
+    overlap: Overlap,
+    worker: RetentionWorker,
+    keys: KeySpace,
+    /// Per shard the users that have to be read.
+    rest: Vec<RoaringBitmap>,
+}
+
+impl Thread<'_> {
+    /// Count the users of a shard; false if the bitmaps do not say enough after all.
+    fn shard(&mut self, shard: usize) -> Result<bool> {
+        let ask = self.ask;
+        let days = |condition: usize, twice: bool| {
+            users_by_day(ask.snapshot, shard, &ask.conditions[condition], ask.condition.time, twice)
+        };
+        let (starts, returns) = (days(START, false)?, days(RETURN, self.overlap == Overlap::Inside)?);
+        let (Some(starts), Some(returns)) = (starts, returns) else { return Ok(false) };
+        let mut codes = Vec::with_capacity(ask.by_columns.len());
+        for (place, column) in ask.by_columns.iter().enumerate() {
+            let Some(of_column) = values_by_user(ask.snapshot, shard, column, (&mut self.keys, place))? else {
+                return Ok(false);
+            };
+            codes.push(of_column);
+        }
+        let mut starters = RoaringBitmap::new();
+        starts.iter().for_each(|day| starters |= &*day.users);
+        if !codes.is_empty() {
+            let is_several = |user: &u32| codes.iter().any(|codes| codes[*user as usize] == SEVERAL_VALUES);
+            self.rest[shard] = starters.iter().filter(is_several).collect();
+            starters -= &self.rest[shard];
+        }
+        let users = ask.snapshot.shards[shard].next_ordinal as usize;
+        let returned = Returned::new(&returns, &starters, users, |day| self.spec.unit_of_day(day));
+        self.count(&starts, &returns, starters, &returned, &codes);
+        Ok(true)
+    }
+
+    /// Go through the days with a start, and count the cohorts of their users.
+    fn count(
+        &mut self,
+        starts: &[DayUsers],
+        returns: &[DayUsers],
+        mut left: RoaringBitmap,
+        returned: &Returned,
+        codes: &[Vec<u32>],
+    ) {
+        let every = self.spec.cohort == Cohorts::Every;
+        for of_unit in starts.chunk_by(|a, b| self.spec.unit_of_day(a.day) == self.spec.unit_of_day(b.day)) {
+            let unit = self.spec.unit_of_day(of_unit[0].day);
+            let cohort_us = self.spec.unit_start_us(unit);
+            let mut cohorts = UnitCohorts::default();
+            let mut seen = RoaringBitmap::new();
+            for day in of_unit {
+                let mut users = &*day.users & &left;
+                if every {
+                    users -= &seen;
+                    seen |= &users;
+                } else {
+                    left -= &users;
+                }
+                let at = returns.binary_search_by_key(&day.day, |of_day| of_day.day);
+                let again = at.map_or_else(|_| RoaringBitmap::new(), |at| &*returns[at].twice & &users);
+                for user in &users {
+                    let group = self.worker.groups.of_codes(codes.iter().map(|codes| codes[user as usize]));
+                    let itself = self.overlap == Overlap::Inside && !again.contains(user);
+                    let rows = self.worker.kernel.rows_of_units(unit, returned.of(user, unit), itself);
+                    cohorts.of_group(group).add_rows(cohort_us, rows);
+                }
+            }
+            for (group, cohort) in cohorts.cohorts {
+                self.worker.partial.merge_cohort(cohort_us, group, cohort);
+            }
+        }
+    }
+}
+
+/// The cohorts of one calendar unit, by group.
+#[derive(Default)]
+struct UnitCohorts {
+    /// By group: one more than the place in `cohorts`, 0 for none.
+    places: Vec<u32>,
+    cohorts: Vec<(u32, CohortPartial)>,
+}
+
+impl UnitCohorts {
+    fn of_group(&mut self, group: u32) -> &mut CohortPartial {
+        let at = group as usize;
+        if self.places.len() <= at {
+            self.places.resize(at + 1, 0);
+        }
+        if self.places[at] == 0 {
+            self.cohorts.push((group, CohortPartial::default()));
+            self.places[at] = self.cohorts.len() as u32;
+        }
+        &mut self.cohorts[self.places[at] as usize - 1].1
+    }
+}
+
+/// The calendar units in which users have a return event, a unit for each of its days.
+struct Returned {
+    /// Where the units of each ordinal begin.
+    starts: Vec<u32>,
+    units: Vec<i32>,
+}
+
+impl Returned {
+    fn new(days: &[DayUsers], starters: &RoaringBitmap, users: usize, unit_of_day: impl Fn(i32) -> i64) -> Self {
+        let of_starters: Vec<(i32, RoaringBitmap)> =
+            days.iter().map(|day| (unit_of_day(day.day) as i32, &*day.users & starters)).collect();
+        let mut starts = vec![0_u32; users + 2];
+        for (_, users) in &of_starters {
+            users.iter().for_each(|user| starts[user as usize + 2] += 1);
+        }
+        for user in 1..starts.len() {
+            starts[user] += starts[user - 1];
+        }
+        // While the units are filled in, the entry behind a user's is the place of the next one.
+        let mut units = vec![0; starts.last().map_or(0, |&end| end as usize)];
+        for (unit, users) in &of_starters {
+            for user in users {
+                let place = &mut starts[user as usize + 1];
+                units[*place as usize] = *unit;
+                *place += 1;
+            }
+        }
+        Self { starts, units }
+    }
+
+    /// The units of a user from `unit` on, ascending.
+    fn of(&self, user: u32, unit: i64) -> impl Iterator<Item = i64> + '_ {
+        let range = self.starts[user as usize] as usize..self.starts[user as usize + 1] as usize;
+        self.units[range].iter().map(|&unit| i64::from(unit)).skip_while(move |&of_user| of_user < unit)
+    }
+}

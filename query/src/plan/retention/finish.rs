@@ -1,0 +1,106 @@
+//! Results of all threads in, the rows of the answer out.
+
+use super::worker::{RetentionWorker, UserRow};
+use crate::behavior::retention::{RetentionPartial, RetentionRow, RetentionSpec};
+use crate::error::Result;
+use crate::plan::answer::times;
+use crate::plan::columns::column_of;
+use crate::plan::operator::{Answer, Found};
+use datafusion::arrow::array::{ArrayRef, BooleanArray, Float64Array, Int64Array, ListArray, RecordBatch};
+use datafusion::arrow::buffer::OffsetBuffer;
+use datafusion::arrow::datatypes::{DataType, Field};
+use datafusion::common::DataFusionError;
+use datafusion::scalar::ScalarValue;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// The rows of `emit => 'matrix'`, ordered by cohort, group and period.
+pub(super) fn matrix(
+    spec: &RetentionSpec,
+    answer: &Answer<'_>,
+    found: Vec<Found<'_, RetentionWorker>>,
+) -> Result<RecordBatch> {
+    let mut groups = GroupValues::default();
+    let mut all = RetentionPartial::default();
+    for (worker, decoder) in found {
+        let RetentionWorker { partial, groups: codes, .. } = worker;
+        let mut used: Vec<u32> = partial.keys().copied().collect();
+        used.sort_unstable();
+        used.dedup();
+        let keys: Vec<Vec<u32>> = used.iter().map(|&group| codes.codes(group)).collect();
+        let keys: Vec<Option<&[u32]>> = keys.iter().map(|key| Some(key.as_slice())).collect();
+        let values = answer.by_rows(decoder, &keys, 1)?;
+        let numbers: HashMap<u32, u32> =
+            used.into_iter().zip(values).map(|(group, values)| (group, groups.number(values))).collect();
+        all.merge(partial.with_keys(|group| numbers[group]));
+    }
+    let newest_ts = if all.is_empty() { i64::MIN } else { (answer.newest_ts)()? };
+    let rows = all.finish(spec, newest_ts);
+    let batch = matrix_batch(answer, &groups, &rows)?;
+    answer.sorted(&batch, (0..=answer.by).chain([answer.by + 2]))
+}
+
+/// The distinct `by` values, and their numbers.
+#[derive(Default)]
+struct GroupValues {
+    values: Vec<Vec<ScalarValue>>,
+    numbers: HashMap<Vec<ScalarValue>, u32>,
+}
+
+impl GroupValues {
+    fn number(&mut self, values: Vec<ScalarValue>) -> u32 {
+        let next = self.values.len() as u32;
+        *self.numbers.entry(values).or_insert_with_key(|values| {
+            self.values.push(values.clone());
+            next
+        })
+    }
+}
+
+fn matrix_batch(answer: &Answer<'_>, groups: &GroupValues, rows: &[RetentionRow<u32>]) -> Result<RecordBatch> {
+    let integer = |value: &dyn Fn(&RetentionRow<u32>) -> u64| -> ArrayRef {
+        Arc::new(rows.iter().map(|row| i64::try_from(value(row)).ok()).collect::<Int64Array>())
+    };
+    let mut columns = vec![times(rows.iter().map(|row| row.cohort_us).collect())];
+    for i in 0..answer.by {
+        let values = rows.iter().map(|row| groups.values[row.key as usize][i].clone());
+        columns.push(column_of(values, answer.schema.field(1 + i).data_type())?);
+    }
+    columns.push(integer(&|row| row.cohort_users));
+    columns.push(integer(&|row| u64::from(row.period)));
+    columns.push(integer(&|row| row.users));
+    columns.push(Arc::new(rows.iter().map(|row| Some(row.rate)).collect::<Float64Array>()));
+    columns.push(Arc::new(rows.iter().map(|row| Some(row.complete)).collect::<BooleanArray>()));
+    answer.batch(columns)
+}
+
+/// The rows of `emit => 'users'`, ordered by user and cohort.
+pub(super) fn users(
+    spec: &RetentionSpec,
+    answer: &Answer<'_>,
+    found: Vec<Found<'_, RetentionWorker>>,
+) -> Result<RecordBatch> {
+    let mut batches = Vec::new();
+    for (worker, decoder) in found {
+        let RetentionWorker { users: rows, groups, .. } = worker;
+        let users: Vec<u64> = rows.iter().map(|row| row.user).collect();
+        let keys: Vec<Vec<u32>> = rows.iter().map(|row| groups.codes(row.group)).collect();
+        let keys: Vec<Option<&[u32]>> = keys.iter().map(|key| Some(key.as_slice())).collect();
+        let mut columns = vec![answer.ids(&users, 0)?];
+        columns.extend(answer.by_values(decoder, &keys, 1)?);
+        columns.push(times(rows.iter().map(|row| row.cohort_us).collect()));
+        columns.push(times(rows.iter().map(|row| row.start_ts).collect()));
+        columns.push(period_lists(spec, &rows)?);
+        batches.push(answer.batch(columns)?);
+    }
+    let (user, cohort) = (0, 1 + answer.by);
+    answer.sorted(&answer.concat(&batches)?, [user, cohort].into_iter())
+}
+
+fn period_lists(spec: &RetentionSpec, rows: &[UserRow]) -> Result<ArrayRef> {
+    let offsets = OffsetBuffer::from_lengths(rows.iter().map(|row| row.rows.len()));
+    let periods = rows.iter().flat_map(|row| &row.rows).map(|&row| Some(i64::from(spec.periods.period(row as usize))));
+    let field = Arc::new(Field::new_list_field(DataType::Int64, true));
+    let list = ListArray::try_new(field, offsets, Arc::new(periods.collect::<Int64Array>()), None);
+    Ok(Arc::new(list.map_err(DataFusionError::from)?))
+}
