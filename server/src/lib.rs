@@ -20,6 +20,7 @@ pub mod failure;
 pub mod interrupt;
 pub mod memory;
 pub mod terminal;
+pub mod triangle;
 pub mod printable;
 pub mod words;
 mod allocator;

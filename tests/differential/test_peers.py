@@ -1,4 +1,4 @@
-"""The benchmark's own questions: every answer of its F1 to F3 must be ours as well, on generated events.
+"""The benchmark's own questions: every answer of its funnels and retentions must be ours as well, on generated events.
 
 1 million events; EVENTS=1e7 asks for ten. Only where the benchmark stands beside the checkout.
 """
@@ -30,7 +30,7 @@ def answers(tmp_path_factory):
     generate, peers = shared("bench/generate.py"), shared("bench/peers.py")
     folder = tmp_path_factory.mktemp("peers")
     subprocess.run([sys.executable, generate, EVENTS, folder / "data"], check=True)
-    done = subprocess.run([sys.executable, peers, folder / "data", folder / "db", "--runs", "1", "--queries", "F1,F2,F3",
+    done = subprocess.run([sys.executable, peers, folder / "data", folder / "db", "--runs", "1", "--queries", "F1,F2,F3,R1,R2",
                            "--answers", folder / "answers.json"], check=True, capture_output=True, text=True)
     assert "DIFFERENT" not in done.stdout, done.stdout
     database = Database(folder / "trodden")
@@ -53,3 +53,26 @@ def test_answers(answers, name):
             reached[(*key[:-1], step)] += count
     steps = {tuple(row[key] for key in [*part, "step"]): row["users"] for row in database.sql(f"SELECT * FROM {QUERIES[name]})")}
     assert {key: count for key, count in steps.items() if count} == dict(reached)
+
+
+def test_days_after_signup(answers):
+    """R1. The benchmark counts whoever did anything on day 0, which is everybody, since the signup is something."""
+    expected, database = answers
+    rows = database.sql("SELECT CAST(cohort AS DATE) AS day, cohort_users, period, users "
+                        "FROM RETENTION(ev, start => 'signup', periods => 30)")
+    ours = {}
+    for row in rows:
+        users = row["cohort_users"] if row["period"] == 0 else row["users"]
+        if users:
+            ours[row["day"], row["period"]] = users
+    assert ours == {(day, period): users for day, period, users in expected["R1"]}
+
+
+def test_weeks_after_opening(answers):
+    """R2, summed over the cohorts."""
+    expected, database = answers
+    rows = database.sql("SELECT channel, period, sum(users) AS users FROM RETENTION(ev, start => 'app_open', "
+                        "return => 'purchase', period => INTERVAL '7' DAY, periods => 8, by => channel) "
+                        "GROUP BY channel, period")
+    ours = {(row["channel"], row["period"]): row["users"] for row in rows if row["users"]}
+    assert ours == {(channel, period): users for channel, period, users in expected["R2"]}

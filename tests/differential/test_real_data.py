@@ -63,10 +63,10 @@ def baskets(tmp_path_factory):
     folder = tmp_path_factory.mktemp("baskets")
     duck = duckdb.connect()
     duck.execute(f"""CREATE TABLE ev AS SELECT household_id::VARCHAR AS user_id, transaction_timestamp AS ts, department AS event,
-        basket_id, sales_value, coupon_disc FROM '{fetched("baskets.parquet")}' JOIN '{fetched("products.parquet")}'
+        basket_id, sales_value, coupon_disc, row_number() OVER () AS r FROM '{fetched("baskets.parquet")}' JOIN '{fetched("products.parquet")}'
         USING (product_id)""")
     path = folder / "lines.parquet"
-    parquet.write_table(duck.sql("FROM ev").to_arrow_table(), path)
+    parquet.write_table(duck.sql("SELECT * EXCLUDE r FROM ev").to_arrow_table(), path)
     database = Database(folder / "db")
     database.load("lines", path)
     return duck, database

@@ -144,22 +144,29 @@ fn months_later(zone: &Zone, start_ts: i64, months: i64) -> i64 {
     zone.utc_us((first + in_month.min(days - 1)) * DAY_US + time)
 }
 
-/// The rows that the definitions give for users with their group.
-pub(crate) fn matrix(case: &Case, users: &[(u8, Vec<Event>)], newest_ts: i64) -> Vec<RetentionRow<u8>> {
-    let all: Vec<(u8, Found)> =
-        users.iter().flat_map(|(key, events)| retention(case, events).into_iter().map(|found| (*key, found))).collect();
-    let mut groups: Vec<(i64, u8)> = all.iter().map(|(key, found)| (found.0, *key)).collect();
-    groups.sort_unstable();
-    groups.dedup();
+/// The rows that the definitions give for one group: that of the cohorts whose user and start event `in_group` takes.
+pub(crate) fn matrix(
+    case: &Case,
+    users: &[Vec<Event>],
+    newest_ts: i64,
+    in_group: impl Fn(usize, usize) -> bool,
+) -> Vec<RetentionRow<()>> {
+    let of_user = |(user, events): (usize, &Vec<Event>)| {
+        let found = retention(case, events).into_iter();
+        found.filter(|found| in_group(user, found.2)).collect::<Vec<Found>>()
+    };
+    let all: Vec<Found> = users.iter().enumerate().flat_map(of_user).collect();
+    let mut cohorts: Vec<i64> = all.iter().map(|found| found.0).collect();
+    cohorts.sort_unstable();
+    cohorts.dedup();
     let mut rows = Vec::new();
-    for (cohort_us, key) in groups {
-        let members: Vec<&Found> =
-            all.iter().filter(|(k, found)| (found.0, *k) == (cohort_us, key)).map(|(_, found)| found).collect();
+    for cohort_us in cohorts {
+        let members: Vec<&Found> = all.iter().filter(|found| found.0 == cohort_us).collect();
         for (row, &period) in reported(&case.spec.periods).iter().enumerate() {
             let users = members.iter().filter(|found| found.3.contains(&(row as u32))).count();
             rows.push(RetentionRow {
                 cohort_us,
-                key,
+                key: (),
                 cohort_users: members.len() as u64,
                 period: period as u32,
                 users: users as u64,

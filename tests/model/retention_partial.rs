@@ -5,7 +5,7 @@ use crate::retention_case::{Case, Event, case, events, grid};
 use crate::retention_model::matrix;
 use proptest::collection::vec;
 use proptest::prelude::*;
-use trodden_query::behavior::retention::{RetentionKernel, RetentionPartial};
+use trodden_query::behavior::retention::{RetentionKernel, RetentionPartial, RetentionRow};
 
 /// One partial over some users; the key of a user is drawn with it.
 fn partial(case: &Case, users: &[(u8, Vec<Event>)]) -> RetentionPartial<u8> {
@@ -40,6 +40,20 @@ proptest! {
         }
         let merged = parts.pop().unwrap_or_default().finish(&case.spec, newest_ts);
         prop_assert_eq!(&merged, &whole);
-        prop_assert_eq!(whole, matrix(&case, &users, newest_ts));
+        let events: Vec<Vec<Event>> = users.iter().map(|user| user.1.clone()).collect();
+        for group in 0..3_u8 {
+            let rows = matrix(&case, &events, newest_ts, |user, _| users[user].0 == group);
+            let of_group = whole.iter().filter(|row| row.key == group).cloned();
+            let of_group: Vec<_> = of_group.map(|row| RetentionRow {
+                cohort_us: row.cohort_us,
+                key: (),
+                cohort_users: row.cohort_users,
+                period: row.period,
+                users: row.users,
+                rate: row.rate,
+                complete: row.complete,
+            }).collect();
+            prop_assert_eq!(of_group, rows);
+        }
     }
 }

@@ -62,6 +62,11 @@ impl ListKey {
         Self { list: DAY_TWICE, code: 0, day }
     }
 
+    /// The same list on another day.
+    pub(crate) fn on(self, day: i32) -> Self {
+        Self { day, ..self }
+    }
+
     /// Its list, code and day, as they are stored.
     pub(crate) fn fields(&self) -> (u32, u32, i32) {
         (self.list, self.code, self.day)
@@ -175,11 +180,11 @@ impl<'a> Directory<'a> {
         (index < self.len() && self.key(index) == key).then_some(index)
     }
 
-    /// The entries that differ from `first` in nothing but a later day.
-    pub(crate) fn days_from(&self, first: ListKey) -> impl Iterator<Item = ListKey> + use<'a> {
+    /// The entries that differ from `first` in nothing but a later day, and their places.
+    pub(crate) fn days_from(&self, first: ListKey) -> impl Iterator<Item = (usize, ListKey)> + use<'a> {
         let directory = *self;
         (self.lower_bound(first)..self.len())
-            .map(move |index| directory.key(index))
-            .take_while(move |key| *key == ListKey { day: key.day, ..first })
+            .map(move |index| (index, directory.key(index)))
+            .take_while(move |(_, key)| *key == first.on(key.day))
     }
 }

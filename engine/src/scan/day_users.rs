@@ -12,6 +12,7 @@ use crate::table::{LiveSegment, Snapshot};
 use crate::types::{ColumnType, TimeRange, Value};
 use roaring::RoaringBitmap;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 /// The users of one shard with an event that satisfies a condition, on one calendar day.
@@ -103,7 +104,7 @@ fn segments(snapshot: &Snapshot) -> impl Iterator<Item = (usize, &LiveSegment)> 
 }
 
 /// The first and the last day of `time`; `None` where it begins or ends within a day of the segment's events.
-fn whole_days(snapshot: &Snapshot, segment: &Segment, time: TimeRange) -> Result<Option<(i32, i32)>> {
+fn whole_days(snapshot: &Snapshot, segment: &Segment, time: TimeRange) -> Result<Option<RangeInclusive<i32>>> {
     let (meta, tz) = (segment.meta(), snapshot.options.tz()?);
     if segment.time_zone() != tz {
         return Ok(None);
@@ -115,7 +116,7 @@ fn whole_days(snapshot: &Snapshot, segment: &Segment, time: TimeRange) -> Result
     };
     let first = if time.start_us <= meta.ts_min { Some(i32::MIN) } else { boundary(time.start_us).map(|days| days.1) };
     let last = if time.end_us > meta.ts_max { Some(i32::MAX) } else { boundary(time.end_us).map(|days| days.0) };
-    Ok(first.zip(last))
+    Ok(first.zip(last).map(|(first, last)| first..=last))
 }
 
 /// Which event names of a segment satisfy a condition.
@@ -183,7 +184,7 @@ impl Sum {
 struct Reader<'a> {
     live: &'a LiveSegment,
     /// First and last day that count.
-    days: (i32, i32),
+    days: RangeInclusive<i32>,
     twice: bool,
     sum: &'a mut BTreeMap<i32, Sum>,
 }
@@ -196,40 +197,31 @@ impl Reader<'_> {
         if self.twice && !counted {
             return Ok(false);
         }
-        let codes = match names {
-            Names::All if counted => {
-                for day in self.wanted(segment.days()?) {
-                    let twice = if self.twice { segment.day_users_twice(day)? } else { None };
-                    self.add(day, segment.day_users(day)?, twice);
-                }
-                return Ok(true);
-            }
-            Names::All => (0..segment.event_names().len() as u32).collect(),
-            Names::Some(codes) => codes.clone(),
-        };
-        for code in codes {
-            for day in self.wanted(segment.event_days(code)?) {
-                let twice = if self.twice { segment.event_day_users_twice(code, day)? } else { None };
-                self.add(day, segment.event_day_users(code, day)?, twice);
-            }
+        match names {
+            Names::All if counted => self.add(None)?,
+            Names::All => (0..segment.event_names().len() as u32).try_for_each(|code| self.add(Some(code)))?,
+            Names::Some(codes) => codes.iter().try_for_each(|&code| self.add(Some(code)))?,
         }
         Ok(true)
     }
 
-    fn wanted(&self, days: Vec<i32>) -> impl Iterator<Item = i32> + use<> {
-        let (first, last) = self.days;
-        days.into_iter().filter(move |day| (first..=last).contains(day))
+    /// Add the users of one name, or of any.
+    fn add(&mut self, code: Option<u32>) -> Result<()> {
+        let segment = &self.live.segment;
+        let twice = if self.twice { segment.users_by_day(code, true, &self.days)? } else { Vec::new() };
+        let mut twice = twice.into_iter().peekable();
+        for (day, users) in segment.users_by_day(code, false, &self.days)? {
+            let twice = twice.next_if(|(of, _)| *of == day).map(|(_, users)| self.visible(users));
+            let users = self.visible(users);
+            if !users.is_empty() {
+                self.sum.entry(day).or_default().add(users, self.twice.then(|| twice.unwrap_or_default()));
+            }
+        }
+        Ok(())
     }
 
-    fn add(&mut self, day: i32, users: Option<Arc<RoaringBitmap>>, twice: Option<Arc<RoaringBitmap>>) {
-        let visible = |users: Option<Arc<RoaringBitmap>>| {
-            let users = users.unwrap_or_default();
-            if self.live.hidden.is_empty() { users } else { Arc::new(&*users - &*self.live.hidden) }
-        };
-        let (users, twice) = (visible(users), self.twice.then(|| visible(twice)));
-        if !users.is_empty() {
-            self.sum.entry(day).or_default().add(users, twice);
-        }
+    fn visible(&self, users: Arc<RoaringBitmap>) -> Arc<RoaringBitmap> {
+        if self.live.hidden.is_empty() { users } else { Arc::new(&*users - &*self.live.hidden) }
     }
 }
 

@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 use roaring::RoaringBitmap;
 use std::collections::HashMap;
 use std::ops::Range;
+use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -45,9 +46,10 @@ pub struct Segment {
     pages: [Mutex<Option<(usize, Page)>>; CACHED_PAGES],
 }
 
+/// Bitmaps that were read, by their place in the directory.
 #[derive(Default)]
 struct BitmapCache {
-    by_key: HashMap<ListKey, Arc<RoaringBitmap>>,
+    bitmaps: Vec<Option<Arc<RoaringBitmap>>>,
     bytes: usize,
 }
 
@@ -293,22 +295,50 @@ impl Segment {
 
     /// The bitmap of `key`; `None` if there is none.
     fn bitmap(&self, key: ListKey) -> Result<Option<Arc<RoaringBitmap>>> {
-        if let Some(bitmap) = self.bitmaps.lock().by_key.get(&key) {
-            return Ok(Some(bitmap.clone()));
-        }
         let directory = self.directory()?;
-        let Some(index) = directory.find(key) else { return Ok(None) };
-        let bitmap = self.bitmap_bytes(&directory, index).and_then(decode_bitmap);
-        let bitmap = Arc::new(bitmap.map_err(|error| error.at(format!("bitmap {key:?}")))?);
-        let mut cache = self.bitmaps.lock();
-        // Roaring's own forms are at most about as large in memory as on disk.
-        cache.bytes += bitmap.serialized_size() + 64;
-        if cache.bytes > BITMAP_CACHE_BYTES {
-            cache.by_key.clear();
-            cache.bytes = bitmap.serialized_size() + 64;
+        match directory.find(key) {
+            Some(index) => self.bitmap_at(&directory, index, &mut self.bitmaps.lock()).map(Some),
+            None => Ok(None),
         }
-        cache.by_key.insert(key, bitmap.clone());
-        Ok(Some(bitmap))
+    }
+
+    /// The bitmap at a place of the directory.
+    fn bitmap_at(
+        &self,
+        directory: &Directory<'_>,
+        index: usize,
+        cache: &mut BitmapCache,
+    ) -> Result<Arc<RoaringBitmap>> {
+        if let Some(Some(bitmap)) = cache.bitmaps.get(index) {
+            return Ok(Arc::clone(bitmap));
+        }
+        let bitmap = self.bitmap_bytes(directory, index).and_then(decode_bitmap);
+        let bitmap = Arc::new(bitmap.map_err(|error| error.at(format!("bitmap {:?}", directory.key(index))))?);
+        // Roaring's own forms are at most about as large in memory as on disk.
+        let bytes = bitmap.serialized_size() + 64;
+        if cache.bytes + bytes > BITMAP_CACHE_BYTES {
+            *cache = BitmapCache::default();
+        }
+        cache.bytes += bytes;
+        if cache.bitmaps.is_empty() {
+            cache.bitmaps.resize(directory.len(), None);
+        }
+        cache.bitmaps[index] = Some(Arc::clone(&bitmap));
+        Ok(bitmap)
+    }
+
+    /// The days of a list that lie in `days`, and the bitmap of each, in order.
+    fn bitmaps_by_day(&self, list: ListKey, days: &RangeInclusive<i32>) -> Result<Vec<(i32, Arc<RoaringBitmap>)>> {
+        let directory = self.directory()?;
+        let mut found = Vec::new();
+        let mut cache = self.bitmaps.lock();
+        for (index, key) in directory.days_from(list.on(*days.start())) {
+            if key.day() > *days.end() {
+                break;
+            }
+            found.push((key.day(), self.bitmap_at(&directory, index, &mut cache)?));
+        }
+        Ok(found)
     }
 
     /// All ordinals with a row.
@@ -332,7 +362,7 @@ impl Segment {
     /// # Errors
     /// `Corrupt`.
     pub fn event_days(&self, code: u32) -> Result<Vec<i32>> {
-        self.days_from(ListKey::event_day(code, i32::MIN))
+        Ok(self.directory()?.days_from(ListKey::event_day(code, i32::MIN)).map(|(_, key)| key.day()).collect())
     }
 
     /// Users with an event of this name on this calendar day (days since 1970-01-01 in the segment's time zone):
@@ -349,40 +379,25 @@ impl Segment {
         format::version(self.blob.as_slice()) >= format::DAY_COUNTS_VERSION
     }
 
-    /// The days on which there is an event, in order; none without [`Self::has_day_counts`].
+    /// The calendar days in `days` on which there is an event, of the name `code` or of any, and its users: exact.
+    /// With `twice` those with two such events on the day, or more. Any event, and `twice`, need
+    /// [`Self::has_day_counts`].
     ///
     /// # Errors
     /// `Corrupt`.
-    pub fn days(&self) -> Result<Vec<i32>> {
-        self.days_from(ListKey::day_of_any(i32::MIN))
-    }
-
-    /// Users with an event on this calendar day: exact; `None` if there is no event.
-    ///
-    /// # Errors
-    /// `Corrupt`.
-    pub fn day_users(&self, day: i32) -> Result<Option<Arc<RoaringBitmap>>> {
-        self.bitmap(ListKey::day_of_any(day))
-    }
-
-    /// Users with two or more events on this calendar day: exact; `None` if there are none.
-    ///
-    /// # Errors
-    /// `Corrupt`.
-    pub fn day_users_twice(&self, day: i32) -> Result<Option<Arc<RoaringBitmap>>> {
-        self.bitmap(ListKey::day_twice(day))
-    }
-
-    /// Users with two or more events of this name on this calendar day: exact; `None` if there are none.
-    ///
-    /// # Errors
-    /// `Corrupt`.
-    pub fn event_day_users_twice(&self, code: u32, day: i32) -> Result<Option<Arc<RoaringBitmap>>> {
-        self.bitmap(ListKey::event_day_twice(code, day))
-    }
-
-    fn days_from(&self, first: ListKey) -> Result<Vec<i32>> {
-        Ok(self.directory()?.days_from(first).map(|key| key.day()).collect())
+    pub fn users_by_day(
+        &self,
+        code: Option<u32>,
+        twice: bool,
+        days: &RangeInclusive<i32>,
+    ) -> Result<Vec<(i32, Arc<RoaringBitmap>)>> {
+        let list = match (code, twice) {
+            (Some(code), false) => ListKey::event_day(code, 0),
+            (Some(code), true) => ListKey::event_day_twice(code, 0),
+            (None, false) => ListKey::day_of_any(0),
+            (None, true) => ListKey::day_twice(0),
+        };
+        self.bitmaps_by_day(list, days)
     }
 
     /// Users with at least one event with this value of a property (a code of its dictionary; of a BOOLEAN 0 and 1):

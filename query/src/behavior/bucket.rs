@@ -55,6 +55,9 @@ impl Bucket {
 }
 
 pub(super) fn offset_us(utc: NaiveDateTime, tz: Tz) -> i64 {
+    if tz == Tz::UTC {
+        return 0;
+    }
     i64::from(tz.offset_from_utc_datetime(&utc).fix().local_minus_utc()) * 1_000_000
 }
 
@@ -71,6 +74,9 @@ fn calendar_start(local_us: i64, first_day: impl Fn(NaiveDate) -> Option<NaiveDa
 /// The first instant at which the wall clock of `tz` shows `local_us` or later.
 pub(super) fn local_to_utc_us(local_us: i64, tz: Tz) -> Option<i64> {
     let local = DateTime::from_timestamp_micros(local_us)?.naive_utc();
+    if tz == Tz::UTC {
+        return Some(local_us);
+    }
     // No zone ever skipped more than a day and a bit; gaps are whole minutes apart from a few historic ones.
     (0..=26 * 60).find_map(|minutes| {
         let shown = local.checked_add_signed(chrono::TimeDelta::minutes(minutes))?;

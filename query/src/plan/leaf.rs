@@ -11,6 +11,7 @@ use crate::warnings::StatementState;
 use datafusion::arrow::array::{ArrayRef, RecordBatch};
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::execution::TaskContext;
+use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
@@ -71,7 +72,8 @@ impl<O: Operator> OperatorLeaf<O> {
         metrics: &ExecutionPlanMetricsSet,
         wanted: &Wanted<'_>,
     ) -> Result<RecordBatch> {
-        let indexed = self.operator.by_indexes(&self.spec, &self.ask())?;
+        let reservation = MemoryConsumer::new(O::NAME).register(context.memory_pool());
+        let indexed = self.operator.by_indexes(&self.spec, &self.ask(), &reservation)?;
         let (known, rest) = indexed.map_or((Vec::new(), None), |indexed| (indexed.found, Some(indexed.rest)));
         let mut scanned = Vec::new();
         if rest.as_deref().is_none_or(|rest| total(rest) > 0) {
@@ -114,10 +116,9 @@ impl<O: Operator> OperatorLeaf<O> {
     fn finish(
         &self,
         scanned: Vec<Scanned<LeafVisitor<O::Worker>>>,
-        known: Vec<(O::Worker, KeySpace)>,
+        known: Vec<(O::Worker, KeySpace, Option<MemoryReservation>)>,
     ) -> Result<RecordBatch> {
         let scanned = scanned.into_iter().map(|of| (of.visitor.worker, of.keys, Some(of.reservation)));
-        let known = known.into_iter().map(|(worker, keys)| (worker, keys, None));
         let decoder = |keys: KeySpace| LeafDecoder { leaf: self, keys };
         let (workers, decoders): (Vec<_>, Vec<_>) =
             scanned.chain(known).map(|(worker, keys, reservation)| (worker, (decoder(keys), reservation))).unzip();

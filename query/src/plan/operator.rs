@@ -14,6 +14,7 @@ use crate::error::Result;
 use chrono_tz::Tz;
 use datafusion::arrow::array::{ArrayRef, RecordBatch};
 use datafusion::arrow::datatypes::{Field, SchemaRef};
+use datafusion::execution::memory_pool::MemoryReservation;
 use roaring::RoaringBitmap;
 use std::fmt;
 use std::hash::Hash;
@@ -88,11 +89,16 @@ pub(crate) trait Operator: fmt::Debug + Clone + Eq + Hash + Send + Sync + Sized 
         Ok(None)
     }
 
-    /// What the indexes alone say, where they cover the question exactly.
+    /// What the indexes alone say, where they cover the question exactly. Memory is counted by parts of `reservation`.
     ///
     /// # Errors
-    /// `Corrupt` if an index cannot be read; `Cancelled`.
-    fn by_indexes(&self, _spec: &Self::Spec, _ask: &Ask<'_>) -> Result<Option<Indexed<Self::Worker>>> {
+    /// `Corrupt` if an index cannot be read; `Cancelled`; `ResourceLimit`.
+    fn by_indexes(
+        &self,
+        _spec: &Self::Spec,
+        _ask: &Ask<'_>,
+        _reservation: &MemoryReservation,
+    ) -> Result<Option<Indexed<Self::Worker>>> {
         Ok(None)
     }
 }
@@ -203,7 +209,8 @@ pub(crate) enum Coverage {
 
 /// What the indexes say.
 pub(crate) struct Indexed<W> {
-    pub(crate) found: Vec<(W, KeySpace)>,
+    /// What each thread found, what its codes mean, and its memory.
+    pub(crate) found: Vec<(W, KeySpace, Option<MemoryReservation>)>,
     /// Per shard the users who have to be read all the same.
     pub(crate) rest: Vec<RoaringBitmap>,
 }

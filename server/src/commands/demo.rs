@@ -9,10 +9,12 @@ use crate::output::{Format, writer};
 use crate::printable;
 use crate::report::Report;
 use crate::terminal::Terminal;
+use crate::triangle::{Cohort, triangle};
 use crate::words::elapsed;
 use arrow_array::cast::AsArray;
+use arrow_array::types::{Float64Type, Int64Type};
 use arrow_array::{Array, RecordBatch};
-use arrow_schema::DataType;
+use arrow_schema::{DataType, SchemaRef};
 use datafusion::arrow::compute::{cast, concat_batches};
 use std::time::Instant;
 
@@ -20,8 +22,16 @@ use std::time::Instant;
 struct Question {
     ask: &'static str,
     sql: &'static str,
-    /// Columns of the answer that name a bar and give its length.
-    chart: Option<(&'static str, &'static str)>,
+    chart: Chart,
+}
+
+/// What an answer looks like at one glance.
+#[derive(Clone, Copy)]
+enum Chart {
+    /// The table, and a bar for each row: the columns that name it and give its length.
+    Bars(&'static str, &'static str),
+    /// The matrix of a retention, in place of its table.
+    Triangle,
 }
 
 /// A data set and what is asked of it.
@@ -45,13 +55,13 @@ const DATA_SETS: [DataSet; 3] = [
     DataSet { table: "clickstream", about: "a made-up shop from the built-in generator", questions: &MADE_UP },
 ];
 
-const SHOP: [Question; 5] = [
+const SHOP: [Question; 6] = [
     Question {
         ask: "How many visitors who look at a product buy within a week, and where do the others stop?",
         sql: "FUNNEL product_view AS viewed -> add_to_cart AS carted -> cart -> shipping_details AS shipping
        -> payment_details AS payment -> purchase AS bought
   WITHIN 7 DAYS FROM shop",
-        chart: Some(("step_name", "users")),
+        chart: Chart::Bars("step_name", "users"),
     },
     Question {
         ask: "Which device is best at turning a cart into a purchase on the same day?",
@@ -61,7 +71,7 @@ FROM FUNNEL(shop,
   within => INTERVAL '1' DAY,
   by => platform)
 WHERE step_name = 'bought' ORDER BY percent DESC",
-        chart: Some(("platform", "percent")),
+        chart: Chart::Bars("platform", "percent"),
     },
     Question {
         ask: "Inside one session: how many attempts to buy survive without an error page or a failed payment?",
@@ -72,7 +82,7 @@ FROM FUNNEL(shop,
   hold => session_id,
   count => 'attempts')
 ORDER BY step",
-        chart: Some(("step_name", "attempts")),
+        chart: Chart::Bars("step_name", "attempts"),
     },
     Question {
         ask: "Why do those who reach the payment not buy?",
@@ -83,7 +93,7 @@ FROM FUNNEL(shop,
   within => INTERVAL '1' HOUR,
   emit => 'users')
 GROUP BY outcome ORDER BY users DESC",
-        chart: Some(("outcome", "users")),
+        chart: Chart::Bars("outcome", "users"),
     },
     Question {
         ask: "Does it get better over the months?",
@@ -93,11 +103,16 @@ FROM FUNNEL(shop,
   within => INTERVAL '7' DAY,
   bucket => 'month')
 WHERE step_name = 'bought' ORDER BY month",
-        chart: Some(("month", "percent")),
+        chart: Chart::Bars("month", "percent"),
+    },
+    Question {
+        ask: "Of those who see a product for the first time: how many come back in the months after?",
+        sql: "RETENTION product_view -> ANY MONTHLY FOR 5 MONTHS FROM shop",
+        chart: Chart::Triangle,
     },
 ];
 
-const GROCERY: [Question; 3] = [
+const GROCERY: [Question; 4] = [
     Question {
         ask: "A household used a coupon. Does it come back within a week, and then again?",
         sql: "SELECT step_name, users, round(100 * conversion, 1) AS percent, median_seconds / 86400 AS median_days
@@ -106,14 +121,14 @@ FROM FUNNEL(baskets,
   step_within => INTERVAL '7' DAY,
   ties => 'increase')
 ORDER BY step",
-        chart: Some(("step_name", "users")),
+        chart: Chart::Bars("step_name", "users"),
     },
     Question {
         ask: "Starting with a small purchase: who buys something of 20 dollars and then of 50 dollars within 30 days?",
         sql: "FUNNEL bought(sales_value < 5) AS small -> bought(sales_value >= 20) AS medium
        -> bought(sales_value >= 50) AS large
   WITHIN 30 DAYS FROM baskets",
-        chart: Some(("step_name", "users")),
+        chart: Chart::Bars("step_name", "users"),
     },
     Question {
         ask: "Who stays loyal to one shop: two visits in the same store, at most three days apart?",
@@ -124,17 +139,22 @@ FROM FUNNEL(baskets,
   hold => store_id,
   ties => 'increase')
 ORDER BY step",
-        chart: Some(("step_name", "users")),
+        chart: Chart::Bars("step_name", "users"),
+    },
+    Question {
+        ask: "Does the first coupon make a household use coupons again?",
+        sql: "RETENTION bought(coupon_disc > 0) -> bought(coupon_disc > 0) MONTHLY FOR 11 MONTHS FROM baskets",
+        chart: Chart::Triangle,
     },
 ];
 
-const MADE_UP: [Question; 3] = [
+const MADE_UP: [Question; 4] = [
     Question {
         ask: "How many users who look at a product buy within a week, and where do the others stop?",
         sql: "FUNNEL product_view AS viewed -> add_to_cart AS carted -> checkout -> payment_info AS payment
        -> purchase AS bought
   WITHIN 7 DAYS FROM clickstream",
-        chart: Some(("step_name", "users")),
+        chart: Chart::Bars("step_name", "users"),
     },
     Question {
         ask: "Which channel brings buyers?",
@@ -144,7 +164,7 @@ FROM FUNNEL(clickstream,
   within => INTERVAL '1' DAY,
   by => channel)
 WHERE step_name = 'bought' ORDER BY percent DESC",
-        chart: Some(("channel", "percent")),
+        chart: Chart::Bars("channel", "percent"),
     },
     Question {
         ask: "Do people buy the very product that they put into the cart?",
@@ -154,7 +174,12 @@ FROM FUNNEL(clickstream,
   within => INTERVAL '7' DAY,
   hold => product_id)
 ORDER BY step",
-        chart: Some(("step_name", "users")),
+        chart: Chart::Bars("step_name", "users"),
+    },
+    Question {
+        ask: "How many of the users of a week buy in that week, and in the weeks after?",
+        sql: "RETENTION app_open -> purchase WEEKLY FOR 8 WEEKS FROM clickstream",
+        chart: Chart::Triangle,
     },
 ];
 
@@ -188,20 +213,50 @@ fn show(backend: &Backend, question: &Question, terminal: &Terminal) -> Outcome 
         batches.push(batch);
     }
     let time = started.elapsed();
+    let whole = concat_batches(&schema, &batches).ok();
+    match question.chart {
+        Chart::Bars(label, value) => {
+            print_table(&schema, &batches, terminal)?;
+            if let Some(drawn) = whole.and_then(|batch| chart(&batch, label, value)) {
+                print_line(format!("\n{}", bars(&drawn, terminal).trim_end_matches('\n')))?;
+            }
+        }
+        Chart::Triangle => {
+            let cohorts = whole.and_then(|batch| cohorts(&batch)).unwrap_or_default();
+            print_line(triangle(&cohorts, terminal).trim_end_matches('\n'))?;
+        }
+    }
+    print_line(format!("\n({})\n", elapsed(time)))
+}
+
+fn print_table(schema: &SchemaRef, batches: &[RecordBatch], terminal: &Terminal) -> Outcome {
     let mut text = Vec::new();
     let io = |error: std::io::Error| Failure::io("the answer", &error);
-    let mut table = writer(Format::Table, &schema, &mut text, terminal, None).map_err(io)?;
-    for batch in &batches {
+    let mut table = writer(Format::Table, schema, &mut text, terminal, None).map_err(io)?;
+    for batch in batches {
         table.write(batch).map_err(io)?;
     }
     table.finish().map_err(io)?;
-    print_bytes(&text)?;
-    let whole = concat_batches(&schema, &batches).ok();
-    let drawn = whole.zip(question.chart).and_then(|(batch, (label, value))| chart(&batch, label, value));
-    if let Some(drawn) = drawn {
-        print_line(format!("\n{}", bars(&drawn, terminal).trim_end_matches('\n')))?;
+    print_bytes(&text)
+}
+
+/// The cohorts of a matrix, which come one after the other, each with its periods.
+fn cohorts(batch: &RecordBatch) -> Option<Vec<Cohort>> {
+    let labels = cast(batch.column_by_name("cohort")?, &DataType::Utf8).ok()?;
+    let users = batch.column_by_name("cohort_users")?.as_primitive_opt::<Int64Type>()?;
+    let rates = batch.column_by_name("rate")?.as_primitive_opt::<Float64Type>()?;
+    let complete = batch.column_by_name("complete")?.as_boolean_opt()?;
+    let mut cohorts: Vec<Cohort> = Vec::new();
+    for row in 0..batch.num_rows() {
+        let label = labels.as_string::<i32>().value(row);
+        let label = label.get(..10).unwrap_or(label);
+        if cohorts.last().is_none_or(|cohort| cohort.label != label) {
+            cohorts.push(Cohort { label: label.into(), users: users.value(row), rates: Vec::new() });
+        }
+        let rate = complete.value(row).then(|| rates.value(row));
+        cohorts.last_mut()?.rates.push(rate);
     }
-    print_line(format!("\n({})\n", elapsed(time)))
+    Some(cohorts)
 }
 
 fn indented(sql: &str) -> String {
@@ -212,7 +267,7 @@ fn indented(sql: &str) -> String {
 fn chart(batch: &RecordBatch, label: &str, value: &str) -> Option<Vec<Bar>> {
     let labels = cast(batch.column_by_name(label)?, &DataType::Utf8).ok()?;
     let values = cast(batch.column_by_name(value)?, &DataType::Float64).ok()?;
-    let (labels, values) = (labels.as_string::<i32>(), values.as_primitive::<arrow_array::types::Float64Type>());
+    let (labels, values) = (labels.as_string::<i32>(), values.as_primitive::<Float64Type>());
     let is_step = label == "step_name";
     let first = values.iter().flatten().next().unwrap_or(0.0);
     let bar = |row: usize| {

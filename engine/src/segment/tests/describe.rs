@@ -130,7 +130,7 @@ fn a_segment_that_was_cut_off_is_told_as_far_as_it_goes() {
     for end in 0..bytes.len() {
         let Description { text, damage } = described(&bytes[..end]);
         assert!(!damage.is_empty(), "cut at {end}");
-        assert_eq!(text.contains("TRODSEG, version 1, oldest reader 1"), end >= 16, "cut at {end}: {text}");
+        assert_eq!(text.contains("TRODSEG, version 2, oldest reader 2"), end >= 16, "cut at {end}: {text}");
     }
     assert!(described(b"no segment, but long enough to be one").text.is_empty());
 }

@@ -18,10 +18,15 @@ fn set(bitmap: &RoaringBitmap) -> BTreeSet<u32> {
 fn check_events(rows: &Rows, segment: &Segment, tz: Tz) {
     let mut users: BTreeMap<&str, BTreeSet<u32>> = BTreeMap::new();
     let mut days: BTreeMap<(&str, i32), BTreeSet<u32>> = BTreeMap::new();
+    let mut counts: BTreeMap<(Option<&str>, i32), BTreeMap<u32, u32>> = BTreeMap::new();
     for row in 0..rows.len() {
         let event = rows.event.get(row).unwrap();
         users.entry(event).or_default().insert(rows.ordinals[row]);
-        days.entry((event, local_day(tz, rows.ts[row]))).or_default().insert(rows.ordinals[row]);
+        let day = local_day(tz, rows.ts[row]);
+        days.entry((event, day)).or_default().insert(rows.ordinals[row]);
+        for name in [Some(event), None] {
+            *counts.entry((name, day)).or_default().entry(rows.ordinals[row]).or_default() += 1;
+        }
     }
     assert_eq!(set(&segment.users().unwrap()), rows.ordinals.iter().copied().collect());
     assert_eq!(segment.event_names().len(), users.len());
@@ -35,6 +40,24 @@ fn check_events(rows: &Rows, segment: &Segment, tz: Tz) {
             assert_eq!(set(&got), days[&(&**name, day)]);
         }
         assert!(segment.event_day_users(code, -9_999_999).unwrap().is_none());
+    }
+    let names = (0..).zip(segment.event_names()).map(|(code, name)| (Some(code), Some(&**name)));
+    for (code, name) in names.chain([(None, None)]) {
+        for least in [1, 2] {
+            let of_name = counts.iter().filter(|((of, _), _)| *of == name);
+            let users = of_name.map(|((_, day), users)| {
+                let users = users.iter().filter(|(_, count)| **count >= least).map(|(user, _)| *user);
+                (*day, users.collect::<BTreeSet<u32>>())
+            });
+            let expected: Vec<_> = users.filter(|(_, users)| !users.is_empty()).collect();
+            let read = |days| segment.users_by_day(code, least == 2, &days).unwrap();
+            let found: Vec<_> = read(i32::MIN..=i32::MAX).into_iter().map(|(day, users)| (day, set(&users))).collect();
+            assert_eq!(found, expected, "{name:?}, {least} times");
+            let some = found.get(1).map_or(0, |(day, _)| *day);
+            let after: Vec<i32> = read(some..=i32::MAX).into_iter().map(|(day, _)| day).collect();
+            assert_eq!(after, expected.iter().map(|(day, _)| *day).filter(|day| *day >= some).collect::<Vec<_>>());
+            assert!(read(some..=some).len() <= 1);
+        }
     }
     assert_eq!(segment.event_code("no such event"), None);
     assert!(segment.event_users(9_999_999).unwrap().is_empty());

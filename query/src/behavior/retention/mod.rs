@@ -5,13 +5,16 @@
 //!                         per user                               per cohort and group of `by` values
 //! ```
 //!
+//! Where only days are known, and the question is the most frequent one, [`FirstDays`] takes the place of the kernel.
 //! [`RetentionSpec`] says what each argument means where the words of the query language leave a choice.
 
+mod first_days;
 mod kernel;
 mod partial;
 mod spec;
 mod windows;
 
+pub use first_days::FirstDays;
 pub use kernel::{RETURN, RetentionKernel, START, UserCohort};
 pub use partial::{CohortPartial, RetentionPartial, RetentionRow};
 pub use spec::{Cohorts, Mode, PERIOD_DAYS_MAX, PERIODS_MAX, Period, Periods, RetentionSpec, Windows};

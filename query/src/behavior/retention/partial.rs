@@ -1,7 +1,7 @@
 //! What cohorts of many users add up to: partials that merge in any order, and the rows made of them.
 
 use super::kernel::UserCohort;
-use super::spec::RetentionSpec;
+use super::spec::{RetentionSpec, Windows};
 use std::collections::HashMap;
 use std::hash::Hash;
 
@@ -41,6 +41,11 @@ impl Default for CohortPartial {
 }
 
 impl CohortPartial {
+    /// `cohort_users` users, the last of whom started at `last_start_ts`, of whom `users` count in each row.
+    pub fn of_counts(cohort_users: u64, last_start_ts: i64, users: Vec<u64>) -> Self {
+        Self { cohort_users, users, last_start_ts }
+    }
+
     /// Adds a user whose start event is at `start_ts` and who counts in `rows`, ascending.
     pub fn add_rows(&mut self, start_ts: i64, rows: &[u32]) {
         self.cohort_users += 1;
@@ -128,7 +133,10 @@ impl<K: Eq + Hash + Ord + Clone> RetentionPartial<K> {
     pub fn finish(self, spec: &RetentionSpec, newest_ts: i64) -> Vec<RetentionRow<K>> {
         let mut cohorts: Vec<((i64, K), CohortPartial)> = self.cohorts.into_iter().collect();
         cohorts.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        // With calendar windows all groups of a cohort share the ends of its periods.
+        let mut ends = PeriodEnds { spec, of: None, ends_us: Vec::new() };
         let rows = cohorts.into_iter().flat_map(|((cohort_us, key), cohort)| {
+            let ends_us = ends.of(cohort_us, cohort.last_start_ts).to_vec();
             (0..spec.periods.rows()).map(move |row| {
                 let period = spec.periods.period(row);
                 let users = cohort.users.get(row).copied().unwrap_or(0);
@@ -139,10 +147,32 @@ impl<K: Eq + Hash + Ord + Clone> RetentionPartial<K> {
                     period,
                     users,
                     rate: users as f64 / cohort.cohort_users as f64,
-                    complete: newest_ts >= spec.period_end_us(cohort_us, cohort.last_start_ts, period),
+                    complete: newest_ts >= ends_us[row],
                 }
             })
         });
         rows.collect()
+    }
+}
+
+/// The ends of the periods of the cohort that was asked for last.
+struct PeriodEnds<'a> {
+    spec: &'a RetentionSpec,
+    of: Option<(i64, i64)>,
+    ends_us: Vec<i64>,
+}
+
+impl PeriodEnds<'_> {
+    fn of(&mut self, cohort_us: i64, last_start_ts: i64) -> &[i64] {
+        let decides = match self.spec.windows {
+            Windows::Calendar => (cohort_us, cohort_us),
+            Windows::Rolling => (cohort_us, last_start_ts),
+        };
+        if self.of.replace(decides) != Some(decides) {
+            let periods = (0..self.spec.periods.rows()).map(|row| self.spec.periods.period(row));
+            let ends = periods.map(|period| self.spec.period_end_us(cohort_us, last_start_ts, period));
+            self.ends_us = ends.collect();
+        }
+        &self.ends_us
     }
 }

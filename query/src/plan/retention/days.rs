@@ -6,10 +6,12 @@
 
 use super::worker::RetentionWorker;
 use super::{Emit, RETURN, Retention, START};
-use crate::behavior::retention::{CohortPartial, Cohorts, RetentionSpec, Windows};
+use crate::behavior::retention::{CohortPartial, Cohorts, FirstDays, RetentionSpec, Windows};
 use crate::error::{Error, Result};
-use crate::plan::operator::{Ask, Coverage, Indexed};
+use crate::plan::operator::{Ask, Coverage, Indexed, Worker};
+use datafusion::execution::memory_pool::MemoryReservation;
 use roaring::RoaringBitmap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use trodden_engine::predicate::{ColumnRef, Predicate};
 use trodden_engine::scan::{
@@ -87,6 +89,7 @@ pub(super) fn by_indexes(
     retention: &Retention,
     spec: &RetentionSpec,
     ask: &Ask<'_>,
+    reservation: &MemoryReservation,
 ) -> Result<Option<Indexed<RetentionWorker>>> {
     if uncovered(retention, spec, ask)?.is_some() {
         return Ok(None);
@@ -102,6 +105,7 @@ pub(super) fn by_indexes(
             worker: RetentionWorker::new(spec, retention.emit, ask.by_columns.len())?,
             keys: KeySpace::new(ask.by_columns.len()),
             rest: vec![RoaringBitmap::new(); shards],
+            reservation: reservation.new_empty(),
         };
         loop {
             let shard = next.fetch_add(1, Ordering::Relaxed);
@@ -126,7 +130,7 @@ pub(super) fn by_indexes(
     let mut found = Vec::with_capacity(threads.len());
     for thread in threads {
         rest.iter_mut().zip(&thread.rest).for_each(|(rest, users)| *rest |= users);
-        found.push((thread.worker, thread.keys));
+        found.push((thread.worker, thread.keys, Some(thread.reservation)));
     }
     Ok(Some(Indexed { found, rest }))
 }
@@ -140,6 +144,8 @@ struct Thread<'a> {
     keys: KeySpace,
     /// Per shard the users that have to be read.
     rest: Vec<RoaringBitmap>,
+    /// The memory of what was found.
+    reservation: MemoryReservation,
 }
 
 impl Thread<'_> {
@@ -158,17 +164,59 @@ impl Thread<'_> {
             };
             codes.push(of_column);
         }
-        let mut starters = RoaringBitmap::new();
-        starts.iter().for_each(|day| starters |= &*day.users);
-        if !codes.is_empty() {
-            let is_several = |user: &u32| codes.iter().any(|codes| codes[*user as usize] == SEVERAL_VALUES);
-            self.rest[shard] = starters.iter().filter(is_several).collect();
-            starters -= &self.rest[shard];
-        }
+        self.leave_several(shard, &starts, &codes);
         let users = ask.snapshot.shards[shard].next_ordinal as usize;
-        let returned = Returned::new(&returns, &starters, users, |day| self.spec.unit_of_day(day));
-        self.count(&starts, &returns, starters, &returned, &codes);
+        let days = || starts.iter().chain(&returns).map(|of_day| of_day.day);
+        let (Some(first), Some(last)) = (days().min(), days().max()) else { return Ok(true) };
+        match FirstDays::new(self.spec, users, (first, last)) {
+            Some(table) => self.first_days(shard, table, &starts, &returns, &codes),
+            None => {
+                let mut starters = RoaringBitmap::new();
+                starts.iter().for_each(|day| starters |= &*day.users);
+                starters -= &self.rest[shard];
+                let returned = Returned::new(&returns, &starters, users, |day| self.spec.unit_of_day(day));
+                self.count(&starts, &returns, starters, &returned, &codes);
+            }
+        }
+        self.reservation.try_resize(self.worker.heap_bytes())?;
         Ok(true)
+    }
+
+    /// Leave users with several values in a `by` column to be read: which is that of the start event only it knows.
+    fn leave_several(&mut self, shard: usize, starts: &[DayUsers], codes: &[Vec<u32>]) {
+        for codes in codes.iter().filter(|codes| codes.contains(&SEVERAL_VALUES)) {
+            let is_several = |user: &u32| codes[*user as usize] == SEVERAL_VALUES;
+            starts.iter().for_each(|day| self.rest[shard].extend(day.users.iter().filter(is_several)));
+        }
+    }
+
+    /// The most frequent question, day by day.
+    fn first_days(
+        &mut self,
+        shard: usize,
+        mut table: FirstDays,
+        starts: &[DayUsers],
+        returns: &[DayUsers],
+        codes: &[Vec<u32>],
+    ) {
+        let (rest, groups) = (&self.rest[shard], &mut self.worker.groups);
+        for of_day in starts {
+            let users = if rest.is_empty() { Arc::clone(&of_day.users) } else { Arc::new(&*of_day.users - rest) };
+            in_pieces(&users, |users| {
+                table.start(of_day.day, users, |user| groups.of_codes(codes.iter().map(|codes| codes[user as usize])));
+            });
+        }
+        let itself = self.overlap == Overlap::Inside;
+        for of_day in returns {
+            in_pieces(&of_day.users, |users| table.returned(of_day.day, users, itself));
+            if let Ok(at) = starts.binary_search_by_key(&of_day.day, |starts| starts.day) {
+                let twice = &*of_day.twice & &*starts[at].users;
+                in_pieces(&twice, |users| table.returned_twice(of_day.day, users));
+            }
+        }
+        for (cohort_us, group, cohort) in table.finish(self.spec) {
+            self.worker.partial.merge_cohort(cohort_us, group, cohort);
+        }
     }
 
     /// Go through the days with a start, and count the cohorts of their users.
@@ -266,5 +314,18 @@ impl Returned {
     fn of(&self, user: u32, unit: i64) -> impl Iterator<Item = i64> + '_ {
         let range = self.starts[user as usize] as usize..self.starts[user as usize + 1] as usize;
         self.units[range].iter().map(|&unit| i64::from(unit)).skip_while(move |&of_user| of_user < unit)
+    }
+}
+
+/// Give the ordinals of a bitmap to `each`, many at once.
+fn in_pieces(users: &RoaringBitmap, mut each: impl FnMut(&[u32])) {
+    let mut buffer = [0; 1_024];
+    let mut ordinals = users.iter();
+    loop {
+        let piece = ordinals.next_many(&mut buffer);
+        if piece.is_empty() {
+            return;
+        }
+        each(piece);
     }
 }

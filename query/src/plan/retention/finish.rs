@@ -6,8 +6,9 @@ use crate::error::Result;
 use crate::plan::answer::times;
 use crate::plan::columns::column_of;
 use crate::plan::operator::{Answer, Found};
-use datafusion::arrow::array::{ArrayRef, BooleanArray, Float64Array, Int64Array, ListArray, RecordBatch};
+use datafusion::arrow::array::{ArrayRef, BooleanArray, Float64Array, Int64Array, ListArray, RecordBatch, UInt32Array};
 use datafusion::arrow::buffer::OffsetBuffer;
+use datafusion::arrow::compute::{SortColumn, lexsort_to_indices, take};
 use datafusion::arrow::datatypes::{DataType, Field};
 use datafusion::common::DataFusionError;
 use datafusion::scalar::ScalarValue;
@@ -35,10 +36,14 @@ pub(super) fn matrix(
         all.merge(partial.with_keys(|group| numbers[group]));
     }
     let newest_ts = if all.is_empty() { i64::MIN } else { (answer.newest_ts)()? };
-    let rows = all.finish(spec, newest_ts);
-    let batch = matrix_batch(answer, &groups, &rows)?;
-    answer.sorted(&batch, (0..=answer.by).chain([answer.by + 2]))
+    let columns = groups.columns(answer)?;
+    let ranks = groups.ranks(&columns)?;
+    let rows = all.with_keys(|&group| (ranks[group as usize], group)).finish(spec, newest_ts);
+    matrix_batch(answer, &columns, &rows)
 }
+
+/// A row, with the place of its group in order of values, and the group.
+type Row = RetentionRow<(u32, u32)>;
 
 /// The distinct `by` values, and their numbers.
 #[derive(Default)]
@@ -55,16 +60,38 @@ impl GroupValues {
             next
         })
     }
+
+    /// The values, a column for each of `by`.
+    fn columns(&self, answer: &Answer<'_>) -> Result<Vec<ArrayRef>> {
+        let column = |i: usize| {
+            let values = self.values.iter().map(|values| values[i].clone());
+            column_of(values, answer.schema.field(1 + i).data_type())
+        };
+        (0..answer.by).map(column).collect()
+    }
+
+    /// For each group its place among all in order of their values.
+    fn ranks(&self, columns: &[ArrayRef]) -> Result<Vec<u32>> {
+        let mut ranks = vec![0; self.values.len()];
+        if columns.is_empty() {
+            return Ok(ranks);
+        }
+        let order: Vec<SortColumn> =
+            columns.iter().map(|values| SortColumn { values: Arc::clone(values), options: None }).collect();
+        let order = lexsort_to_indices(&order, None).map_err(DataFusionError::from)?;
+        (0..).zip(order.values()).for_each(|(rank, &group)| ranks[group as usize] = rank);
+        Ok(ranks)
+    }
 }
 
-fn matrix_batch(answer: &Answer<'_>, groups: &GroupValues, rows: &[RetentionRow<u32>]) -> Result<RecordBatch> {
-    let integer = |value: &dyn Fn(&RetentionRow<u32>) -> u64| -> ArrayRef {
+fn matrix_batch(answer: &Answer<'_>, groups: &[ArrayRef], rows: &[Row]) -> Result<RecordBatch> {
+    let integer = |value: &dyn Fn(&Row) -> u64| -> ArrayRef {
         Arc::new(rows.iter().map(|row| i64::try_from(value(row)).ok()).collect::<Int64Array>())
     };
     let mut columns = vec![times(rows.iter().map(|row| row.cohort_us).collect())];
-    for i in 0..answer.by {
-        let values = rows.iter().map(|row| groups.values[row.key as usize][i].clone());
-        columns.push(column_of(values, answer.schema.field(1 + i).data_type())?);
+    let of_rows: UInt32Array = rows.iter().map(|row| row.key.1).collect();
+    for values in groups {
+        columns.push(take(values, &of_rows, None).map_err(DataFusionError::from)?);
     }
     columns.push(integer(&|row| row.cohort_users));
     columns.push(integer(&|row| u64::from(row.period)));

@@ -15,6 +15,7 @@ use crate::error::Result;
 use chrono_tz::Tz;
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::{DataType, Field};
+use datafusion::execution::memory_pool::MemoryReservation;
 use std::fmt;
 use std::sync::Arc;
 use worker::RetentionWorker;
@@ -121,7 +122,12 @@ impl Operator for Retention {
         days::coverage(self, spec, ask).map(Some)
     }
 
-    fn by_indexes(&self, spec: &RetentionSpec, ask: &Ask<'_>) -> Result<Option<Indexed<RetentionWorker>>> {
-        days::by_indexes(self, spec, ask)
+    fn by_indexes(
+        &self,
+        spec: &RetentionSpec,
+        ask: &Ask<'_>,
+        reservation: &MemoryReservation,
+    ) -> Result<Option<Indexed<RetentionWorker>>> {
+        days::by_indexes(self, spec, ask, reservation)
     }
 }

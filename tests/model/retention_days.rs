@@ -1,0 +1,142 @@
+//! What is counted from days alone is what the kernel counts from the events themselves.
+
+use crate::case::config;
+use crate::retention_case::{Case, Event, case, events, grid};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+use trodden_query::behavior::retention::{
+    Cohorts, FirstDays, Mode, RETURN, RetentionKernel, RetentionPartial, RetentionRow, START, Windows,
+};
+
+/// Users of one group each.
+type Users = [(u32, Vec<Event>)];
+
+/// Start events are return events, or none of them is.
+fn with_overlap(users: &mut Users, inside: bool) {
+    for event in users.iter_mut().flat_map(|user| &mut user.1) {
+        if event.1 == START | RETURN || inside && event.1 == START {
+            event.1 = if inside { START | RETURN } else { START };
+        }
+    }
+}
+
+fn by_events(case: &Case, users: &Users) -> Vec<RetentionRow<u32>> {
+    let mut kernel = RetentionKernel::new(case.spec.clone()).unwrap();
+    let mut partial = RetentionPartial::default();
+    for (group, events) in users {
+        let (times, masks): (Vec<i64>, Vec<u64>) = events.iter().copied().unzip();
+        kernel.run(&times, &masks, |cohort| partial.add(*group, &cohort));
+    }
+    partial.finish(&case.spec, 0)
+}
+
+/// By day, the users with such an event, and how many each has.
+fn days(case: &Case, users: &Users, bit: u64) -> BTreeMap<i32, BTreeMap<u32, u32>> {
+    let mut days: BTreeMap<i32, BTreeMap<u32, u32>> = BTreeMap::new();
+    for (user, (_, events)) in (0..).zip(users) {
+        for (ts, _) in events.iter().filter(|event| event.1 & bit != 0) {
+            *days.entry(case.zone.day(*ts) as i32).or_default().entry(user).or_default() += 1;
+        }
+    }
+    days
+}
+
+fn by_units(case: &Case, users: &Users, inside: bool) -> Vec<RetentionRow<u32>> {
+    let mut kernel = RetentionKernel::new(case.spec.clone()).unwrap();
+    let mut partial = RetentionPartial::default();
+    let (starts, returns) = (days(case, users, START), days(case, users, RETURN));
+    for (user, (group, _)) in (0..).zip(users) {
+        let mut last_unit = None;
+        for (&day, _) in starts.iter().filter(|(_, of_day)| of_day.contains_key(&user)) {
+            let unit = case.spec.unit_of_day(day);
+            let again = last_unit.replace(unit);
+            if again == Some(unit) || case.spec.cohort == Cohorts::First && again.is_some() {
+                continue;
+            }
+            let own = returns.iter().filter(|(_, of_day)| of_day.contains_key(&user));
+            let units = own.map(|(&day, _)| case.spec.unit_of_day(day)).filter(|&of_day| of_day >= unit);
+            let once = returns.get(&day).and_then(|of_day| of_day.get(&user)) == Some(&1);
+            let rows = kernel.rows_of_units(unit, units, inside && once).to_vec();
+            let mut cohort = trodden_query::behavior::retention::CohortPartial::default();
+            let cohort_us = case.spec.unit_start_us(unit);
+            cohort.add_rows(cohort_us, &rows);
+            partial.merge_cohort(cohort_us, *group, cohort);
+        }
+    }
+    partial.finish(&case.spec, 0)
+}
+
+fn by_first_days(case: &Case, users: &Users, inside: bool) -> Option<Vec<RetentionRow<u32>>> {
+    let (starts, returns) = (days(case, users, START), days(case, users, RETURN));
+    let all = || starts.keys().chain(returns.keys()).copied();
+    let range = (all().min().unwrap_or(0), all().max().unwrap_or(0));
+    let mut table = FirstDays::new(&case.spec, users.len(), range)?;
+    for (&day, of_day) in &starts {
+        let of_day: Vec<u32> = of_day.keys().copied().collect();
+        // In two pieces: they come as they are read.
+        for piece in of_day.chunks(2) {
+            table.start(day, piece, |user| users[user as usize].0);
+        }
+    }
+    for (&day, of_day) in &returns {
+        let all: Vec<u32> = of_day.keys().copied().collect();
+        let twice: Vec<u32> = of_day.iter().filter(|(_, count)| **count > 1).map(|(user, _)| *user).collect();
+        table.returned(day, &all, inside);
+        if inside {
+            table.returned_twice(day, &twice);
+        }
+    }
+    let mut partial = RetentionPartial::default();
+    table.finish(&case.spec).for_each(|(cohort_us, group, cohort)| partial.merge_cohort(cohort_us, group, cohort));
+    Some(partial.finish(&case.spec, 0))
+}
+
+proptest! {
+    #![proptest_config(config(6_000))]
+
+    #[test]
+    fn days_say_what_events_say(
+        mut case in case(),
+        plain in any::<bool>(),
+        inside in any::<bool>(),
+        mut users in grid().prop_flat_map(|grid| vec((0..3_u32, events(grid, 7)), 1..5)),
+    ) {
+        case.spec.windows = Windows::Calendar;
+        case.spec.min_count = 1;
+        if plain {
+            (case.spec.mode, case.spec.cohort) = (Mode::On, Cohorts::First);
+        }
+        with_overlap(&mut users, inside);
+        let times = || users.iter().flat_map(|user| &user.1).map(|event| event.0);
+        let range = (times().min().unwrap_or(0), times().max().unwrap_or(0));
+        prop_assume!(case.spec.has_whole_days(range));
+        let expected = by_events(&case, &users);
+        prop_assert_eq!(by_units(&case, &users, inside), expected.clone());
+        let first = by_first_days(&case, &users, inside);
+        prop_assert_eq!(first.is_some(), case.spec.mode == Mode::On && case.spec.cohort == Cohorts::First);
+        if let Some(first) = first {
+            prop_assert_eq!(first, expected);
+        }
+    }
+}
+
+/// Where the clock goes back over midnight, and only there, a date is not all that there is to say of a day.
+#[test]
+fn only_a_clock_that_goes_back_over_midnight_divides_a_day() {
+    let hour = 3_600_000_000;
+    let whole = |zone: &str, at_s: i64| {
+        let around = (at_s * 1_000_000 - 30 * hour, at_s * 1_000_000 + 30 * hour);
+        let spec = trodden_query::behavior::retention::RetentionSpec {
+            time_zone: zone.parse().unwrap(),
+            ..Default::default()
+        };
+        spec.has_whole_days(around)
+    };
+    assert!(!whole("America/St_Johns", 1_289_097_060), "2010-11-07T02:31:00Z: from 00:01 back to 23:01");
+    assert!(whole("America/St_Johns", 1_291_689_060), "2010-12-07T02:31:00Z");
+    assert!(whole("America/Havana", 1_793_509_200), "2026-11-01T05:00:00Z: from 01:00 back to 00:00");
+    assert!(whole("Europe/Berlin", 1_792_890_000), "2026-10-25T01:00:00Z");
+    assert!(whole("America/Sao_Paulo", 1_541_300_400), "2018-11-04T03:00:00Z: from 00:00 on to 01:00");
+    assert!(whole("Pacific/Apia", 1_325_239_200), "2011-12-30T10:00:00Z: a day is left out");
+}
