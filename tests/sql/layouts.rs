@@ -56,7 +56,16 @@ fn fill(path: &Path, flush: bool) {
 
 const STEPS: &str = "steps => ['a', 'b', 'c']";
 
-/// Funnels of every way: the table itself, its rows in order of arrival, rows with an order of their own, rows without.
+const RETENTIONS: [&str; 6] = [
+    "periods => 1",
+    "start => 'a', return => 'b', periods => 1, by => colour",
+    "start => 'a', return => price > 0, periods => 1, by => (colour, price)",
+    "start => ['a', 'b'], return => ['b', 'c'], periods => 0, cohort => 'every', min_count => 2, by => size",
+    "start => 'a', windows => 'rolling', periods => 1, by => colour, emit => 'users'",
+    "start => 'c', emit => 'users', by => upper(colour), periods => 0",
+];
+
+/// Questions of every way: the table itself, its rows in order of arrival, rows with an order of their own, rows without.
 fn questions() -> Vec<String> {
     let arguments = [
         "ties => 'arrival', by => colour",
@@ -87,8 +96,15 @@ fn questions() -> Vec<String> {
         "(SELECT e.* FROM events e JOIN (SELECT DISTINCT user_id FROM events WHERE size = 3) s ON e.user_id = s.user_id)",
         "(SELECT * FROM events WHERE size = 1 UNION ALL SELECT * FROM events WHERE size <> 1)",
     ];
-    let call = |input: &str, arguments: &str| format!("SELECT * FROM FUNNEL({input}, {STEPS}, {arguments})");
-    inputs.iter().flat_map(|input| arguments.iter().map(move |arguments| call(input, arguments))).collect()
+    let funnel = |arguments: &&str| format!("{STEPS}, {arguments}");
+    let funnels = arguments.iter().map(funnel).map(|arguments| ("FUNNEL", arguments));
+    let calls: Vec<_> =
+        funnels.chain(RETENTIONS.iter().map(|arguments| ("RETENTION", arguments.to_string()))).collect();
+    let of_input = |input: &str| {
+        let call = |(operator, arguments): &(&str, String)| format!("SELECT * FROM {operator}({input}, {arguments})");
+        calls.iter().map(call).collect::<Vec<_>>()
+    };
+    inputs.iter().flat_map(|input| of_input(input)).collect()
 }
 
 type Answers = Vec<Vec<Vec<String>>>;

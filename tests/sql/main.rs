@@ -8,6 +8,7 @@ mod errors;
 mod files;
 mod insert;
 mod layouts;
+mod old_segments;
 mod paths;
 mod plans;
 mod sessions;

@@ -55,6 +55,37 @@ fn a_funnel_over_rows() {
     insta::assert_snapshot!(plan(&shop(), sql));
 }
 
+/// Day bitmaps answer where they cover the question; where they do not, the plan says why.
+#[test]
+fn a_retention_says_what_answers_it() {
+    let test = shop();
+    let bitmaps = [
+        "events, start => 'view'",
+        "events, start => 'view', return => ['buy', 'open'], by => country, cohort => 'every', mode => 'streak'",
+        "events, start => 'view', return => 'view', period => INTERVAL '1' MONTH, periods => 2",
+        "(SELECT * FROM events WHERE ts >= '2026-03-02'), start => 'view'",
+    ];
+    for arguments in bitmaps {
+        let plan = plan(&test, &format!("SELECT * FROM RETENTION({arguments})"));
+        assert!(plan.contains("answered by day bitmaps"), "{arguments}: {plan}");
+    }
+    let scans = [
+        ("events, emit => 'users'", "the time of each start event"),
+        ("events, windows => 'rolling'", "rolling windows"),
+        ("events, min_count => 2", "do not count the events of a day"),
+        ("(SELECT * FROM events WHERE country = 'DE')", "filtered by more than time"),
+        ("(SELECT * FROM events WHERE ts >= '2026-03-01 10:30:00')", "begins or ends within a day"),
+        ("events, time_zone => 'Asia/Tokyo'", "in the time zone of the table"),
+        ("events, by => price", "no values of a by column"),
+        ("events, start => price > 5", "more than the name of the event"),
+        ("events, start => ['view', 'buy'], return => 'buy'", "some start events are returns"),
+    ];
+    for (arguments, why) in scans {
+        let plan = plan(&test, &format!("SELECT * FROM RETENTION({arguments})"));
+        assert!(plan.contains("answered by a scan, since") && plan.contains(why), "{arguments}: {plan}");
+    }
+}
+
 #[test]
 fn the_short_form_is_the_operator() {
     let test = shop();

@@ -228,6 +228,15 @@ impl Reader<'_> {
 /// The code of a user who does not have one value in all events.
 pub const SEVERAL_VALUES: u32 = u32::MAX;
 
+/// Whether [`values_by_user`] has an answer for every shard, without reading a bitmap.
+pub fn covers_values(snapshot: &Snapshot, column: &ColumnRef) -> bool {
+    let ColumnRef::Property(name) = column else { return false };
+    segments(snapshot).all(|(_, live)| match live.segment.schema().column(name) {
+        Some(stored) => stored.column_type == ColumnType::Text && live.segment.is_value_indexed(name),
+        None => true,
+    })
+}
+
 /// For each ordinal of `shard` the code of the value that all events of the user have in a property, as `keys` numbers
 /// the values of its column `place`: 0 for NULL, [`SEVERAL_VALUES`] where the events differ. `None` where bitmaps do not
 /// say it.

@@ -13,9 +13,9 @@ use datafusion::execution::memory_pool::MemoryReservation;
 use roaring::RoaringBitmap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use trodden_engine::predicate::{ColumnRef, Predicate};
+use trodden_engine::predicate::Predicate;
 use trodden_engine::scan::{
-    DayUsers, KeySpace, SEVERAL_VALUES, covers_days, satisfying_names, users_by_day, values_by_user,
+    DayUsers, KeySpace, SEVERAL_VALUES, covers_days, covers_values, satisfying_names, users_by_day, values_by_user,
 };
 
 /// Whether day bitmaps cover the question, and why not.
@@ -29,7 +29,6 @@ pub(super) fn coverage(retention: &Retention, spec: &RetentionSpec, ask: &Ask<'_
 
 fn uncovered(retention: &Retention, spec: &RetentionSpec, ask: &Ask<'_>) -> Result<Option<&'static str>> {
     let snapshot = ask.snapshot;
-    let is_text = |column: &ColumnRef| matches!(column, ColumnRef::Property(_));
     Ok(if retention.emit == Emit::Users {
         Some("the time of each start event is asked for")
     } else if spec.windows == Windows::Rolling {
@@ -40,7 +39,7 @@ fn uncovered(retention: &Retention, spec: &RetentionSpec, ask: &Ask<'_>) -> Resu
         Some("the input is filtered by more than time")
     } else if snapshot.options.tz()? != spec.time_zone {
         Some("the bitmaps are of days in the time zone of the table")
-    } else if !ask.by_columns.iter().all(is_text) {
+    } else if !ask.by_columns.iter().all(|column| covers_values(snapshot, column)) {
         Some("the bitmaps have no values of a by column")
     } else if !spec.has_whole_days(ask.times()) {
         Some("the clock goes back over a midnight")
