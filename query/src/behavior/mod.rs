@@ -7,4 +7,5 @@ pub mod bucket;
 mod calendar;
 pub mod funnel;
 pub mod quantile;
+pub mod recommend;
 pub mod retention;

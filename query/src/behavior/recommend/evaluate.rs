@@ -1,0 +1,145 @@
+//! How good the lists of an algorithm are: what users did later, against what they would have been shown.
+
+use super::interactions::Interactions;
+use super::model::{Model, Target};
+use super::recommender::Recommender;
+use super::spec::{RecommendSpec, Seen};
+use super::view::View;
+use trodden_engine::error::{Error, Result};
+
+/// Measures of an algorithm, means over the users that were judged.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Quality {
+    /// Users with a history before the split and something to find after it.
+    pub users: u64,
+    /// The part of a user's later items that is among the first k.
+    pub recall: f64,
+    /// Gain of the first k, discounted by the logarithm of the place, as a part of the best that is possible.
+    pub ndcg: f64,
+    /// The part of users with at least one later item among the first k.
+    pub hit_rate: f64,
+    /// Mean of 1 / place of the first later item, 0 past k.
+    pub mrr: f64,
+    /// The part of the items with a use before the split that is in anybody's first k.
+    pub coverage: f64,
+}
+
+/// Judges an algorithm on the past: it sees what was before `split_us`, and is asked for `k` items for each user who was
+/// there before and did something after. Later items are those with an event of a kind with a weight; where seen items are
+/// left out of lists, they are no later items either. Every item is ranked, none are sampled.
+///
+/// # Errors
+/// As [`RecommendSpec::validate`] and [`Model::fit`]; and where `spec` has a moment of its own, which the split replaces.
+pub fn evaluate(
+    interactions: &Interactions,
+    ranks: &[u32],
+    spec: &RecommendSpec,
+    split_us: i64,
+    k: usize,
+    threads: usize,
+) -> Result<Quality> {
+    if spec.as_of_us.is_some() {
+        return Err(Error::invalid("both as_of and split")
+            .with_hint("the split is the moment of the question: leave as_of out"));
+    }
+    let spec = RecommendSpec { as_of_us: Some(split_us.saturating_sub(1)), top: k, ..spec.clone() };
+    spec.validate()?;
+    let view = spec.view(interactions);
+    let model = Model::fit(&view, ranks, &spec.using, threads)?;
+    let recommender = Recommender::new(interactions, ranks, &spec, &model)?;
+    let later = |user: u32| later_items(interactions, &spec, split_us, user);
+    let users = (0..interactions.user_count() as u32).filter(|&user| view.events(user).next().is_some());
+    let questions: Vec<(u32, Vec<u32>)> =
+        users.map(|user| (user, later(user))).filter(|(_, later)| !later.is_empty()).collect();
+    Ok(judge(&recommender, &view, &questions, k, threads))
+}
+
+/// Distinct items of a user from the split on, ascending by code.
+fn later_items(interactions: &Interactions, spec: &RecommendSpec, split_us: i64, user: u32) -> Vec<u32> {
+    let events = interactions.of_user(user);
+    let (before, after) = events.split_at(events.partition_point(|event| event.ts_us < split_us));
+    let is_seen = |item: u32| {
+        let counts = |kind: u8| match &spec.seen {
+            Seen::Exclude => spec.weights.of(kind) != 0.0,
+            Seen::ExcludeKinds(kinds) => kinds.contains(&kind),
+            Seen::Include => false,
+        };
+        before.iter().any(|event| event.item == item && counts(event.kind))
+    };
+    let counted = after.iter().filter(|event| spec.weights.of(event.kind) != 0.0);
+    let mut items: Vec<u32> = counted.map(|event| event.item).collect();
+    items.sort_unstable();
+    items.dedup();
+    items.retain(|&item| !is_seen(item));
+    items
+}
+
+/// Means over questions: a user, and what was to be found.
+pub fn judge(
+    recommender: &Recommender<'_>,
+    view: &View<'_>,
+    questions: &[(u32, Vec<u32>)],
+    k: usize,
+    threads: usize,
+) -> Quality {
+    let each = questions.len().div_ceil(threads.max(1)).max(1);
+    let lists: Vec<Vec<u32>> = std::thread::scope(|scope| {
+        let ask = |(user, _): &(u32, Vec<u32>)| -> Vec<u32> { recommender.items(Target::User(*user)) };
+        let parts: Vec<_> =
+            questions.chunks(each).map(|part| scope.spawn(move || part.iter().map(ask).collect::<Vec<_>>())).collect();
+        parts.into_iter().flat_map(|part| part.join().unwrap_or_default()).collect()
+    });
+    let mut tally = Tally::new(view);
+    questions.iter().zip(&lists).for_each(|((_, wanted), list)| tally.add(list, wanted, k));
+    tally.finish()
+}
+
+/// Sums of measures over questions.
+#[derive(Debug)]
+pub struct Tally {
+    sums: Quality,
+    is_used: Vec<bool>,
+    is_shown: Vec<bool>,
+}
+
+impl Tally {
+    /// No questions yet; items with a use in `view` can be covered.
+    pub fn new(view: &View<'_>) -> Self {
+        let mut is_used = vec![false; view.interactions.item_count()];
+        for user in 0..view.interactions.user_count() as u32 {
+            view.events(user).for_each(|event| is_used[event.item as usize] = true);
+        }
+        Self { sums: Quality::default(), is_shown: vec![false; is_used.len()], is_used }
+    }
+
+    /// Adds one answer: the list that was shown, the best first, and what was wanted, at least one item.
+    pub fn add(&mut self, list: &[u32], wanted: &[u32], k: usize) {
+        let hits: Vec<usize> =
+            list.iter().take(k).enumerate().filter(|(_, item)| wanted.contains(item)).map(|(place, _)| place).collect();
+        let gain = |place: usize| 1.0 / ((place + 2) as f64).log2();
+        let best: f64 = (0..k.min(wanted.len())).map(gain).sum();
+        self.sums.users += 1;
+        self.sums.recall += hits.len() as f64 / wanted.len() as f64;
+        self.sums.ndcg += hits.iter().map(|&place| gain(place)).sum::<f64>() / best;
+        self.sums.hit_rate += f64::from(u8::from(!hits.is_empty()));
+        self.sums.mrr += hits.first().map_or(0.0, |&place| 1.0 / (place + 1) as f64);
+        for &item in list.iter().take(k) {
+            self.is_shown[item as usize] = true;
+        }
+    }
+
+    /// The means.
+    pub fn finish(self) -> Quality {
+        let users = self.sums.users.max(1) as f64;
+        let used = self.is_used.iter().filter(|&&used| used).count();
+        let covered = self.is_used.iter().zip(&self.is_shown).filter(|(used, shown)| **used && **shown).count();
+        Quality {
+            users: self.sums.users,
+            recall: self.sums.recall / users,
+            ndcg: self.sums.ndcg / users,
+            hit_rate: self.sums.hit_rate / users,
+            mrr: self.sums.mrr / users,
+            coverage: covered as f64 / used.max(1) as f64,
+        }
+    }
+}

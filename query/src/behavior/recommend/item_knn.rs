@@ -1,0 +1,289 @@
+//! Items whose users also use an item: neighbours by overlap of their sets of users.
+
+use super::rows::{Row, Rows};
+use super::scores::{Scores, Source};
+use super::view::View;
+use trodden_engine::error::{Error, Result};
+
+/// How alike two items are, from `both` users of both, `a` and `b` users of each, and all `n` users.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Similarity {
+    /// Log-likelihood ratio of the 2x2 table (Dunning, "Accurate Methods for the Statistics of Surprise
+    /// and Coincidence", 1993); 0 where the overlap is below what chance gives.
+    Llr,
+    /// `both / sqrt(a b)`.
+    Cosine,
+    /// Product of both items' BM25 weights summed over shared users, with `k1` and `b`. A user of many items counts less.
+    Bm25 {
+        /// How soon more uses of an item stop to count.
+        k1: f64,
+        /// How much an item of many users is held back, 0 to 1.
+        b: f64,
+    },
+    /// `both / (a + b - both)`.
+    Jaccard,
+    /// A random walk from the item to one of its users to one of their items, each step to the power `alpha`, divided by the
+    /// users of its end to the power `beta` (Paudel, Christoffel, Newell and Bernstein, "Updatable, Accurate, Diverse, and
+    /// Scalable Recommendations for Interactive Applications", 2017).
+    Rp3Beta {
+        /// Power of the probabilities of steps.
+        alpha: f64,
+        /// How much an item of many users is held back.
+        beta: f64,
+    },
+}
+
+/// Options of `item_knn`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ItemKnnOptions {
+    /// How alike two items are.
+    pub similarity: Similarity,
+    /// How many neighbours of an item are found: the longest list for an item.
+    pub neighbours: usize,
+    /// How many of them vote for a user or a basket.
+    pub voters: usize,
+    /// How many of the user's newest items are looked at.
+    pub sources: usize,
+    /// What the vote of each older item of the history is worth of that of the next newer one, above 0 and at most 1.
+    pub recency: f64,
+}
+
+impl ItemKnnOptions {
+    /// 200 neighbours by a similarity, of which 20 vote, and newer items of the history count more.
+    pub fn of(similarity: Similarity) -> Self {
+        Self { similarity, neighbours: 200, voters: 20, sources: 100, recency: 0.95 }
+    }
+
+    /// Walks with the powers that do well on a shop's purchases.
+    pub fn rp3beta() -> Self {
+        let walks = Similarity::Rp3Beta { alpha: 1.0, beta: 0.6 };
+        Self { neighbours: 1_000, voters: 1_000, recency: 1.0, ..Self::of(walks) }
+    }
+
+    pub(super) fn validate(&self) -> Result<()> {
+        if self.neighbours == 0 || self.voters == 0 || self.sources == 0 {
+            return Err(
+                Error::invalid("no neighbour or no item of the history counts").with_hint("give at least 1 of each")
+            );
+        }
+        if !(self.recency > 0.0 && self.recency <= 1.0) {
+            let message = format!("recency is {}", self.recency);
+            return Err(Error::invalid(message).with_hint("give a number above 0, at most 1"));
+        }
+        if let Similarity::Bm25 { k1, b } = self.similarity
+            && !(k1 > 0.0 && k1.is_finite() && (0.0..=1.0).contains(&b))
+        {
+            return Err(
+                Error::invalid(format!("bm25 with k1 {k1} and b {b}")).with_hint("k1 is above 0, b from 0 to 1")
+            );
+        }
+        if let Similarity::Rp3Beta { alpha, beta } = self.similarity
+            && !((0.0..=10.0).contains(&alpha) && (0.0..=10.0).contains(&beta))
+        {
+            let message = format!("rp3beta with alpha {alpha} and beta {beta}");
+            return Err(Error::invalid(message).with_hint("both are from 0 to 10"));
+        }
+        Ok(())
+    }
+}
+
+/// Counts of the view that every similarity needs, and the neighbours of the items that were asked for.
+#[derive(Debug)]
+pub struct ItemKnn {
+    options: ItemKnnOptions,
+    counts: Counts,
+    /// What each item shares with others: as long as the item and its users did not change, it stays.
+    shared: Rows,
+    /// The neighbours by it.
+    neighbours: Rows,
+}
+
+/// How many users each item has, and how many items each user.
+#[derive(Debug)]
+pub(super) struct Counts {
+    pub(super) item_users: Vec<u32>,
+    /// Only for similarities that look at it.
+    pub(super) user_items: Vec<u32>,
+    pub(super) users: u32,
+    /// Items with a user.
+    items: u32,
+    pairs: u64,
+}
+
+impl Counts {
+    pub(super) fn new(view: &View<'_>, with_users: bool) -> Self {
+        let interactions = view.interactions;
+        let items = interactions.item_count();
+        if view.is_whole() && !with_users {
+            let item_users: Vec<u32> = (0..items as u32).map(|item| interactions.users_of_item(item)).collect();
+            let counts =
+                Self { item_users, user_items: Vec::new(), users: interactions.active_users(), items: 0, pairs: 0 };
+            return counts.added_up();
+        }
+        let mut counted_for = vec![u32::MAX; items];
+        let mut counts = Self { item_users: vec![0; items], user_items: Vec::new(), users: 0, items: 0, pairs: 0 };
+        for user in 0..interactions.user_count() as u32 {
+            let mut own = 0;
+            for event in view.events(user) {
+                if counted_for[event.item as usize] != user {
+                    counted_for[event.item as usize] = user;
+                    counts.item_users[event.item as usize] += 1;
+                    own += 1;
+                }
+            }
+            counts.users += u32::from(own > 0);
+            if with_users {
+                counts.user_items.push(own);
+            }
+        }
+        counts.added_up()
+    }
+
+    fn added_up(mut self) -> Self {
+        self.items = self.item_users.iter().filter(|&&users| users > 0).count() as u32;
+        self.pairs = self.item_users.iter().map(|&users| u64::from(users)).sum();
+        self
+    }
+}
+
+/// Calls `found` for each item that shares users with `item`, except itself, with the sum of `worth` over those users,
+/// added in the order of their codes.
+pub(super) fn shared(view: &View<'_>, item: u32, worth: impl Fn(u32) -> f64, mut found: impl FnMut(u32, f64)) {
+    let items = view.interactions.item_count();
+    let mut sums = vec![0.0_f64; items];
+    let mut counted_for = vec![u32::MAX; items];
+    let mut touched = Vec::new();
+    view.each_user_of(item, &mut Vec::new(), |user| {
+        let worth = worth(user);
+        for event in view.events(user) {
+            let other = event.item as usize;
+            if counted_for[other] != user {
+                if counted_for[other] == u32::MAX {
+                    touched.push(event.item);
+                }
+                counted_for[other] = user;
+                sums[other] += worth;
+            }
+        }
+    });
+    for other in touched {
+        if other != item {
+            found(other, sums[other as usize]);
+        }
+    }
+}
+
+impl ItemKnn {
+    /// The counts of a view.
+    pub fn new(view: &View<'_>, options: ItemKnnOptions) -> Self {
+        let with_users = matches!(options.similarity, Similarity::Bm25 { .. } | Similarity::Rp3Beta { .. });
+        let counts = Counts::new(view, with_users);
+        Self { options, counts, shared: Rows::default(), neighbours: Rows::default() }
+    }
+
+    /// The same for a later state of the interactions, keeping what is still right of the items that did not change. Only for
+    /// views of everything: where a window moves, what it holds changes without an event.
+    #[must_use]
+    pub fn refreshed(self, view: &View<'_>) -> Self {
+        let mut fresh = Self::new(view, self.options);
+        // The weights of BM25 look at the number of all items.
+        if view.is_whole() && !matches!(self.options.similarity, Similarity::Bm25 { .. }) {
+            fresh.shared = self.shared.kept(view.interactions);
+        }
+        fresh
+    }
+
+    /// The options.
+    pub fn options(&self) -> ItemKnnOptions {
+        self.options
+    }
+
+    /// Bytes of the rows that were asked for.
+    pub fn heap_bytes(&self) -> usize {
+        let counts = 4 * (self.counts.item_users.capacity() + self.counts.user_items.capacity());
+        counts + self.shared.heap_bytes() + self.neighbours.heap_bytes()
+    }
+
+    /// The neighbours of an item, the most alike first, found at its first call. `ranks` orders those that are equally alike.
+    pub fn neighbours(&self, view: &View<'_>, ranks: &[u32], item: u32) -> Row {
+        self.neighbours.get(view.interactions, item, || {
+            let shared = self.shared.get(view.interactions, item, || self.find_shared(view, item));
+            let alike = shared.iter().map(|&(other, sum)| (other, self.similarity(item, other, sum)));
+            let mut row: Vec<(u32, f64)> = alike.filter(|(_, value)| *value > 0.0).collect();
+            best_first(&mut row, ranks, self.options.neighbours);
+            row
+        })
+    }
+
+    fn find_shared(&self, view: &View<'_>, item: u32) -> Vec<(u32, f64)> {
+        let mut row = Vec::new();
+        let take = |other, sum| row.push((other, sum));
+        let items = |user: u32| f64::from(self.counts.user_items[user as usize]);
+        match self.options.similarity {
+            Similarity::Bm25 { .. } => shared(view, item, |user| self.user_weight(user), take),
+            Similarity::Rp3Beta { alpha, .. } => shared(view, item, |user| items(user).powf(-alpha), take),
+            Similarity::Llr | Similarity::Cosine | Similarity::Jaccard => shared(view, item, |_| 1.0, take),
+        }
+        row
+    }
+
+    fn similarity(&self, item: u32, other: u32, sum: f64) -> f64 {
+        let users = |item: u32| f64::from(self.counts.item_users[item as usize]);
+        let (a, b) = (users(item), users(other));
+        match self.options.similarity {
+            Similarity::Llr => llr(sum, a, b, f64::from(self.counts.users)),
+            Similarity::Cosine => sum / (a * b).sqrt(),
+            Similarity::Jaccard => sum / (a + b - sum),
+            Similarity::Bm25 { k1, b: damping } => {
+                let mean = self.counts.pairs as f64 / f64::from(self.counts.items);
+                let weight = |users: f64| (k1 + 1.0) / (k1 * (1.0 - damping + damping * users / mean) + 1.0);
+                weight(a) * weight(b) * sum
+            }
+            Similarity::Rp3Beta { alpha, beta } => a.powf(-alpha) * sum * b.powf(-beta),
+        }
+    }
+
+    /// The square of how much a user of few items says more than one of many.
+    fn user_weight(&self, user: u32) -> f64 {
+        let own = f64::from(self.counts.user_items[user as usize]);
+        let weight = (f64::from(self.counts.items).ln() - (1.0 + own).ln()).max(0.0);
+        weight * weight
+    }
+
+    /// Adds the first `voters` neighbours of each source.
+    pub(super) fn score(&self, view: &View<'_>, ranks: &[u32], sources: &[Source], voters: usize, scores: &mut Scores) {
+        for source in sources {
+            for &(item, value) in self.neighbours(view, ranks, source.item).iter().take(voters) {
+                scores.add(item, source.weight * value);
+            }
+        }
+    }
+}
+
+/// Cuts a row to its highest values, sorted from high to low; equal ones by rank.
+pub(super) fn best_first(row: &mut Vec<(u32, f64)>, ranks: &[u32], count: usize) {
+    let order =
+        |a: &(u32, f64), b: &(u32, f64)| b.1.total_cmp(&a.1).then_with(|| rank(ranks, a.0).cmp(&rank(ranks, b.0)));
+    if row.len() > count {
+        row.select_nth_unstable_by(count.saturating_sub(1), order);
+        row.truncate(count);
+    }
+    row.sort_unstable_by(order);
+}
+
+/// The place of an item in the order by value.
+pub(super) fn rank(ranks: &[u32], item: u32) -> (u32, u32) {
+    (ranks.get(item as usize).copied().unwrap_or(u32::MAX), item)
+}
+
+/// Log-likelihood ratio of the 2x2 table of users of both, of one, of the other, of neither; 0 where chance alone would
+/// give more users of both.
+pub fn llr(both: f64, a: f64, b: f64, n: f64) -> f64 {
+    if both * n <= a * b {
+        return 0.0;
+    }
+    let x_ln_x = |x: f64| if x > 0.0 { x * x.ln() } else { 0.0 };
+    let cells = x_ln_x(both) + x_ln_x(a - both) + x_ln_x(b - both) + x_ln_x(n - a - b + both);
+    let margins = x_ln_x(a) + x_ln_x(n - a) + x_ln_x(b) + x_ln_x(n - b);
+    (2.0 * (cells + x_ln_x(n) - margins)).max(0.0)
+}

@@ -1,0 +1,238 @@
+//! An algorithm made ready for one snapshot: what it learned, how it scores, and which source gave what.
+
+use super::als::Als;
+use super::blend::Scale;
+use super::ease::Ease;
+use super::item_knn::{ItemKnn, ItemKnnOptions, Similarity};
+use super::pairs::Pairs;
+use super::popular::{popular, trending};
+use super::recency::{Recency, basket, history};
+use super::repurchase;
+use super::scores::{Scores, Source};
+use super::sequence::Sequence;
+use super::session_knn::{self, SessionKnn};
+use super::spec::Algorithm;
+use super::view::View;
+use trodden_engine::error::Result;
+
+/// Whom or what a list is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Target<'a> {
+    /// A user, by what the user did.
+    User(u32),
+    /// An item: what is like it.
+    Item(u32),
+    /// A basket or a session, from old to new: what completes it.
+    Items(&'a [u32]),
+}
+
+impl Target<'_> {
+    /// The items that the target itself names.
+    pub(super) fn items(&self) -> &[u32] {
+        match self {
+            Self::User(_) => &[],
+            Self::Item(item) => std::slice::from_ref(item),
+            Self::Items(items) => items,
+        }
+    }
+
+    fn user(&self) -> Option<u32> {
+        match self {
+            Self::User(user) => Some(*user),
+            Self::Item(_) | Self::Items(_) => None,
+        }
+    }
+}
+
+/// What an algorithm learned from the interactions of a view. It is asked with that view and the same ranks.
+#[derive(Debug)]
+pub struct Model {
+    method: Method,
+}
+
+#[derive(Debug)]
+enum Method {
+    /// The same score for everybody.
+    List(Vec<f64>),
+    Sequence(Sequence),
+    SessionKnn(SessionKnn),
+    ItemKnn(ItemKnn),
+    Ease(Ease),
+    Repurchase(ItemKnn),
+    Als(Als),
+    Blend(Vec<(f64, Model)>, Scale),
+}
+
+impl Model {
+    /// Learns what `algorithm` needs to know. `ranks` is the order of items by value, by code; `threads` changes the time
+    /// and not the result.
+    ///
+    /// # Errors
+    /// Those of [`Ease::fit`].
+    pub fn fit(view: &View<'_>, ranks: &[u32], algorithm: &Algorithm, threads: usize) -> Result<Self> {
+        let method = match algorithm {
+            Algorithm::Popular => Method::List(popular(view)),
+            Algorithm::Trending(options) => Method::List(trending(view, *options)),
+            Algorithm::Sequence(options) => Method::Sequence(Sequence::new(*options)),
+            Algorithm::SessionKnn(options) => Method::SessionKnn(SessionKnn::new(view, *options)),
+            Algorithm::ItemKnn(options) => Method::ItemKnn(ItemKnn::new(view, *options)),
+            Algorithm::Ease(options) => Method::Ease(Ease::fit(&Pairs::new(view, ranks), *options, threads)?),
+            Algorithm::Repurchase => Method::Repurchase(ItemKnn::new(view, ItemKnnOptions::of(Similarity::Llr))),
+            Algorithm::Als(options) => Method::Als(Als::fit(&Pairs::new(view, ranks), *options, threads)),
+            Algorithm::Blend(blend) => {
+                let fit = |part: &super::blend::Part| Ok((part.weight, Self::fit(view, ranks, &part.using, threads)?));
+                Method::Blend(blend.parts.iter().map(fit).collect::<Result<_>>()?, blend.scale)
+            }
+        };
+        Ok(Self { method })
+    }
+
+    /// The items that say something about a target. None for a list that is the same for everybody.
+    pub(super) fn sources(&self, view: &View<'_>, target: Target<'_>) -> Vec<Source> {
+        match (&self.method, target) {
+            (Method::List(_) | Method::Blend(..), _) => Vec::new(),
+            (Method::SessionKnn(knn), Target::User(user)) => {
+                session_knn::session_in_progress(view, knn.options(), user)
+            }
+            (Method::SessionKnn(knn), _) => session_knn::sources(target.items(), knn.options()),
+            (Method::Repurchase(_), Target::User(user)) => repurchase::own_items(view, user),
+            (Method::ItemKnn(knn), Target::User(user)) => {
+                let mut sources = history(view, user, self.recency());
+                sources.truncate(knn.options().sources);
+                sources
+            }
+            (_, Target::User(user)) => history(view, user, self.recency()),
+            (_, Target::Item(_) | Target::Items(_)) => basket(target.items()),
+        }
+    }
+
+    /// Bytes held on the heap: what was learned, and what was kept of questions so far.
+    pub fn heap_bytes(&self) -> usize {
+        match &self.method {
+            Method::List(list) => 8 * list.capacity(),
+            Method::Sequence(rules) => rules.heap_bytes(),
+            Method::SessionKnn(knn) => knn.heap_bytes(),
+            Method::ItemKnn(knn) | Method::Repurchase(knn) => knn.heap_bytes(),
+            Method::Ease(ease) => ease.heap_bytes(),
+            Method::Als(als) => als.heap_bytes(),
+            Method::Blend(parts, _) => parts.iter().map(|(_, part)| part.heap_bytes()).sum(),
+        }
+    }
+
+    /// The scores that are the same for everybody, by code of item, where the algorithm has such.
+    pub(super) fn for_everybody(&self) -> Option<&[f64]> {
+        match &self.method {
+            Method::List(list) => Some(list),
+            _ => None,
+        }
+    }
+
+    fn recency(&self) -> Recency {
+        Recency::Factor(match &self.method {
+            Method::Sequence(rules) => rules.options().recency,
+            Method::ItemKnn(knn) => knn.options().recency,
+            Method::Ease(ease) => ease.options().recency,
+            Method::Als(als) => als.options().recency,
+            _ => return Recency::None,
+        })
+    }
+
+    /// The scores of items for a target. Only those above 0 say that an item fits.
+    pub(super) fn score(&self, asked: &Asked<'_>) -> Scores {
+        let mut scores = Scores::new(asked.view.interactions.item_count());
+        if let Method::Blend(parts, scale) = &self.method {
+            for (weight, part) in parts {
+                part.add_scaled(asked, *weight, *scale, &mut scores);
+            }
+        } else {
+            let sources = self.sources(asked.view, asked.target);
+            self.score_sources(asked, &sources, None, &mut scores);
+        }
+        scores
+    }
+
+    fn score_sources(&self, asked: &Asked<'_>, sources: &[Source], only: Option<usize>, scores: &mut Scores) {
+        let Asked { view, ranks, target, .. } = *asked;
+        let part = only.map_or(sources, |source| &sources[source..=source]);
+        match &self.method {
+            Method::List(list) => {
+                list.iter().enumerate().filter(|(_, score)| **score > 0.0).for_each(|(item, &score)| {
+                    scores.add(item as u32, score);
+                });
+            }
+            Method::Sequence(rules) => {
+                if only.is_none_or(|source| source < rules.options().sources) {
+                    rules.score(view, part, scores);
+                }
+            }
+            Method::SessionKnn(knn) => {
+                session_knn::score(knn, view, sources, target.user(), scores);
+            }
+            Method::ItemKnn(knn) => {
+                // A list for an item is its neighbours; where several items vote, those far down are noise.
+                let options = knn.options();
+                let voters = if matches!(target, Target::Item(_)) { options.neighbours } else { options.voters };
+                knn.score(view, ranks, part, voters, scores);
+            }
+            Method::Ease(ease) => ease.score(part, scores),
+            Method::Repurchase(knn) => repurchase::score(knn, view, ranks, part, sources.len(), scores),
+            Method::Als(als) => als.score(part, scores),
+            Method::Blend(..) => {}
+        }
+    }
+
+    /// Adds this method's scores to those of a blend.
+    fn add_scaled(&self, asked: &Asked<'_>, weight: f64, scale: Scale, scores: &mut Scores) {
+        let own = self.score(asked);
+        let scaled = scale.scaled(&own, asked);
+        scaled.iter().for_each(|&(item, value)| scores.add(item, weight * value));
+    }
+
+    /// What each source gave to the scores of `items`: the source's item, and a number for each of `items`. They add up to
+    /// the score.
+    pub(super) fn shares(&self, asked: &Asked<'_>, items: &[u32]) -> Vec<(u32, Vec<f64>)> {
+        if let Method::Blend(parts, scale) = &self.method {
+            let shares = parts.iter().flat_map(|(weight, part)| part.shares_in_blend(asked, *weight, *scale, items));
+            return shares.collect();
+        }
+        let sources = self.sources(asked.view, asked.target);
+        if let Method::Als(als) = &self.method {
+            return sources.iter().map(|source| source.item).zip(als.shares(&sources, items)).collect();
+        }
+        if let Method::SessionKnn(knn) = &self.method {
+            let shares = session_knn::shares(knn, asked.view, &sources, asked.target.user(), items);
+            return sources.iter().map(|source| source.item).zip(shares).collect();
+        }
+        let mut scores = Scores::new(asked.view.interactions.item_count());
+        let share = |(index, source): (usize, &Source)| {
+            scores.clear();
+            self.score_sources(asked, &sources, Some(index), &mut scores);
+            (source.item, items.iter().map(|&item| scores.of(item)).collect())
+        };
+        sources.iter().enumerate().map(share).collect()
+    }
+
+    /// The shares of this method in the scores of a blend: its scaled score, divided as its own one is.
+    fn shares_in_blend(&self, asked: &Asked<'_>, weight: f64, scale: Scale, items: &[u32]) -> Vec<(u32, Vec<f64>)> {
+        let own = self.score(asked);
+        let scaled: std::collections::HashMap<u32, f64> = scale.scaled(&own, asked).into_iter().collect();
+        let factor =
+            |item: u32| weight * scaled.get(&item).copied().unwrap_or(0.0) / own.of(item).max(f64::MIN_POSITIVE);
+        let factors: Vec<f64> = items.iter().map(|&item| factor(item)).collect();
+        let mut shares = self.shares(asked, items);
+        for (_, values) in &mut shares {
+            values.iter_mut().zip(&factors).for_each(|(value, factor)| *value *= factor);
+        }
+        shares
+    }
+}
+
+/// A question: what counts, for whom, and which items may be recommended.
+#[derive(Clone, Copy)]
+pub(super) struct Asked<'a> {
+    pub(super) view: &'a View<'a>,
+    pub(super) ranks: &'a [u32],
+    pub(super) target: Target<'a>,
+    /// Whether an item may be in the list.
+    pub(super) may: &'a dyn Fn(u32) -> bool,
+}

@@ -1,0 +1,128 @@
+//! The distinct (user, item) pairs that count, as a sparse matrix: what models that learn from everything are made of.
+
+use super::view::View;
+
+/// Pairs of a view by user and by item. Columns are items in the order of their rank, so that sums over them do not
+/// depend on codes; rows are users by code.
+#[derive(Debug, Clone)]
+pub struct Pairs {
+    /// Code of the item of each column.
+    pub items: Vec<u32>,
+    /// Columns of each user, ascending, and the summed weight of the user's events with it.
+    rows: Sparse,
+    weights: Vec<f32>,
+    /// Users (as rows) of each column, ascending, and the weights again.
+    columns: Sparse,
+    column_weights: Vec<f32>,
+}
+
+/// Lists of numbers, end to end.
+#[derive(Debug, Clone, Default)]
+struct Sparse {
+    ends: Vec<usize>,
+    values: Vec<u32>,
+}
+
+impl Sparse {
+    fn range(&self, list: usize) -> std::ops::Range<usize> {
+        let start = if list == 0 { 0 } else { self.ends[list - 1] };
+        start..self.ends[list]
+    }
+}
+
+impl Pairs {
+    /// Pairs of users and items that count in `view`. `ranks` orders items, by code.
+    pub fn new(view: &View<'_>, ranks: &[u32]) -> Self {
+        let mut items: Vec<u32> = used_items(view);
+        items.sort_unstable_by_key(|&item| (ranks.get(item as usize).copied().unwrap_or(u32::MAX), item));
+        let mut column_of = vec![u32::MAX; view.interactions.item_count()];
+        for (column, &item) in items.iter().enumerate() {
+            column_of[item as usize] = column as u32;
+        }
+        let mut rows = Sparse::default();
+        let mut weights = Vec::new();
+        let mut list: Vec<(u32, f64)> = Vec::new();
+        for user in 0..view.interactions.user_count() as u32 {
+            list.clear();
+            list.extend(view.events(user).map(|event| (column_of[event.item as usize], view.weight(event))));
+            if list.is_empty() {
+                continue;
+            }
+            // Stable, so that weights of one pair are added in the order of time.
+            list.sort_by_key(|pair| pair.0);
+            for same in list.chunk_by(|a, b| a.0 == b.0) {
+                rows.values.push(same[0].0);
+                weights.push(same.iter().map(|pair| pair.1).sum::<f64>() as f32);
+            }
+            rows.ends.push(rows.values.len());
+        }
+        let (columns, column_weights) = transpose(&rows, &weights, items.len());
+        Self { items, rows, weights, columns, column_weights }
+    }
+
+    /// Users with at least one pair.
+    pub fn user_count(&self) -> usize {
+        self.rows.ends.len()
+    }
+
+    /// Columns of a row with their weights.
+    pub fn row(&self, row: usize) -> (&[u32], &[f32]) {
+        let range = self.rows.range(row);
+        (&self.rows.values[range.clone()], &self.weights[range])
+    }
+
+    /// Rows of a column with their weights.
+    pub fn column(&self, column: usize) -> (&[u32], &[f32]) {
+        let range = self.columns.range(column);
+        (&self.columns.values[range.clone()], &self.column_weights[range])
+    }
+
+    /// Calls `found` for each column that shares users with `column`, itself too, with how many. `counts` is a buffer of
+    /// zeros, one for each column, and is left so.
+    pub fn co_users(&self, column: usize, counts: &mut [u32], touched: &mut Vec<u32>, mut found: impl FnMut(u32, u32)) {
+        touched.clear();
+        for &user in self.column(column).0 {
+            for &other in self.row(user as usize).0 {
+                let count = &mut counts[other as usize];
+                if *count == 0 {
+                    touched.push(other);
+                }
+                *count += 1;
+            }
+        }
+        for &other in touched.iter() {
+            found(other, std::mem::take(&mut counts[other as usize]));
+        }
+    }
+}
+
+fn used_items(view: &View<'_>) -> Vec<u32> {
+    let mut is_used = vec![false; view.interactions.item_count()];
+    for user in 0..view.interactions.user_count() as u32 {
+        view.events(user).for_each(|event| is_used[event.item as usize] = true);
+    }
+    (0..is_used.len() as u32).filter(|&item| is_used[item as usize]).collect()
+}
+
+fn transpose(rows: &Sparse, weights: &[f32], columns: usize) -> (Sparse, Vec<f32>) {
+    let mut next = vec![0_usize; columns + 1];
+    for &column in &rows.values {
+        next[column as usize + 1] += 1;
+    }
+    for column in 0..columns {
+        next[column + 1] += next[column];
+    }
+    let mut values = vec![0_u32; rows.values.len()];
+    let mut column_weights = vec![0.0_f32; rows.values.len()];
+    for row in 0..rows.ends.len() {
+        for at in rows.range(row) {
+            let place = &mut next[rows.values[at] as usize];
+            values[*place] = row as u32;
+            column_weights[*place] = weights[at];
+            *place += 1;
+        }
+    }
+    // Each start has moved to the end of its column.
+    next.truncate(columns);
+    (Sparse { ends: next, values }, column_weights)
+}

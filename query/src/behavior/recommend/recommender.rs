@@ -1,0 +1,207 @@
+//! Lists for users, items and baskets: scores, what may be in the list, the cut, and the reasons.
+
+use super::interactions::Interactions;
+use super::item_knn::best_first;
+use super::model::{Asked, Model, Target};
+use super::popular::popular;
+use super::scores::Scores;
+use super::spec::{RecommendSpec, Seen};
+use super::view::View;
+use std::collections::{HashMap, HashSet};
+use std::sync::OnceLock;
+use trodden_engine::error::Result;
+
+/// How many reasons of an item are given at most.
+const REASONS_MAX: usize = 3;
+
+/// One row of a list.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Recommended {
+    /// Code of the item.
+    pub item: u32,
+    /// Its score, boosted; 0 for what only fills the list, after all that the algorithm has to say.
+    pub score: f64,
+    /// The items of the history that gave most of the score, the most first, each with its share, which is above 0. None
+    /// where the item is there because it is popular.
+    pub because: Option<Vec<(u32, f64)>>,
+}
+
+/// Answers questions over one state of the interactions.
+#[derive(Debug)]
+pub struct Recommender<'a> {
+    view: View<'a>,
+    ranks: &'a [u32],
+    spec: &'a RecommendSpec,
+    model: &'a Model,
+    /// What is popular in the window, for who has no history and to fill lists; found when first needed.
+    popular: OnceLock<Vec<(u32, f64)>>,
+    /// The list of an algorithm that gives everybody the same.
+    for_everybody: OnceLock<Vec<(u32, f64)>>,
+}
+
+impl<'a> Recommender<'a> {
+    /// A recommender with a model that was fitted to the view of `spec` and with the same `ranks`: the order of items by
+    /// value, by code.
+    ///
+    /// # Errors
+    /// As [`RecommendSpec::validate`].
+    pub fn new(
+        interactions: &'a Interactions,
+        ranks: &'a [u32],
+        spec: &'a RecommendSpec,
+        model: &'a Model,
+    ) -> Result<Self> {
+        spec.validate()?;
+        Ok(Self {
+            view: spec.view(interactions),
+            ranks,
+            spec,
+            model,
+            popular: OnceLock::new(),
+            for_everybody: OnceLock::new(),
+        })
+    }
+
+    /// The list for a target, the best first: the algorithm's items, then popular ones until it is full.
+    pub fn list(&self, target: Target<'_>) -> Vec<Recommended> {
+        self.with_question(target, |asked| {
+            let (rows, scored) = self.pick(asked);
+            self.explain(asked, rows, scored)
+        })
+    }
+
+    /// The items of the list for a target, without the reasons, which take as long again.
+    pub fn items(&self, target: Target<'_>) -> Vec<u32> {
+        self.with_question(target, |asked| self.pick(asked).0.into_iter().map(|row| row.item).collect())
+    }
+
+    fn with_question<T>(&self, target: Target<'_>, answer: impl FnOnce(&Asked<'_>) -> T) -> T {
+        let barred = self.barred(target);
+        let may = |item: u32| !barred.contains(&item) && self.is_candidate(item);
+        answer(&Asked { view: &self.view, ranks: self.ranks, target, may: &may })
+    }
+
+    /// Rows without reasons, and how many of them the algorithm itself gave.
+    fn pick(&self, asked: &Asked<'_>) -> (Vec<Recommended>, usize) {
+        let mut picked = Picked::default();
+        if let Some(list) = self.model.for_everybody() {
+            let list = self.for_everybody.get_or_init(|| self.ranked(list));
+            picked.take(self, list.iter().copied().filter(|(item, _)| (asked.may)(*item)), true);
+        } else {
+            let scores = self.model.score(asked);
+            picked.take(self, self.ordered(scores.iter(), asked.may).into_iter(), true);
+        }
+        let scored = picked.rows.len();
+        if scored < self.spec.top {
+            let is_picked: HashSet<u32> = picked.rows.iter().map(|row| row.item).collect();
+            let popular = self.popular.get_or_init(|| self.ranked(&popular(&self.view)));
+            let rest = popular.iter().copied().filter(|(item, _)| !is_picked.contains(item) && (asked.may)(*item));
+            picked.take(self, rest, scored == 0);
+        }
+        (picked.rows, scored)
+    }
+
+    /// Items that may not be in a target's list whoever scores them.
+    fn barred(&self, target: Target<'_>) -> HashSet<u32> {
+        // Of a session that may repeat itself, the item at hand is still no answer.
+        let named = match target {
+            Target::Items(items) if self.spec.seen == Seen::Include => &items[items.len().saturating_sub(1)..],
+            _ => target.items(),
+        };
+        let mut barred: HashSet<u32> = named.iter().copied().collect();
+        barred.extend(&self.spec.exclude);
+        if let Target::User(user) = target {
+            let list = self.view.interactions.of_user(user);
+            let known = list.iter().take_while(|event| event.ts_us <= self.view.until_us);
+            let is_seen = |kind: u8| match &self.spec.seen {
+                Seen::Exclude => self.spec.weights.of(kind) != 0.0,
+                Seen::ExcludeKinds(kinds) => kinds.contains(&kind),
+                Seen::Include => false,
+            };
+            barred.extend(known.filter(|event| is_seen(event.kind)).map(|event| event.item));
+        }
+        barred
+    }
+
+    fn is_candidate(&self, item: u32) -> bool {
+        let candidates = self.spec.candidates.as_ref();
+        candidates.is_none_or(|candidates| candidates.get(item as usize).copied().unwrap_or(false))
+    }
+
+    fn boosted(&self, item: u32, score: f64) -> f64 {
+        let boost = self.spec.boost.as_ref().and_then(|boost| boost.get(item as usize));
+        boost.map_or(score, |boost| score * boost)
+    }
+
+    /// The items that may be in the list, with boosted scores above 0, the best first: all of them where the cut needs to
+    /// look past `top`, and `top` otherwise.
+    fn ordered(&self, scores: impl Iterator<Item = (u32, f64)>, may: &dyn Fn(u32) -> bool) -> Vec<(u32, f64)> {
+        let boosted = scores.map(|(item, score)| (item, self.boosted(item, score)));
+        let mut items: Vec<(u32, f64)> = boosted.filter(|(item, score)| *score > 0.0 && may(*item)).collect();
+        let count = if self.spec.diversify.is_none() { self.spec.top } else { items.len() };
+        best_first(&mut items, self.ranks, count);
+        items
+    }
+
+    /// All items with boosted scores above 0, the best first.
+    fn ranked(&self, list: &[f64]) -> Vec<(u32, f64)> {
+        let boosted = (0..list.len() as u32).map(|item| (item, self.boosted(item, list[item as usize])));
+        let mut items: Vec<(u32, f64)> = boosted.filter(|(_, score)| *score > 0.0).collect();
+        let count = items.len();
+        best_first(&mut items, self.ranks, count);
+        items
+    }
+
+    /// Adds the reasons of the first `scored` rows.
+    fn explain(&self, asked: &Asked<'_>, mut rows: Vec<Recommended>, scored: usize) -> Vec<Recommended> {
+        let items: Vec<u32> = rows[..scored].iter().map(|row| row.item).collect();
+        let shares = self.model.shares(asked, &items);
+        for (place, row) in rows[..scored].iter_mut().enumerate() {
+            let mut reasons: HashMap<u32, f64> = HashMap::new();
+            for (source, values) in &shares {
+                *reasons.entry(*source).or_default() += self.boosted(row.item, values[place]);
+            }
+            let mut reasons: Vec<(u32, f64)> = reasons.into_iter().filter(|reason| reason.1 > 0.0).collect();
+            best_first(&mut reasons, self.ranks, REASONS_MAX);
+            row.because = (!reasons.is_empty()).then_some(reasons);
+        }
+        rows
+    }
+}
+
+/// Rows of a list while it fills.
+#[derive(Debug, Default)]
+struct Picked {
+    rows: Vec<Recommended>,
+    of_category: HashMap<u32, usize>,
+}
+
+impl Picked {
+    /// Takes items until the list is full, leaving out those whose category is.
+    fn take(&mut self, asked: &Recommender<'_>, items: impl Iterator<Item = (u32, f64)>, with_score: bool) {
+        for (item, score) in items {
+            if self.rows.len() == asked.spec.top {
+                return;
+            }
+            if let Some(diversify) = &asked.spec.diversify
+                && let Some(&category) = diversify.category.get(item as usize)
+            {
+                let count = self.of_category.entry(category).or_default();
+                if *count == diversify.max {
+                    continue;
+                }
+                *count += 1;
+            }
+            let score = if with_score { score } else { 0.0 };
+            self.rows.push(Recommended { item, score, because: None });
+        }
+    }
+}
+
+/// Scores of items for a target, without any cut: for tests and evaluation.
+pub fn scores(view: &View<'_>, ranks: &[u32], model: &Model, target: Target<'_>) -> Vec<(u32, f64)> {
+    let found: Scores = model.score(&Asked { view, ranks, target, may: &|_| true });
+    let mut all: Vec<(u32, f64)> = found.iter().collect();
+    all.sort_unstable_by_key(|(item, _)| *item);
+    all
+}

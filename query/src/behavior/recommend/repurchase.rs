@@ -1,0 +1,54 @@
+//! What the user had before, again: own items by how often and how lately, and a little of their neighbours.
+
+use super::item_knn::ItemKnn;
+use super::scores::{Scores, Source};
+use super::view::View;
+
+/// What a use is worth in the next basket of what it was worth in this one.
+const BASKET_FACTOR: f64 = 0.95;
+/// What neighbours are worth beside the user's own items.
+const NEIGHBOUR_SHARE: f64 = 0.3;
+/// Events without a longer gap between them are one basket.
+const BASKET_GAP_US: i64 = 30 * 60_000_000;
+
+/// The user's distinct items, the newest first. An item's weight is that of its events, each basket since then taking 5 %.
+pub(super) fn own_items(view: &View<'_>, user: u32) -> Vec<Source> {
+    let mut places = std::collections::HashMap::new();
+    let mut sources: Vec<Source> = Vec::new();
+    let (mut left, mut newer_us) = (1.0, None);
+    for event in view.events(user).rev() {
+        if newer_us.is_some_and(|newer_us: i64| newer_us.saturating_sub(event.ts_us) > BASKET_GAP_US) {
+            left *= BASKET_FACTOR;
+        }
+        newer_us = Some(event.ts_us);
+        let place = *places.entry(event.item).or_insert_with(|| {
+            sources.push(Source { item: event.item, weight: 0.0 });
+            sources.len() - 1
+        });
+        sources[place].weight += left * view.weight(event);
+    }
+    sources
+}
+
+/// Scores each source with its own weight, and its neighbours with a share of it: the similarity to each, as a part of that
+/// to the most alike.
+///
+/// `count` is the number of all sources, of which `sources` may be some.
+pub(super) fn score(
+    neighbours: &ItemKnn,
+    view: &View<'_>,
+    ranks: &[u32],
+    sources: &[Source],
+    count: usize,
+    scores: &mut Scores,
+) {
+    let share = NEIGHBOUR_SHARE / count as f64;
+    for source in sources {
+        scores.add(source.item, source.weight);
+        let row = neighbours.neighbours(view, ranks, source.item);
+        let highest = row.first().map_or(1.0, |first| first.1);
+        for &(item, value) in row.iter() {
+            scores.add(item, share * source.weight * value / highest);
+        }
+    }
+}

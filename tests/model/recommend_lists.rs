@@ -1,0 +1,221 @@
+//! Lists: what may be in them, the cut, limits of categories, popular items at the end, and reasons that add up.
+
+use crate::case::config;
+use crate::recommend_case::{Case, ITEMS, KINDS, USERS, case};
+use crate::recommend_model::popular;
+use proptest::collection::vec;
+use proptest::prelude::*;
+use trodden_query::behavior::recommend::{
+    Algorithm, AlsOptions, Blend, Diversify, EaseOptions, ItemKnnOptions, Model, Part, RecommendSpec, Recommended,
+    Recommender, Scale, Seen, SequenceOptions, SessionKnnOptions, Target, Weights, evaluate, scores,
+};
+
+fn one_algorithm() -> impl Strategy<Value = Algorithm> {
+    let als = AlsOptions { factors: 4, iterations: 2, ..AlsOptions::default() };
+    prop_oneof![
+        Just(Algorithm::Popular),
+        Just(Algorithm::Sequence(SequenceOptions::default())),
+        Just(Algorithm::SessionKnn(SessionKnnOptions { gap_us: 4, ..SessionKnnOptions::default() })),
+        Just(Algorithm::item_knn()),
+        Just(Algorithm::ItemKnn(ItemKnnOptions::rp3beta())),
+        Just(Algorithm::Repurchase),
+        Just(Algorithm::Ease(EaseOptions { lambda: 1.0, recency: 0.9 })),
+        Just(Algorithm::Als(als)),
+    ]
+}
+
+fn algorithm() -> impl Strategy<Value = Algorithm> {
+    let scale = prop_oneof![Just(Scale::Score), Just(Scale::ReciprocalRank)];
+    let part = (one_algorithm(), prop_oneof![Just(1.0), Just(0.5)]).prop_map(|(using, weight)| Part { using, weight });
+    let blend = (vec(part, 1..4), scale).prop_map(|(parts, scale)| Algorithm::Blend(Blend { parts, scale }));
+    prop_oneof![4 => one_algorithm(), 1 => blend]
+}
+
+fn seen() -> impl Strategy<Value = Seen> {
+    prop_oneof![Just(Seen::Exclude), Just(Seen::Include), vec(0..KINDS, 0..3).prop_map(Seen::ExcludeKinds)]
+}
+
+fn maybe<T: std::fmt::Debug + Clone + 'static>(value: impl Strategy<Value = T> + 'static) -> BoxedStrategy<Option<T>> {
+    prop_oneof![1 => Just(None), 1 => value.prop_map(Some)].boxed()
+}
+
+/// A case, its arguments, and a user.
+fn question() -> impl Strategy<Value = (Case, RecommendSpec, u32)> {
+    let boost = vec(prop_oneof![Just(1.0), Just(0.0), Just(-1.0), Just(3.0)], 3..=ITEMS as usize);
+    let diversify =
+        (vec(0..3_u32, 0..=ITEMS as usize), 1..3_usize).prop_map(|(category, max)| Diversify { category, max });
+    let limits = (maybe(vec(any::<bool>(), 2..=ITEMS as usize)), maybe(boost), maybe(diversify), vec(0..ITEMS, 0..2));
+    (case(40), algorithm(), seen(), limits, 1..7_usize, 0..USERS).prop_map(
+        |(mut case, using, seen, (candidates, boost, diversify, exclude), top, user)| {
+            case.weights[0] = 1.0;
+            let spec = RecommendSpec {
+                half_life_us: case.half_life_us,
+                window_us: case.window_us,
+                as_of_us: case.as_of_us,
+                top,
+                seen,
+                exclude,
+                candidates,
+                boost,
+                diversify,
+                ..RecommendSpec::new(using, Weights::new(case.weights.clone()))
+            };
+            (case, spec, user)
+        },
+    )
+}
+
+fn list(case: &Case, spec: &RecommendSpec, target: Target<'_>, threads: usize) -> Vec<Recommended> {
+    let interactions = case.interactions();
+    let model = Model::fit(&spec.view(&interactions), &case.ranks, &spec.using, threads).unwrap();
+    Recommender::new(&interactions, &case.ranks, spec, &model).unwrap().list(target)
+}
+
+/// The list by definition, from the scores of the algorithm and of the model's popularity.
+fn expected(case: &Case, spec: &RecommendSpec, user: u32) -> Vec<(u32, f64)> {
+    let interactions = case.interactions();
+    let view = spec.view(&interactions);
+    let model = Model::fit(&view, &case.ranks, &spec.using, 1).unwrap();
+    let has = |item: u32| {
+        let own = case.events.iter().filter(|(other, event)| *other == user && event.ts_us <= case.now_us());
+        own.filter(|(_, event)| event.item == item).any(|(_, event)| match &spec.seen {
+            Seen::Exclude => case.weights[usize::from(event.kind)] > 0.0,
+            Seen::ExcludeKinds(kinds) => kinds.contains(&event.kind),
+            Seen::Include => false,
+        })
+    };
+    let may = |item: u32| {
+        let named = spec.candidates.as_ref().is_none_or(|named| named.get(item as usize) == Some(&true));
+        named && !has(item) && !spec.exclude.contains(&item)
+    };
+    let boosted = |item: u32, score: f64| {
+        score * spec.boost.as_ref().and_then(|boost| boost.get(item as usize)).copied().unwrap_or(1.0)
+    };
+    let sorted = |scores: Vec<(u32, f64)>| {
+        let boosted = scores.into_iter().map(|(item, score)| (item, boosted(item, score)));
+        let mut left: Vec<(u32, f64)> = boosted.filter(|(item, score)| *score > 0.0 && may(*item)).collect();
+        left.sort_by(|a, b| b.1.total_cmp(&a.1).then(case.ranks[a.0 as usize].cmp(&case.ranks[b.0 as usize])));
+        left
+    };
+    let mut rows: Vec<(u32, f64)> = Vec::new();
+    let fits = |rows: &[(u32, f64)], item: u32| {
+        spec.diversify.as_ref().is_none_or(|diversify| {
+            let category = |item: u32| diversify.category.get(item as usize);
+            let same = rows.iter().filter(|row| category(row.0) == category(item)).count();
+            category(item).is_none() || same < diversify.max
+        })
+    };
+    for row in sorted(scores(&view, &case.ranks, &model, Target::User(user))) {
+        if rows.len() < spec.top && fits(&rows, row.0) {
+            rows.push(row);
+        }
+    }
+    let has_scores = !rows.is_empty();
+    let popular = popular(case, case.half_life_us);
+    for (item, score) in sorted((0..ITEMS).map(|item| (item, popular[item as usize])).collect()) {
+        if rows.len() < spec.top && rows.iter().all(|row| row.0 != item) && fits(&rows, item) {
+            rows.push((item, if has_scores { 0.0 } else { score }));
+        }
+    }
+    rows
+}
+
+/// A blend by rank looks at what may be in the list, so that its scores cannot be had without the list.
+fn is_by_rank(algorithm: &Algorithm) -> bool {
+    matches!(algorithm, Algorithm::Blend(blend) if blend.scale == Scale::ReciprocalRank)
+}
+
+proptest! {
+    #![proptest_config(config(4_000))]
+
+    #[test]
+    fn a_list_is_what_the_definition_says((case, spec, user) in question()) {
+        prop_assume!(!is_by_rank(&spec.using));
+        let found = list(&case, &spec, Target::User(user), 1);
+        let expected = expected(&case, &spec, user);
+        let items: Vec<u32> = found.iter().map(|row| row.item).collect();
+        prop_assert_eq!(&items, &expected.iter().map(|row| row.0).collect::<Vec<u32>>());
+        for (row, (_, score)) in found.iter().zip(&expected) {
+            prop_assert!((row.score - score).abs() <= 1e-9 * (1.0 + score.abs()), "{row:?} has not {score}");
+        }
+    }
+
+    #[test]
+    fn reasons_add_up_to_the_score((case, mut spec, user) in question()) {
+        spec.boost = None;
+        for row in list(&case, &spec, Target::User(user), 1) {
+            let Some(because) = row.because else { continue };
+            prop_assert!(because.iter().all(|reason| reason.1 > 0.0));
+            let sum: f64 = because.iter().map(|reason| reason.1).sum();
+            // Only the three highest are told, and with vectors and linear models some are below 0.
+            let is_whole = because.len() < 3 && !matches!(spec.using, Algorithm::Ease(_) | Algorithm::Als(_) | Algorithm::Blend(_));
+            prop_assert!(!is_whole || (sum - row.score).abs() <= 1e-9 * row.score, "{because:?} of {}", row.score);
+        }
+    }
+
+    #[test]
+    fn codes_of_items_threads_and_length_change_nothing((case, spec, user) in question(), codes in crate::recommend_case::ranks()) {
+        let found = list(&case, &spec, Target::User(user), 1);
+        prop_assert_eq!(&list(&case, &spec, Target::User(user), 3), &found);
+        let longer = list(&case, &RecommendSpec { top: spec.top + 2, ..spec.clone() }, Target::User(user), 1);
+        prop_assert_eq!(&longer[..found.len()], &found[..]);
+
+        let item = |item: u32| codes[item as usize];
+        let moved = |values: &[u32]| values.iter().map(|&value| item(value)).collect::<Vec<u32>>();
+        let mut other = case.clone();
+        other.events.iter_mut().for_each(|(_, event)| event.item = item(event.item));
+        (0..ITEMS as usize).for_each(|at| other.ranks[codes[at] as usize] = case.ranks[at]);
+        let spec = RecommendSpec { candidates: None, boost: None, diversify: None, exclude: moved(&spec.exclude), ..spec };
+        let plain = RecommendSpec { exclude: (0..ITEMS).filter(|&at| spec.exclude.contains(&item(at))).collect(), ..spec.clone() };
+        let rows = list(&case, &plain, Target::User(user), 1).into_iter().map(|row| Recommended {
+            item: item(row.item),
+            because: row.because.map(|because| because.into_iter().map(|(source, share)| (item(source), share)).collect()),
+            ..row
+        });
+        prop_assert_eq!(list(&other, &spec, Target::User(user), 1), rows.collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn quality_is_what_the_lists_show((case, mut spec, _) in question(), split_us in 1..30_i64, k in 1..5_usize) {
+        spec.as_of_us = None;
+        let quality = evaluate(&case.interactions(), &case.ranks, &spec, split_us, k, 2).unwrap();
+        let before = Case { as_of_us: Some(split_us - 1), ..case.clone() };
+        let asked = RecommendSpec { as_of_us: Some(split_us - 1), top: k, ..spec.clone() };
+        let (mut users, mut recall, mut hits, mut gains) = (0, 0.0, 0, 0.0);
+        for user in 0..USERS {
+            let later: std::collections::BTreeSet<u32> = case
+                .events
+                .iter()
+                .filter(|(other, event)| *other == user && event.ts_us >= split_us)
+                .filter(|(_, event)| case.weights[usize::from(event.kind)] > 0.0)
+                .map(|(_, event)| event.item)
+                .filter(|&item| {
+                    let had = |event: &&(u32, _)| -> bool {
+                        let (other, event): &(u32, trodden_query::behavior::recommend::Interaction) = event;
+                        *other == user && event.item == item && event.ts_us < split_us && match &spec.seen {
+                            Seen::Exclude => case.weights[usize::from(event.kind)] > 0.0,
+                            Seen::ExcludeKinds(kinds) => kinds.contains(&event.kind),
+                            Seen::Include => false,
+                        }
+                    };
+                    !case.events.iter().any(|event| had(&event))
+                })
+                .collect();
+            if later.is_empty() || crate::recommend_model::counted(&before, user).is_empty() {
+                continue;
+            }
+            users += 1;
+            let shown = list(&before, &asked, Target::User(user), 1);
+            let places: Vec<usize> = (0..shown.len()).filter(|&place| later.contains(&shown[place].item)).collect();
+            recall += places.len() as f64 / later.len() as f64;
+            hits += usize::from(!places.is_empty());
+            let gain = |place: usize| 1.0 / (place as f64 + 2.0).log2();
+            gains += places.iter().map(|&place| gain(place)).sum::<f64>() / (0..k.min(later.len())).map(gain).sum::<f64>();
+        }
+        prop_assert_eq!(quality.users, users);
+        let users = users.max(1) as f64;
+        prop_assert!((quality.recall - recall / users).abs() < 1e-9);
+        prop_assert!((quality.ndcg - gains / users).abs() < 1e-9);
+        prop_assert!((quality.hit_rate - hits as f64 / users).abs() < 1e-9);
+    }
+}
