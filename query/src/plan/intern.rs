@@ -8,6 +8,7 @@ use datafusion::arrow::datatypes::DataType;
 use datafusion::arrow::error::ArrowError;
 use datafusion::arrow::row::{OwnedRow, RowConverter, SortField};
 use datafusion::common::DataFusionError;
+use datafusion::scalar::ScalarValue;
 use std::collections::HashMap;
 
 /// Distinct combinations of the values of some columns. Code 0 is the one of NULLs only.
@@ -73,6 +74,14 @@ impl Interner {
         }
         let rows = codes.map(|code| self.values[code as usize].row());
         Ok(self.converter.convert_rows(rows).map_err(arrow)?)
+    }
+
+    /// The code of a value of the only column; `None` if it is NULL or was not met.
+    pub(crate) fn code(&self, value: &ScalarValue) -> Result<Option<u32>> {
+        let Ok(value) = value.cast_to(&self.types[0]) else { return Ok(None) };
+        let column = floats::of_column(&value.to_array()?);
+        let rows = self.converter.convert_columns(&[column]).map_err(arrow)?;
+        Ok(self.codes.get(&rows.row(0).owned()).copied().filter(|_| !value.is_null()))
     }
 
     /// For each code its place among all codes in the order of their values: the same however the rows came in.

@@ -3,7 +3,8 @@
 use super::exec::{SingleExec, Task};
 use super::operator::{Answer, Ask, Chosen, Coverage, Decoder, Operator, UserRows, Wanted, Worker};
 use super::table_scan::{
-    Scanned, TableScan, Visitor, newest_ts, total, user_ids, user_number, values_of_column, values_of_keys,
+    Scanned, TableScan, Visitor, newest_ts, number_of_user, total, user_ids, user_number, values_of_column,
+    values_of_keys,
 };
 use crate::error::Result;
 use crate::table::translate::Condition;
@@ -132,6 +133,8 @@ impl<O: Operator> OperatorLeaf<O> {
             by: self.by.len(),
             threads: self.threads,
             user_ids: &|users| user_ids(&self.snapshot, users),
+            user_number: &|id| number_of_user(&self.snapshot, id),
+            numbers_in_order: true,
             newest_ts: &|| newest_ts(&self.snapshot, self.condition.time, self.threads, &self.statement),
         })
     }

@@ -7,6 +7,7 @@ use super::leaf::OperatorLeaf;
 use super::node::{OperatorNode, Role, Summary, time_type};
 use super::operator::Operator;
 use super::peel::{Peeled, event_tables, origin};
+use super::recommend::{Evaluate, Recommend};
 use super::retention::Retention;
 use crate::error::Error;
 use crate::table::translate::{Translator, event_names, unqualified};
@@ -51,7 +52,13 @@ impl ExtensionPlanner for OperatorLowering {
         if let Some(plan) = lowering.of::<Funnel>(node)? {
             return Ok(Some(plan));
         }
-        lowering.of::<Retention>(node)
+        if let Some(plan) = lowering.of::<Retention>(node)? {
+            return Ok(Some(plan));
+        }
+        if let Some(plan) = lowering.of::<Recommend>(node)? {
+            return Ok(Some(plan));
+        }
+        lowering.of::<Evaluate>(node)
     }
 }
 

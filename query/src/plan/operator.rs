@@ -15,6 +15,7 @@ use chrono_tz::Tz;
 use datafusion::arrow::array::{ArrayRef, RecordBatch};
 use datafusion::arrow::datatypes::{Field, SchemaRef};
 use datafusion::execution::memory_pool::MemoryReservation;
+use datafusion::scalar::ScalarValue;
 use roaring::RoaringBitmap;
 use std::fmt;
 use std::hash::Hash;
@@ -230,7 +231,6 @@ pub(crate) trait Decoder {
     ///
     /// # Errors
     /// Where values cannot be put together to a column.
-    #[expect(dead_code, reason = "for operators that name their columns in the answer")]
     fn column_values(&self, column: usize, codes: &[u32]) -> Result<ArrayRef>;
 }
 
@@ -243,6 +243,10 @@ pub(crate) struct Answer<'a> {
     pub(crate) threads: usize,
     /// The ids behind numbers of users.
     pub(crate) user_ids: &'a dyn Fn(&[u64]) -> Result<ArrayRef>,
+    /// The number of the user with an id; `None` if there is none.
+    pub(crate) user_number: &'a dyn Fn(&ScalarValue) -> Result<Option<u64>>,
+    /// Whether the order of numbers is the same for the same input, whatever the threads.
+    pub(crate) numbers_in_order: bool,
     /// The time of the newest event of the input, `i64::MIN` where there is none.
     pub(crate) newest_ts: &'a dyn Fn() -> Result<i64>,
 }

@@ -1,7 +1,7 @@
 //! The operators in the place of a table: `FROM FUNNEL(events, …)`.
 
 use super::arguments::{Call, Signature};
-use super::{funnel, retention};
+use super::{funnel, recommend, retention};
 use crate::error::{Error, ErrorKind, closest};
 use datafusion::common::Result;
 use datafusion::logical_expr::planner::{PlannedRelation, RelationPlanner, RelationPlannerContext, RelationPlanning};
@@ -15,9 +15,9 @@ use std::sync::Arc;
 pub(crate) struct OperatorPlanner;
 
 /// Operators of the design that this version does not have.
-const LATER: [&str; 3] = ["path", "recommend", "recommend_eval"];
+const LATER: [&str; 1] = ["path"];
 /// Operators of this version.
-pub(crate) const OPERATORS: [&str; 2] = ["funnel", "retention"];
+pub(crate) const OPERATORS: [&str; 4] = ["funnel", "retention", "recommend", "recommend_eval"];
 
 impl RelationPlanner for OperatorPlanner {
     fn plan_relation(
@@ -33,7 +33,7 @@ impl RelationPlanner for OperatorPlanner {
         if LATER.contains(&operator.as_str()) {
             let message = format!("{} is not in this version", operator.to_uppercase());
             return Err(Error::unsupported(message)
-                .with_hint("the operators of this version are FUNNEL and RETENTION")
+                .with_hint("the operators of this version are FUNNEL, RETENTION and RECOMMEND")
                 .at(name.span())
                 .into());
         }
@@ -56,6 +56,14 @@ impl RelationPlanner for OperatorPlanner {
             "funnel" => {
                 let (call, input) = read(&name, args.args, &funnel::args::SIGNATURE, context)?;
                 Arc::new(funnel::args::plan(call, input, context)?)
+            }
+            "recommend" => {
+                let (call, input) = read(&name, args.args, &recommend::args::SIGNATURE, context)?;
+                Arc::new(recommend::args::plan(call, input, context)?)
+            }
+            "recommend_eval" => {
+                let (call, input) = read(&name, args.args, &recommend::args::EVAL_SIGNATURE, context)?;
+                Arc::new(recommend::args::plan_eval(call, input, context)?)
             }
             _ => {
                 let (call, input) = read(&name, args.args, &retention::args::SIGNATURE, context)?;
@@ -116,7 +124,7 @@ impl OperatorPlanner {
         {
             let near = match closest(operator, OPERATORS) {
                 Some(near) => format!("did you mean {}?", near.to_uppercase()),
-                None => "there are FUNNEL and RETENTION".into(),
+                None => "there are FUNNEL, RETENTION and RECOMMEND".into(),
             };
             let message = format!("no operator is called '{operator}'");
             return Err(Error::new(ErrorKind::NotFound, message).with_hint(near).at(name.span()).into());

@@ -12,6 +12,7 @@ use datafusion::execution::TaskContext;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
+use datafusion::scalar::ScalarValue;
 use roaring::RoaringBitmap;
 use std::sync::Arc;
 use trodden_engine::error::{Error as EngineError, ErrorKind as EngineErrorKind, Result as EngineResult};
@@ -157,6 +158,16 @@ pub(crate) fn user_ids(snapshot: &Snapshot, users: &[u64]) -> Result<ArrayRef> {
         ids.push(snapshot.shards[shard].user_id(ordinal)?);
     }
     Ok(Arc::new(ids.into_iter().collect::<StringArray>()))
+}
+
+/// The number of the user with this id; `None` if there is none.
+///
+/// # Errors
+/// `Corrupt` if the catalog cannot be read.
+pub(crate) fn number_of_user(snapshot: &Snapshot, id: &ScalarValue) -> Result<Option<u64>> {
+    let Ok(ScalarValue::Utf8(Some(id))) = id.cast_to(&DataType::Utf8) else { return Ok(None) };
+    let found = snapshot.ordinal_of(&id)?;
+    Ok(found.map(|(shard, ordinal)| user_number(usize::from(shard), ordinal)))
 }
 
 /// The time of the newest event that can be seen, or the end of `time` where that is earlier; `i64::MIN` without events.

@@ -1,4 +1,4 @@
-//! The short forms for a person at the prompt, one a file: [`funnel`], [`retention`].
+//! The short forms for a person at the prompt, one a file: [`funnel`], [`retention`], [`recommend`].
 //!
 //! A short form is rewritten, token by token, into `SELECT * FROM OPERATOR(relation, argument, …)`, and so means exactly
 //! that; what orders and cuts stands behind, and so is about the rows of the answer. Tokens keep their places, so that an
@@ -7,6 +7,7 @@
 mod clauses;
 mod funnel;
 mod reader;
+mod recommend;
 mod retention;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -25,7 +26,7 @@ struct Form {
     arguments: fn(&mut Reader<'_>) -> Result<Vec<Vec<TokenWithSpan>>>,
 }
 
-static FORMS: [&Form; 2] = [&funnel::FORM, &retention::FORM];
+static FORMS: [&Form; 3] = [&funnel::FORM, &retention::FORM, &recommend::FORM];
 
 /// The tokens with every short form rewritten, at the start of a statement, after `EXPLAIN`, after the `AS` of a view
 /// or a prepared statement, and in parentheses.

@@ -1,0 +1,131 @@
+//! Lists of items: for a user, beside an item, for a basket, or for every user.
+
+use super::state::State;
+use super::{Arguments, Ask};
+use crate::behavior::recommend::{Model, RecommendSpec, Recommended, Recommender, Target};
+use crate::error::Result;
+use crate::plan::operator::Answer;
+use datafusion::arrow::array::{ArrayRef, Float64Array, Int64Array, ListArray, RecordBatch, UInt32Array};
+use datafusion::arrow::buffer::{NullBuffer, OffsetBuffer};
+use datafusion::arrow::compute::{cast, take};
+use datafusion::arrow::datatypes::{DataType, Field};
+use datafusion::common::DataFusionError;
+use datafusion::scalar::ScalarValue;
+use std::sync::Arc;
+
+/// A code that no user has: whoever is asked for without a history.
+const NOBODY: u32 = u32::MAX;
+/// Questions that a thread takes at once.
+const QUESTIONS: usize = 64;
+
+/// The rows of the answer, by user and rank.
+pub(super) fn answer(ask: Ask, arguments: &Arguments, answer: &Answer<'_>, state: State) -> Result<RecordBatch> {
+    let spec = spec_of(arguments, 0, &state)?;
+    let ranks = state.ranks();
+    let model = Model::fit(&spec.view(&state.interactions), &ranks, &spec.using, answer.threads)?;
+    let recommender = Recommender::new(&state.interactions, &ranks, &spec, &model)?;
+    let targets: Vec<Option<u32>> = arguments.targets.iter().map(|value| state.item(value)).collect::<Result<_>>()?;
+    let (first, lists): (Option<ArrayRef>, Vec<Vec<Recommended>>) = match ask {
+        Ask::EveryUser => {
+            let users: Vec<u32> = (0..state.users.len() as u32).collect();
+            let lists = for_all(&recommender, &users, answer.threads);
+            let counts = lists.iter().map(Vec::len);
+            let numbers: Vec<u64> =
+                state.users.iter().zip(counts).flat_map(|(&user, count)| std::iter::repeat_n(user, count)).collect();
+            (Some(answer.ids(&numbers, 0)?), lists)
+        }
+        Ask::User => {
+            let user = user_code(arguments, answer, &state)?;
+            let list = recommender.list(Target::User(user));
+            (Some(repeated(&arguments.targets[0], list.len(), answer)?), vec![list])
+        }
+        Ask::Item => {
+            // An item without a history has no neighbours; popular ones take their place.
+            let list = match targets[0] {
+                Some(item) => recommender.list(Target::Item(item)),
+                None => recommender.list(Target::Items(&[])),
+            };
+            (Some(repeated(&arguments.targets[0], list.len(), answer)?), vec![list])
+        }
+        Ask::Items => {
+            let basket: Vec<u32> = targets.into_iter().flatten().collect();
+            (None, vec![recommender.list(Target::Items(&basket))])
+        }
+    };
+    let batch = rows(answer, &state, first, &lists)?;
+    match ask {
+        Ask::EveryUser => answer.sorted(&batch, [0, 1].into_iter()),
+        Ask::User | Ask::Item | Ask::Items => Ok(batch),
+    }
+}
+
+/// The arguments for one algorithm, with the codes of items.
+pub(super) fn spec_of(arguments: &Arguments, algorithm: usize, state: &State) -> Result<RecommendSpec> {
+    let exclude = arguments.exclude.iter().map(|value| state.item(value)).collect::<Result<Vec<_>>>()?;
+    Ok(RecommendSpec {
+        exclude: exclude.into_iter().flatten().collect(),
+        candidates: state.candidates.clone(),
+        ..arguments.specs[algorithm].clone()
+    })
+}
+
+/// The lists of users, on all threads.
+fn for_all(recommender: &Recommender<'_>, users: &[u32], threads: usize) -> Vec<Vec<Recommended>> {
+    let mut lists = vec![Vec::new(); users.len()];
+    let parts = std::sync::Mutex::new(lists.chunks_mut(QUESTIONS).zip(users.chunks(QUESTIONS)));
+    std::thread::scope(|scope| {
+        for _ in 0..threads.max(1) {
+            scope.spawn(|| {
+                loop {
+                    let next = parts.lock().ok().and_then(|mut parts| parts.next());
+                    let Some((lists, users)) = next else { return };
+                    for (list, &user) in lists.iter_mut().zip(users) {
+                        *list = recommender.list(Target::User(user));
+                    }
+                }
+            });
+        }
+    });
+    lists
+}
+
+/// The code of the user who is asked for; [`NOBODY`] where the user has no event.
+fn user_code(arguments: &Arguments, answer: &Answer<'_>, state: &State) -> Result<u32> {
+    let number = (answer.user_number)(&arguments.targets[0])?;
+    let code = number.and_then(|number| state.users.iter().position(|&user| user == number));
+    Ok(code.map_or(NOBODY, |code| code as u32))
+}
+
+/// What was asked for, in front of each row, of the type of the answer's first column.
+fn repeated(value: &ScalarValue, rows: usize, answer: &Answer<'_>) -> Result<ArrayRef> {
+    let column = value.to_array_of_size(rows)?;
+    Ok(cast(&column, answer.schema.field(0).data_type()).map_err(DataFusionError::from)?)
+}
+
+fn rows(
+    answer: &Answer<'_>,
+    state: &State,
+    first: Option<ArrayRef>,
+    lists: &[Vec<Recommended>],
+) -> Result<RecordBatch> {
+    let all = || lists.iter().flatten();
+    let rank = lists.iter().flat_map(|list| (1..=list.len() as i64).map(Some));
+    let mut columns: Vec<ArrayRef> = first.into_iter().collect();
+    let item_type = answer.schema.field(columns.len() + 1).data_type().clone();
+    let values = |codes: UInt32Array| -> Result<ArrayRef> {
+        let values = take(&state.items, &codes, None).map_err(DataFusionError::from)?;
+        Ok(cast(&values, &item_type).map_err(DataFusionError::from)?)
+    };
+    columns.push(Arc::new(rank.collect::<Int64Array>()));
+    columns.push(values(all().map(|row| row.item).collect::<Vec<u32>>().into())?);
+    columns.push(Arc::new(all().map(|row| Some(row.score)).collect::<Float64Array>()));
+    let reasons = |row: &Recommended| row.because.as_ref().map_or(0, Vec::len);
+    let offsets = OffsetBuffer::from_lengths(all().map(reasons));
+    let because: Vec<u32> = all().filter_map(|row| row.because.as_ref()).flatten().map(|(item, _)| *item).collect();
+    let nulls: NullBuffer = all().map(|row| row.because.is_some()).collect();
+    let field = Arc::new(Field::new_list_field(item_type.clone(), true));
+    debug_assert!(matches!(answer.schema.field(columns.len()).data_type(), DataType::List(_)));
+    let list = ListArray::try_new(field, offsets, values(because.into())?, Some(nulls));
+    columns.push(Arc::new(list.map_err(DataFusionError::from)?));
+    answer.batch(columns)
+}

@@ -1,0 +1,214 @@
+//! RECOMMEND and RECOMMEND_EVAL on the frame of operators: [`args`] reads the call, [`worker`] gathers who did what with
+//! which item, [`state`] makes one state of it, [`lists`] and [`quality`] ask it.
+
+pub(crate) mod args;
+mod constants;
+mod lists;
+mod quality;
+mod state;
+mod worker;
+
+use super::node::{OperatorNode, Role};
+use super::operator::{self, Answer, Chosen, Found, Operator, Wanted};
+use super::table_scan::total;
+use crate::behavior::recommend::RecommendSpec;
+use crate::error::Result;
+use chrono_tz::Tz;
+use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::datatypes::{DataType, Field};
+use datafusion::scalar::ScalarValue;
+use datafusion::sql::sqlparser::ast::{Expr as SqlExpr, Value};
+use std::fmt;
+use std::sync::Arc;
+use trodden_engine::predicate::Predicate;
+use worker::RecommendWorker;
+
+/// For whom or what the lists are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Ask {
+    EveryUser,
+    User,
+    Item,
+    Items,
+}
+
+/// What makes an item seen.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum SeenWords {
+    /// As the algorithm has it.
+    Default,
+    Exclude,
+    Include,
+    Kinds(Vec<u8>),
+}
+
+/// What is fixed when the statement is read. The conditions are the kinds of events, then that of candidates; the column
+/// is the item.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Recommend {
+    ask: Ask,
+    kinds: usize,
+    /// The first kinds that have a weight of their own; without any, every event is worth 1.
+    weighed: usize,
+    seen: SeenWords,
+    candidates: bool,
+    /// Algorithms that are named, and items that are excluded.
+    using: usize,
+    exclude: usize,
+}
+
+/// RECOMMEND_EVAL: the same arguments, on the past.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Evaluate(Recommend);
+
+/// The constant arguments.
+#[derive(Debug, Clone)]
+pub(crate) struct Arguments {
+    /// One for each algorithm, the same but for it. Items have no codes yet, so what is about items is apart.
+    specs: Vec<RecommendSpec>,
+    /// The user, the item, or the basket.
+    targets: Vec<ScalarValue>,
+    exclude: Vec<ScalarValue>,
+    /// Of an evaluation: when the past ends, and the length of lists.
+    split_us: i64,
+    k: usize,
+}
+
+impl Recommend {
+    fn describe(
+        &self,
+        node: &OperatorNode<impl Operator>,
+        names: &[&'static str],
+        f: &mut fmt::Formatter<'_>,
+    ) -> fmt::Result {
+        let item = node.expr(Role::Column(0)).map(ToString::to_string).unwrap_or_default();
+        write!(f, "item={item}")?;
+        node.describe_list("for", &node.exprs_of(|i| Role::Constant("for", i)), f)?;
+        node.describe_list("using", &node.exprs_of(|i| Role::Constant("using", i)), f)?;
+        let conditions = node.exprs_of(Role::Condition);
+        let (kinds, candidates) = conditions.split_at(self.kinds.min(conditions.len()));
+        if self.weighed > 0 {
+            node.describe_list("events", kinds, f)?;
+            node.describe_list("weights", &node.exprs_of(|i| Role::Constant("weight", i)), f)?;
+        }
+        node.describe_constants(names, f)?;
+        node.describe_list("exclude", &node.exprs_of(|i| Role::Constant("exclude", i)), f)?;
+        node.describe_list("candidates", candidates, f)?;
+        node.describe_frame(f)
+    }
+
+    /// Users with an event of any kind. The newest event of an item may be anybody's, so candidates need all users.
+    fn choose(&self, ask: &operator::Ask<'_>) -> Result<Chosen> {
+        if self.candidates {
+            return Ok(Chosen { users: None, counted: 0, note: "all users, for the newest event of each item".into() });
+        }
+        let (users, _) = ask.users(Predicate::Or(ask.conditions.to_vec()))?;
+        let note = format!("{} users with an event that counts, from bitmaps", total(&users));
+        Ok(Chosen { users: Some(users), counted: 0, note })
+    }
+}
+
+impl Operator for Recommend {
+    type Spec = Arguments;
+    type Worker = RecommendWorker;
+
+    const NAME: &'static str = "RECOMMEND";
+    const NODE: &'static str = "Recommend";
+    const SCAN: &'static str = "RecommendScan";
+
+    fn fields(&self, user: Field, _by: Vec<Field>, columns: Vec<Field>) -> Vec<Field> {
+        let item_type = columns.first().map_or(DataType::Utf8View, |column| column.data_type().clone());
+        let because = DataType::List(Arc::new(Field::new_list_field(item_type.clone(), true)));
+        let mut fields = match self.ask {
+            Ask::EveryUser | Ask::User => vec![user],
+            Ask::Item => vec![Field::new("for_item", item_type.clone(), false)],
+            Ask::Items => Vec::new(),
+        };
+        fields.extend([
+            Field::new("rank", DataType::Int64, false),
+            Field::new("item", item_type, false),
+            Field::new("score", DataType::Float64, false),
+            Field::new("because", because, true),
+        ]);
+        fields
+    }
+
+    fn spec(&self, node: &OperatorNode<Self>, _default_zone: Tz, complete: bool) -> Result<Arguments> {
+        constants::arguments(self, node, complete)
+    }
+
+    fn describe(&self, node: &OperatorNode<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Self::describe(self, node, &["similarity", "half_life", "window", "top", "as_of"], f)
+    }
+
+    fn every_event(&self, _spec: &Arguments) -> Result<bool> {
+        Ok(self.candidates)
+    }
+
+    fn worker(&self, _spec: &Arguments, _by_columns: usize, _wanted: &Wanted<'_>) -> Result<RecommendWorker> {
+        Ok(RecommendWorker::new(self.kinds, self.candidates))
+    }
+
+    fn choose(&self, _spec: &Arguments, ask: &operator::Ask<'_>) -> Result<Chosen> {
+        Self::choose(self, ask)
+    }
+
+    fn finish(
+        &self,
+        spec: &Arguments,
+        answer: &Answer<'_>,
+        found: Vec<Found<'_, RecommendWorker>>,
+    ) -> Result<RecordBatch> {
+        lists::answer(self.ask, spec, answer, state::State::new(self, answer, found)?)
+    }
+}
+
+impl Operator for Evaluate {
+    type Spec = Arguments;
+    type Worker = RecommendWorker;
+
+    const NAME: &'static str = "RECOMMEND_EVAL";
+    const NODE: &'static str = "RecommendEval";
+    const SCAN: &'static str = "RecommendEvalScan";
+
+    fn fields(&self, _user: Field, _by: Vec<Field>, _columns: Vec<Field>) -> Vec<Field> {
+        let mut fields = vec![Field::new("using", DataType::Utf8, false), Field::new("users", DataType::Int64, false)];
+        let measures = ["recall", "ndcg", "hit_rate", "mrr", "coverage"];
+        fields.extend(measures.map(|name| Field::new(name, DataType::Float64, false)));
+        fields
+    }
+
+    fn spec(&self, node: &OperatorNode<Self>, _default_zone: Tz, complete: bool) -> Result<Arguments> {
+        constants::arguments(&self.0, node, complete)
+    }
+
+    fn describe(&self, node: &OperatorNode<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.describe(node, &["similarity", "half_life", "window", "split", "k"], f)
+    }
+
+    fn every_event(&self, _spec: &Arguments) -> Result<bool> {
+        Ok(self.0.candidates)
+    }
+
+    fn worker(&self, _spec: &Arguments, _by_columns: usize, _wanted: &Wanted<'_>) -> Result<RecommendWorker> {
+        Ok(RecommendWorker::new(self.0.kinds, self.0.candidates))
+    }
+
+    fn choose(&self, _spec: &Arguments, ask: &operator::Ask<'_>) -> Result<Chosen> {
+        self.0.choose(ask)
+    }
+
+    fn finish(
+        &self,
+        spec: &Arguments,
+        answer: &Answer<'_>,
+        found: Vec<Found<'_, RecommendWorker>>,
+    ) -> Result<RecordBatch> {
+        quality::answer(spec, answer, state::State::new(&self.0, answer, found)?)
+    }
+}
+
+/// A string literal.
+fn text(text: &str) -> SqlExpr {
+    SqlExpr::Value(Value::SingleQuotedString(text.into()).with_empty_span())
+}

@@ -1,0 +1,70 @@
+//! What one thread gathers: who did what with which item.
+
+use crate::plan::operator::{UserRows, Worker};
+use std::collections::HashMap;
+
+/// An event with an item.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Event {
+    /// The user, in the numbering of the source.
+    pub(super) user: u64,
+    pub(super) ts_us: i64,
+    /// Code of the item among those of the thread.
+    pub(super) item: u32,
+    pub(super) kind: u8,
+}
+
+/// The newest event of an item, and whether it makes the item a candidate. Of events of equal time one that does wins, so
+/// that it does not matter who met them first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Newest {
+    pub(super) ts_us: i64,
+    pub(super) is_candidate: bool,
+}
+
+/// The events of one thread.
+#[derive(Debug)]
+pub(crate) struct RecommendWorker {
+    /// The bits of conditions that are kinds.
+    kinds: u64,
+    /// The bit of the condition for candidates; 0 without one.
+    candidate: u64,
+    pub(super) events: Vec<Event>,
+    pub(super) newest: HashMap<u32, Newest>,
+}
+
+impl RecommendWorker {
+    /// Nothing yet. The first `kinds` conditions are kinds of events, the one behind them that of candidates, if there are
+    /// `candidates`.
+    pub(super) fn new(kinds: usize, candidates: bool) -> Self {
+        let kind_bits = (1_u64 << kinds) - 1;
+        Self { kinds: kind_bits, candidate: u64::from(candidates) << kinds, events: Vec::new(), newest: HashMap::new() }
+    }
+}
+
+impl Worker for RecommendWorker {
+    fn user(&mut self, rows: &UserRows<'_>) {
+        for (event, &mask) in rows.masks.iter().enumerate() {
+            let item = rows.columns.code(0, event);
+            // Code 0 is NULL: an event without an item.
+            if item == 0 {
+                continue;
+            }
+            let ts_us = rows.times.at(event);
+            if self.candidate != 0 {
+                let newest = Newest { ts_us, is_candidate: mask & self.candidate != 0 };
+                let known = self.newest.entry(item).or_insert(newest);
+                *known = (*known).max(newest);
+            }
+            if mask & self.kinds != 0 {
+                let kind = (mask & self.kinds).trailing_zeros() as u8;
+                self.events.push(Event { user: rows.user, ts_us, item, kind });
+            }
+        }
+    }
+
+    fn heap_bytes(&self) -> usize {
+        // Twice: the state that is made of them holds them again.
+        2 * self.events.capacity() * size_of::<Event>() + self.newest.capacity() * 32
+    }
+}
