@@ -4,9 +4,8 @@
 //! gradient steps of Takacs, Pilaszy and Tikk, "Applications of the Conjugate Gradient Method for Implicit Feedback
 //! Collaborative Filtering" (2011). Every sum is in the order of ranks of items and codes of users, whatever the threads.
 
-use super::ease::column_of;
 use super::linear::invert;
-use super::pairs::Pairs;
+use super::pairs::{Pairs, column_of};
 use super::scores::{Scores, Source};
 use ndarray::{Array1, Array2};
 use trodden_engine::error::{Error, Result};

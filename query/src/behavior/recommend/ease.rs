@@ -4,7 +4,7 @@
 //! weight of item i for item j is `-P[i][j] / P[j][j]`, and 0 for an item itself.
 
 use super::linear::invert;
-use super::pairs::Pairs;
+use super::pairs::{Pairs, column_of};
 use super::scores::{Scores, Source};
 use ndarray::Array2;
 use trodden_engine::error::{Error, ErrorKind, Result};
@@ -97,16 +97,6 @@ impl Ease {
             }
         }
     }
-}
-
-/// Columns by code of item, `u32::MAX` for items without one.
-pub(super) fn column_of(items: &[u32]) -> Vec<u32> {
-    let room = items.iter().max().map_or(0, |&item| item as usize + 1);
-    let mut columns = vec![u32::MAX; room];
-    for (column, &item) in items.iter().enumerate() {
-        columns[item as usize] = column as u32;
-    }
-    columns
 }
 
 /// Users that items share, with the ridge on the diagonal.

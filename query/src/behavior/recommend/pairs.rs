@@ -1,5 +1,6 @@
 //! The distinct (user, item) pairs that count, as a sparse matrix: what models that learn from everything are made of.
 
+use super::item_knn::rank;
 use super::view::View;
 
 /// Pairs of a view by user and by item. Columns are items in the order of their rank, so that sums over them do not
@@ -33,21 +34,24 @@ impl Sparse {
 impl Pairs {
     /// Pairs of users and items that count in `view`. `ranks` orders items, by code.
     pub fn new(view: &View<'_>, ranks: &[u32]) -> Self {
-        let mut items: Vec<u32> = used_items(view);
-        items.sort_unstable_by_key(|&item| (ranks.get(item as usize).copied().unwrap_or(u32::MAX), item));
-        let mut column_of = vec![u32::MAX; view.interactions.item_count()];
-        for (column, &item) in items.iter().enumerate() {
-            column_of[item as usize] = column as u32;
+        // One pass over all interactions, of which few may count; what follows looks at those that do.
+        let mut events: Vec<(u32, f64)> = Vec::new();
+        let mut ends = Vec::new();
+        for user in 0..view.interactions.user_count() as u32 {
+            let before = events.len();
+            events.extend(view.events(user).map(|event| (event.item, view.weight(event))));
+            if events.len() > before {
+                ends.push(events.len());
+            }
         }
+        let items = used_items(&events, view.interactions.item_count(), ranks);
+        let column_of = column_of(&items);
         let mut rows = Sparse::default();
         let mut weights = Vec::new();
-        let mut list: Vec<(u32, f64)> = Vec::new();
-        for user in 0..view.interactions.user_count() as u32 {
-            list.clear();
-            list.extend(view.events(user).map(|event| (column_of[event.item as usize], view.weight(event))));
-            if list.is_empty() {
-                continue;
-            }
+        let mut start = 0;
+        for end in ends {
+            let list = &mut events[start..end];
+            list.iter_mut().for_each(|pair| pair.0 = column_of[pair.0 as usize]);
             // Stable, so that weights of one pair are added in the order of time.
             list.sort_by_key(|pair| pair.0);
             for same in list.chunk_by(|a, b| a.0 == b.0) {
@@ -55,6 +59,7 @@ impl Pairs {
                 weights.push(same.iter().map(|pair| pair.1).sum::<f64>() as f32);
             }
             rows.ends.push(rows.values.len());
+            start = end;
         }
         let (columns, column_weights) = transpose(&rows, &weights, items.len());
         Self { items, rows, weights, columns, column_weights }
@@ -96,12 +101,23 @@ impl Pairs {
     }
 }
 
-fn used_items(view: &View<'_>) -> Vec<u32> {
-    let mut is_used = vec![false; view.interactions.item_count()];
-    for user in 0..view.interactions.user_count() as u32 {
-        view.events(user).for_each(|event| is_used[event.item as usize] = true);
+/// Items with an event, in the order of their rank.
+fn used_items(events: &[(u32, f64)], count: usize, ranks: &[u32]) -> Vec<u32> {
+    let mut is_used = vec![false; count];
+    events.iter().for_each(|&(item, _)| is_used[item as usize] = true);
+    let mut items: Vec<u32> = (0..count as u32).filter(|&item| is_used[item as usize]).collect();
+    items.sort_unstable_by_key(|&item| rank(ranks, item));
+    items
+}
+
+/// Columns by code of item, `u32::MAX` for items without one.
+pub(super) fn column_of(items: &[u32]) -> Vec<u32> {
+    let room = items.iter().max().map_or(0, |&item| item as usize + 1);
+    let mut columns = vec![u32::MAX; room];
+    for (column, &item) in items.iter().enumerate() {
+        columns[item as usize] = column as u32;
     }
-    (0..is_used.len() as u32).filter(|&item| is_used[item as usize]).collect()
+    columns
 }
 
 fn transpose(rows: &Sparse, weights: &[f32], columns: usize) -> (Sparse, Vec<f32>) {
