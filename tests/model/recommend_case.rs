@@ -28,6 +28,14 @@ impl Case {
         Interactions::from_events(self.events.iter().copied())
     }
 
+    /// The same with every time and span so many times as long.
+    pub(crate) fn stretched(mut self, factor: i64) -> Self {
+        self.events.iter_mut().for_each(|(_, event)| event.ts_us *= factor);
+        let spans = [&mut self.window_us, &mut self.as_of_us, &mut self.half_life_us];
+        spans.into_iter().flatten().for_each(|span| *span *= factor);
+        self
+    }
+
     pub(crate) fn now_us(&self) -> i64 {
         self.as_of_us.or(self.events.iter().map(|event| event.1.ts_us).max()).unwrap_or(0)
     }

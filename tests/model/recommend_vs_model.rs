@@ -125,6 +125,8 @@ proptest! {
 
     #[test]
     fn own_items_and_a_little_of_their_neighbours(case in case(40), user in 0..USERS) {
+        // Ten minutes for a unit of time, so that there are baskets to tell apart.
+        let case = case.stretched(10 * 60_000_000);
         let own = own_items(&case, user, 30 * 60_000_000);
         let sources = own.iter().filter(|weight| **weight > 0.0).count() as f64;
         let alike = |source: u32, item: u32| similarity(&case, source, item, Similarity::Llr);
