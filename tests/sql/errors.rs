@@ -26,7 +26,7 @@ fn each_mistake_is_told_at_its_place() {
         ("SELECT prise FROM events", NotFound, "no column is called 'prise'", "did you mean 'price'?", 8),
         ("SELECT uper(event) FROM events", NotFound, "uper", "upper", 0),
         ("SELECT * FROM funel(events, steps => ['a'])", NotFound, "'funel'", "FUNNEL", 15),
-        ("SELECT * FROM RECOMMEND(events, item => event)", Unsupported, "RECOMMEND", "FUNNEL", 15),
+        ("SELECT * FROM RECOMMEND(events, itm => event)", InvalidInput, "no argument 'itm'", "'item'", 33),
         ("SELECT * FROM RETENTION(events, strat => 'a')", InvalidInput, "no argument 'strat'", "'start'", 33),
         ("SELECT * FROM FUNNEL()", InvalidInput, "needs a table", "FUNNEL(events", 15),
         ("SELECT * FROM FUNNEL(evnts, steps => ['a'])", NotFound, "no table is called 'evnts'", "'events'", 0),

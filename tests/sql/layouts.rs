@@ -65,6 +65,14 @@ const RETENTIONS: [&str; 6] = [
     "start => 'c', emit => 'users', by => upper(colour), periods => 0",
 ];
 
+const RECOMMENDS: [&str; 5] = [
+    "item => colour, using => 'popular', weights => WEIGHTS(a => 2, b => 1)",
+    "item => size, for_user => 'u3', seen => 'include', using => 'sequence'",
+    "item => size, for_item => 2, similarity => 'cosine', candidates => price > 0",
+    "item => price, for_items => [1.5, 0.0], using => 'rp3beta', seen => 'include'",
+    "item => upper(colour), using => 'repurchase', half_life => '1 second'",
+];
+
 /// Questions of every way: the table itself, its rows in order of arrival, rows with an order of their own, rows without.
 fn questions() -> Vec<String> {
     let arguments = [
@@ -98,8 +106,8 @@ fn questions() -> Vec<String> {
     ];
     let funnel = |arguments: &&str| format!("{STEPS}, {arguments}");
     let funnels = arguments.iter().map(funnel).map(|arguments| ("FUNNEL", arguments));
-    let calls: Vec<_> =
-        funnels.chain(RETENTIONS.iter().map(|arguments| ("RETENTION", arguments.to_string()))).collect();
+    let calls = funnels.chain(RETENTIONS.iter().map(|arguments| ("RETENTION", arguments.to_string())));
+    let calls: Vec<_> = calls.chain(RECOMMENDS.iter().map(|arguments| ("RECOMMEND", arguments.to_string()))).collect();
     let of_input = |input: &str| {
         let call = |(operator, arguments): &(&str, String)| format!("SELECT * FROM {operator}({input}, {arguments})");
         calls.iter().map(call).collect::<Vec<_>>()

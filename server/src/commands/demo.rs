@@ -32,6 +32,8 @@ enum Chart {
     Bars(&'static str, &'static str),
     /// The matrix of a retention, in place of its table.
     Triangle,
+    /// The table alone.
+    None,
 }
 
 /// A data set and what is asked of it.
@@ -112,7 +114,7 @@ WHERE step_name = 'bought' ORDER BY month",
     },
 ];
 
-const GROCERY: [Question; 4] = [
+const GROCERY: [Question; 5] = [
     Question {
         ask: "A household used a coupon. Does it come back within a week, and then again?",
         sql: "SELECT step_name, users, round(100 * conversion, 1) AS percent, median_seconds / 86400 AS median_days
@@ -146,9 +148,16 @@ ORDER BY step",
         sql: "RETENTION bought(coupon_disc > 0) -> bought(coupon_disc > 0) MONTHLY FOR 11 MONTHS FROM baskets",
         chart: Chart::Triangle,
     },
+    Question {
+        ask: "What to offer to household 1 of all that it never bought, and because of what?",
+        sql: "SELECT rank, item AS product_id, score, because
+FROM RECOMMEND(baskets, item => product_id, for_user => '1', window => INTERVAL '60' DAY)
+ORDER BY rank",
+        chart: Chart::None,
+    },
 ];
 
-const MADE_UP: [Question; 4] = [
+const MADE_UP: [Question; 5] = [
     Question {
         ask: "How many users who look at a product buy within a week, and where do the others stop?",
         sql: "FUNNEL product_view AS viewed -> add_to_cart AS carted -> checkout -> payment_info AS payment
@@ -180,6 +189,11 @@ ORDER BY step",
         ask: "How many of the users of a week buy in that week, and in the weeks after?",
         sql: "RETENTION app_open -> purchase WEEKLY FOR 8 WEEKS FROM clickstream",
         chart: Chart::Triangle,
+    },
+    Question {
+        ask: "What goes well with product 1?",
+        sql: "RECOMMEND product_id FOR ITEM 1 USING item_knn FROM clickstream WHERE event = 'purchase'",
+        chart: Chart::None,
     },
 ];
 
@@ -221,6 +235,7 @@ fn show(backend: &Backend, question: &Question, terminal: &Terminal) -> Outcome 
                 print_line(format!("\n{}", bars(&drawn, terminal).trim_end_matches('\n')))?;
             }
         }
+        Chart::None => print_table(&schema, &batches, terminal)?,
         Chart::Triangle => {
             let cohorts = whole.and_then(|batch| cohorts(&batch)).unwrap_or_default();
             print_line(triangle(&cohorts, terminal).trim_end_matches('\n'))?;
