@@ -332,8 +332,12 @@ fn read_user_bits(snapshot: &Snapshot, scan: &BehaviorScan) -> (PerUser, bool) {
             let satisfied = |(bit, _): (usize, _)| u64::from(user.first_in(bit, row..row + 1).is_some()) << bit;
             scan.conditions.iter().enumerate().map(satisfied).sum::<u64>()
         };
-        let events: Vec<(i64, u64)> =
-            user.rows().map(|row| (user.time(row), mask(row))).filter(|(_, mask)| *mask != 0).collect();
+        let events: Vec<(i64, u64)> = user
+            .rows()
+            .map(|row| (user.time(row), mask(row)))
+            .filter(|(_, mask)| *mask != 0 || scan.every_event)
+            .collect();
+        assert_eq!(user.times(), user.rows().map(|row| user.time(row)).collect::<Vec<_>>());
         let keys = (0..user.keys.columns()).map(|column| user.keys.code(column, 0)).collect::<Vec<_>>();
         partial.push((user.shard, user.ordinal, events, keys));
         Ok(true)
@@ -359,6 +363,50 @@ fn read_user_bits(snapshot: &Snapshot, scan: &BehaviorScan) -> (PerUser, bool) {
         }
     }
     (found, came.into_inner())
+}
+
+/// Per user the names of all events of the input, which are keys: of users who come as bits of rows, and of others.
+fn read_names(snapshot: &Snapshot, scan: &BehaviorScan) -> BTreeMap<String, Vec<String>> {
+    let scan = BehaviorScan { keys: vec![ColumnRef::Event], every_event: true, ..scan.clone() };
+    let bits = |partial: &mut Vec<_>, user: &UserBits<'_>| {
+        // Some of the users who could come as bits do not.
+        if !user.is_whole || user.ordinal.is_multiple_of(3) {
+            return Ok(false);
+        }
+        let codes: Vec<u32> = user.rows().map(|row| user.name(row)).collect();
+        let in_bulk = user.name_codes().iter().map(|code| user.name_keys()[*code as usize]);
+        assert_eq!(codes, in_bulk.collect::<Vec<_>>());
+        partial.push((user.shard, user.ordinal, codes));
+        Ok(true)
+    };
+    let each = |partial: &mut Vec<_>, user: &UserEvents<'_>| {
+        let codes = (0..user.masks.len()).map(|event| user.keys.code(0, event)).collect();
+        partial.push((user.shard, user.ordinal, codes));
+        Ok(())
+    };
+    let (workers, _) = scan_user_bits(snapshot, &scan, 2, &AtomicBool::new(false), Vec::new, bits, each).unwrap();
+    let mut found = BTreeMap::new();
+    for worker in workers {
+        for (shard, ordinal, codes) in worker.partial {
+            let user = snapshot.shards[shard].user_id(ordinal).unwrap().unwrap();
+            let names = codes.into_iter().map(|code| format!("{:?}", worker.keys.value(0, code))).collect();
+            assert!(found.insert(user, names).is_none(), "a user was delivered twice");
+        }
+    }
+    found
+}
+
+fn expect_names(rows: &[Row], scan: &BehaviorScan) -> BTreeMap<String, Vec<String>> {
+    let mut expected: BTreeMap<String, Vec<(i64, String)>> = BTreeMap::new();
+    for row in rows.iter().filter(|row| scan.time.contains(row.ts) && holds(&scan.filter, row) == Some(true)) {
+        let name = format!("{:?}", value(row, &ColumnRef::Event));
+        expected.entry(row.user.clone()).or_default().push((row.ts, name));
+    }
+    let names = |(user, mut events): (String, Vec<(i64, String)>)| {
+        events.sort_by_key(|event| event.0);
+        (user, events.into_iter().map(|event| event.1).collect())
+    };
+    expected.into_iter().map(names).collect()
 }
 
 fn expect_users(rows: &[Row], scan: &BehaviorScan) -> PerUser {
@@ -419,7 +467,12 @@ fn users_come_as_bits_where_event_names_say_which_events_matter() {
     assert!(came);
     assert_eq!(found, without_keys(expect_users(&rows, &scan)));
     let every_event = BehaviorScan { every_event: true, ..scan.clone() };
-    assert!(!read_user_bits(&table.snapshot(), &every_event).1, "events that satisfy nothing have no bits");
+    assert_eq!(
+        read_user_bits(&table.snapshot(), &every_event),
+        (without_keys(expect_users(&rows, &every_event)), true)
+    );
+    let named = BehaviorScan { filter: Predicate::Not(Box::new(Predicate::event_is("e0"))), ..every_event };
+    assert!(!read_user_bits(&table.snapshot(), &named).1, "bits do not show what is no part of the input");
     let nothing = BehaviorScan { conditions: Vec::new(), ..scan.clone() };
     assert_eq!(read_user_bits(&table.snapshot(), &nothing), (PerUser::new(), false), "no condition has no bits");
     let filtered = BehaviorScan { filter: Predicate::IsNull(property("n")), ..scan };
@@ -470,6 +523,7 @@ proptest! {
         prop_assert_eq!(read_users(&snapshot, &scan, 3), expected.clone());
 
         let scan = BehaviorScan { keys: Vec::new(), ..scan };
+        prop_assert_eq!(read_names(&snapshot, &scan), expect_names(&rows, &scan));
         prop_assert_eq!(read_user_bits(&snapshot, &scan).0, without_keys(expected));
     }
 }

@@ -75,7 +75,9 @@ impl BoundScan {
         let mut nodes = nodes.chain(Some(&filter).filter(|_| filter_undecided));
         let reads_codes = nodes.any(Node::reads_event) || keys.contains(&ColumnRef::Event);
         let time = if time.contains(meta.ts_min) && time.contains(meta.ts_max) { None } else { Some(time) };
-        let by_name = !every_event && !filter_undecided && time.is_none() && codes <= BIT_CODES_MAX;
+        // Bits say which rows satisfy a condition, not which are part of the input: with every event, all of them are.
+        let is_whole = !every_event || wanted.iter().all(|kept| *kept);
+        let by_name = is_whole && !filter_undecided && time.is_none() && codes <= BIT_CODES_MAX;
         let code_sets = by_name.then(|| {
             let kept = masks.iter().zip(&wanted).map(|(mask, kept)| if *kept { *mask } else { 0 });
             CodeSets::new(&kept.collect::<Vec<_>>(), conditions.len())

@@ -3,6 +3,7 @@
 use super::code_words::{CodeSets, WORD, count_ones_of_any, write_words};
 use super::keys::Keys;
 use crate::segment::{PackedInts, RowTest};
+use std::cell::{OnceCell, RefCell};
 use std::ops::Range;
 
 /// Per condition a bit for each row of a part of a block. Where a condition has a test, its bits are those of the rows
@@ -18,6 +19,15 @@ pub(crate) struct ConditionBits<'a> {
     /// The conditions that have a test.
     tested: u64,
     codes: Vec<u8>,
+    /// The rows that were asked for, of which the times are.
+    span: Range<usize>,
+    /// Rows that satisfy no condition count, too.
+    every_event: bool,
+    /// Where names are keys, the key code of each code.
+    names: Vec<u32>,
+    /// Times of the span, from when they are first asked for. Most kernels want few times, one by one.
+    times: OnceCell<Vec<i64>>,
+    times_buffer: RefCell<Vec<i64>>,
 }
 
 impl<'a> ConditionBits<'a> {
@@ -34,6 +44,24 @@ impl<'a> ConditionBits<'a> {
         self.tested = 0;
         self.tests.clear();
         self.tests.resize_with(sets.len(), || None);
+        self.span = span;
+        self.every_event = false;
+        self.names.clear();
+        if let Some(times) = self.times.take() {
+            self.times_buffer.replace(times);
+        }
+    }
+
+    /// Say that every row counts, and what the codes of names are as keys, where they are keys.
+    pub(crate) fn keep_every_event(&mut self, names: impl Iterator<Item = u32>) {
+        self.every_event = true;
+        self.names.extend(names);
+    }
+
+    /// The key codes of the names of `rows`.
+    pub(crate) fn names_of(&self, rows: &[u32]) -> impl Iterator<Item = u32> {
+        let first = self.first_word * WORD;
+        rows.iter().map(move |&row| self.names[self.codes[row as usize - first] as usize])
     }
 
     /// Make `test` part of `condition`.
@@ -128,7 +156,8 @@ pub struct UserBits<'a> {
     pub shard: usize,
     /// The user's ordinal in the shard.
     pub ordinal: u32,
-    /// Codes of the values of the key columns, each one for all events here.
+    /// Codes of the values of the key columns, each one for all events here. Where the scan delivers every event, names may
+    /// be keys, too: they are told by [`Self::name`].
     pub keys: Keys<'a>,
     /// All of the user's events are here. If not, these are the first ones in total order.
     pub is_whole: bool,
@@ -138,7 +167,38 @@ pub struct UserBits<'a> {
     pub(crate) times: &'a PackedInts<'a>,
 }
 
-impl UserBits<'_> {
+impl<'a> UserBits<'a> {
+    /// The key code of the name of `row`. Names are among the keys of the scan.
+    #[inline(always)]
+    pub fn name(&self, row: usize) -> u32 {
+        self.bits.names[self.bits.codes[row - self.bits.first_word * WORD] as usize]
+    }
+
+    /// The codes of the names of all of the user's events, as the segment has them: for a pass over all events.
+    #[inline]
+    pub fn name_codes(&self) -> &'a [u8] {
+        let first = self.bits.first_word * WORD;
+        &self.bits.codes[self.start - first..self.end - first]
+    }
+
+    /// The key code of each code of [`Self::name_codes`]: the same slice for all users of a block.
+    #[inline]
+    pub fn name_keys(&self) -> &'a [u32] {
+        &self.bits.names
+    }
+
+    /// The times of all of the user's events, in microseconds. The whole block is decoded when the first user asks.
+    #[inline]
+    pub fn times(&self) -> &'a [i64] {
+        let decode = || {
+            let mut times = self.bits.times_buffer.take();
+            self.times.decode(self.bits.span.clone(), &mut times);
+            times
+        };
+        let times = self.bits.times.get_or_init(decode);
+        &times[self.start - self.bits.span.start..self.end - self.bits.span.start]
+    }
+
     /// The user's rows, in total order.
     #[inline(always)]
     pub fn rows(&self) -> Range<usize> {
@@ -258,19 +318,20 @@ impl UserBits<'_> {
         self.bits.any(row / WORD) >> (row % WORD) & 1 == 1
     }
 
-    /// Replace `rows` by the rows that satisfy any condition, and `masks` by which.
+    /// Replace `rows` by the rows that satisfy any condition, or all where every event counts, and `masks` by which.
     pub(crate) fn to_masks(self, rows: &mut Vec<u32>, masks: &mut Vec<u64>) {
         rows.clear();
         masks.clear();
+        let every_event = self.bits.every_event;
         for (word, in_range) in words_of(self.rows()) {
-            let mut any = self.bits.any(word) & in_range;
+            let mut any = if every_event { in_range } else { self.bits.any(word) & in_range };
             while any != 0 {
                 let (bit, row) = (any.trailing_zeros(), word * WORD + any.trailing_zeros() as usize);
                 any &= any - 1;
                 let possible =
                     (0..).zip(self.bits.words(word)).fold(0, |mask, (at, word)| mask | (word >> bit & 1) << at);
                 let mask = self.bits.satisfied(possible, row);
-                if mask != 0 {
+                if mask != 0 || every_event {
                     rows.push(row as u32);
                     masks.push(mask);
                 }
@@ -299,8 +360,8 @@ mod tests {
             let (first, end) = (first % rows, (first % rows + count).min(rows));
             let (mut event_bytes, mut time_bytes, mut value_bytes) = (Vec::new(), Vec::new(), Vec::new());
             let events = PackedInts::for_tests(&codes, &mut event_bytes);
-            let times: Vec<i64> = (0..rows as i64).collect();
-            let times = PackedInts::for_tests(&times, &mut time_bytes);
+            let times_of_rows: Vec<i64> = (0..rows as i64).collect();
+            let times = PackedInts::for_tests(&times_of_rows, &mut time_bytes);
             let values = &values[..rows];
             let column = IntColumn {
                 validity: Validity::All { rows },
@@ -335,7 +396,16 @@ mod tests {
                 (first..end).map(|row| (row as u32, mask_of(row))).filter(|(_, mask)| *mask != 0).collect();
             let (mut picked, mut found) = (vec![7], vec![7]);
             user.to_masks(&mut picked, &mut found);
-            prop_assert_eq!(picked.into_iter().zip(found).collect::<Vec<_>>(), expected);
+            prop_assert_eq!(picked.iter().copied().zip(found.iter().copied()).collect::<Vec<_>>(), expected);
+            prop_assert_eq!(user.times(), &times_of_rows[first..end]);
+            prop_assert_eq!(user.name_codes().iter().map(|code| i64::from(*code)).collect::<Vec<_>>(), &codes[first..end]);
+            bits.keep_every_event(10..16);
+            let user = UserBits { shard: 0, ordinal: 0, keys: Keys::none(), is_whole: true, start: first, end, bits: &bits, times: &times };
+            user.to_masks(&mut picked, &mut found);
+            let every: Vec<(u32, u64)> = (first..end).map(|row| (row as u32, mask_of(row))).collect();
+            prop_assert_eq!(bits.names_of(&picked).collect::<Vec<_>>(), user.rows().map(|row| user.name(row)).collect::<Vec<_>>());
+            prop_assert!(user.rows().all(|row| i64::from(user.name(row)) == codes[row] + 10));
+            prop_assert_eq!(picked.into_iter().zip(found).collect::<Vec<_>>(), every);
             let mut listed = Vec::new();
             bits.rows_of(0, first..end, &mut listed);
             prop_assert_eq!(listed, (first..end).filter(|row| possible(0, *row)).map(|row| row as u32).collect::<Vec<_>>());

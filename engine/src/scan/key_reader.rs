@@ -6,7 +6,7 @@ use super::keys::{KEY_NULL, KeyCodes, KeySpace};
 use crate::error::Result;
 use crate::predicate::ColumnRef;
 use crate::rows::NULL_CODE;
-use crate::segment::TextBlock;
+use crate::segment::{Segment, TextBlock};
 use crate::table::Snapshot;
 use crate::types::{ColumnType, Value};
 
@@ -35,6 +35,20 @@ pub(crate) struct KeyRows<'a> {
 impl KeyReader {
     pub(crate) fn new(column: &ColumnRef, place: usize) -> Self {
         Self { column: column.clone(), place, known: Vec::new() }
+    }
+
+    /// Whether the key is the name of an event.
+    pub(crate) fn is_of_names(&self) -> bool {
+        self.column == ColumnRef::Event
+    }
+
+    /// The key code of each code of an event's name.
+    pub(crate) fn codes_of_names(&mut self, segment: &Segment, keys: &mut KeySpace) -> &[u32] {
+        let names = segment.event_names();
+        for code in 0..names.len() as u32 {
+            self.by_code(names, code, keys);
+        }
+        &self.known
     }
 
     /// Replace `out` by the codes of `wanted`: one a user where the encoding shows that a user has but one.

@@ -26,6 +26,8 @@ pub(crate) struct Selection<'a> {
     bits: ConditionBits<'a>,
     is_bits: bool,
     keys: Vec<KeyCodes>,
+    /// With bits, which of the keys is the name: its codes are those of the user who was asked for last.
+    names_at: Option<usize>,
     /// Times of the whole block, unless those of the selected events are in `ts`.
     times: Option<PackedInts<'a>>,
     ts: Vec<i64>,
@@ -64,7 +66,7 @@ impl<'a> Selection<'a> {
         report.blocks_read += 1;
         report.events_read += self.rows_in_ranges() as u64;
         if by_bits && self.fill_bits(scan, context, &events, keys)? {
-            report.events_matched += self.count_bits();
+            report.events_matched += if scan.every_event { self.rows_in_ranges() as u64 } else { self.count_bits() };
             return Ok(());
         }
         self.events.select(&events, &scan.wanted, &self.ranges, scan.reads_codes, &mut self.picked);
@@ -93,13 +95,22 @@ impl<'a> Selection<'a> {
             return Ok(false);
         }
         self.keys.resize_with(scan.keys.len(), KeyCodes::default);
-        for (reader, out) in scan.keys.iter_mut().zip(&mut self.keys) {
-            if !reader.read_per_user(context, &self.candidates, keys, out)? {
+        self.names_at = None;
+        for (place, (reader, out)) in scan.keys.iter_mut().zip(&mut self.keys).enumerate() {
+            if reader.is_of_names() && scan.every_event && self.names_at.is_none() {
+                self.names_at = Some(place);
+                out.per_event();
+            } else if !reader.read_per_user(context, &self.candidates, keys, out)? {
                 return Ok(false);
             }
         }
         runs_of(&context.users, &self.candidates, &mut self.runs);
         self.bits.fill(events, span, sets);
+        if scan.every_event {
+            let reader = self.names_at.and_then(|place| scan.keys.get_mut(place));
+            let names = reader.map(|reader| reader.codes_of_names(context.segment, keys));
+            self.bits.keep_every_event(names.into_iter().flatten().copied());
+        }
         for (condition, (node, decided)) in scan.conditions.iter().enumerate() {
             if !decided {
                 self.refine_bits(condition, node, context, events)?;
@@ -175,6 +186,9 @@ impl<'a> Selection<'a> {
             let mut picked = std::mem::take(&mut self.picked);
             if let Some(user) = self.user_bits(index, 0, true) {
                 user.to_masks(&mut picked.rows, &mut picked.masks);
+            }
+            if let Some(place) = self.names_at {
+                self.keys[place].per_event().extend(self.bits.names_of(&picked.rows));
             }
             self.picked = picked;
         }

@@ -6,6 +6,7 @@
 pub mod bucket;
 mod calendar;
 pub mod funnel;
+pub mod path;
 pub mod quantile;
 pub mod recommend;
 pub mod retention;
