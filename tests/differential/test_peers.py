@@ -1,4 +1,4 @@
-"""The benchmark's own questions: every answer of its funnels and retentions must be ours as well, on generated events.
+"""The benchmark's own questions: every answer of its funnels, retentions and paths must be ours as well, on generated events.
 
 1 million events; EVENTS=1e7 asks for ten. Only where the benchmark stands beside the checkout.
 """
@@ -30,7 +30,7 @@ def answers(tmp_path_factory):
     generate, peers = shared("bench/generate.py"), shared("bench/peers.py")
     folder = tmp_path_factory.mktemp("peers")
     subprocess.run([sys.executable, generate, EVENTS, folder / "data"], check=True)
-    done = subprocess.run([sys.executable, peers, folder / "data", folder / "db", "--runs", "1", "--queries", "F1,F2,F3,R1,R2",
+    done = subprocess.run([sys.executable, peers, folder / "data", folder / "db", "--runs", "1", "--queries", "F1,F2,F3,R1,R2,P1,P2",
                            "--answers", folder / "answers.json"], check=True, capture_output=True, text=True)
     assert "DIFFERENT" not in done.stdout, done.stdout
     database = Database(folder / "trodden")
@@ -76,3 +76,17 @@ def test_weeks_after_opening(answers):
                         "GROUP BY channel, period")
     ours = {(row["channel"], row["period"]): row["users"] for row in rows if row["users"]}
     assert ours == {(channel, period): users for channel, period, users in expected["R2"]}
+
+
+def test_ways_to_a_purchase(answers):
+    expected, database = answers
+    rows = database.sql("SELECT path, sessions FROM PATH(ev, end => 'purchase', anchor => 'each', collapse => false, top => 20)")
+    assert [[row["path"], row["sessions"]] for row in rows if row["path"]] == expected["P1"]
+    assert len(rows) == 21
+
+
+def test_transitions(answers):
+    expected, database = answers
+    rows = database.sql("SELECT source, target, count FROM PATH(ev, emit => 'transitions', collapse => false)")
+    assert [[row["source"], row["target"], row["count"]] for row in rows if row["source"]] == expected["P2"]
+    assert len(rows) == 51

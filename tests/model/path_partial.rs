@@ -80,7 +80,7 @@ proptest! {
         users in vec(events(8), 0..12),
         picks in vec(any::<prop::sample::Index>(), 12),
     ) {
-        let whole = rank(&tally(kind, &spec, &users, 0), spec.top, <[u32]>::cmp);
+        let whole = rank(&tally(kind, &spec, &users, 0), spec.top, 1, <[u32]>::cmp);
         // A part of up to three users, with codes of its own; any two are merged until one is left.
         let parts = users.chunks(3).zip(1..).map(|(part, shift)| translated(kind, &tally(kind, &spec, part, shift), shift));
         let mut parts: Vec<Tally> = parts.collect();
@@ -91,7 +91,7 @@ proptest! {
             let into = pick.index(parts.len());
             parts[into].merge(&other, |_| {});
         }
-        let merged = parts.pop().map_or_else(Vec::new, |merged| rank(&merged, spec.top, <[u32]>::cmp));
+        let merged = parts.pop().map_or_else(Vec::new, |merged| rank(&merged, spec.top, 1, <[u32]>::cmp));
         prop_assert_eq!(&merged, &whole);
         // Two groups that turn out to be one: a user who was in both counts once.
         let mut joined = Tally::new(Wanted { users: true, durations: true });
@@ -99,7 +99,7 @@ proptest! {
         let of_one_group: Vec<Vec<Event>> =
             users.iter().map(|events| events.iter().map(|event| Event { by: 1, ..*event }).collect()).collect();
         let model = ranked(&expected(kind, &spec, &of_one_group), spec.top);
-        prop_assert_eq!(rank(&joined, spec.top, <[u32]>::cmp), model);
+        prop_assert_eq!(rank(&joined, spec.top, 1, <[u32]>::cmp), model);
         let model = ranked(&expected(kind, &spec, &users), spec.top);
         prop_assert_eq!(&whole, &model);
         for row in &whole {

@@ -68,7 +68,7 @@ fn by_cells(spec: &PathSpec, users: &[Vec<Event>], wanted: Wanted) -> Vec<TallyR
     if !wanted.users {
         matrix.add_to(spec, 1, &mut tally);
     }
-    rank(&tally, spec.top, <[u32]>::cmp)
+    rank(&tally, spec.top, 1, <[u32]>::cmp)
 }
 
 proptest! {

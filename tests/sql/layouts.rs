@@ -1,6 +1,7 @@
 //! The same rows give the same answer: with any number of threads, in memory, in many segments or in one. Few distinct
 //! seconds make most events tie, and doubles come as -0.0, 0.0 and NaN.
 
+use crate::path_layouts;
 use crate::support::{TestDatabase, rows};
 use std::path::Path;
 use trodden_query::engine::segment::TextBlock;
@@ -31,11 +32,11 @@ fn piece(piece: u32) -> String {
     format!("INSERT INTO events (user_id, ts, event, event_id, colour, size, price, seq) VALUES {}", rows.join(", "))
 }
 
-fn open(path: &Path, threads: usize) -> Database {
+pub(crate) fn open(path: &Path, threads: usize) -> Database {
     Database::open_with(path, Options { threads, ..Options::default() }).expect("it opens")
 }
 
-fn fill(path: &Path, flush: bool) {
+pub(crate) fn fill(path: &Path, flush: bool) {
     let database = open(path, 2);
     let columns = "colour TEXT, size BIGINT, price DOUBLE, seq BIGINT";
     let create = format!("CREATE TABLE events ({columns}) WITH (shards = {SHARDS})");
@@ -73,8 +74,14 @@ const RECOMMENDS: [&str; 5] = [
     "item => upper(colour), using => 'repurchase', half_life => '1 second'",
 ];
 
-/// Questions of every way: the table itself, its rows in order of arrival, rows with an order of their own, rows without.
+/// What every layout answers in the same way.
 fn questions() -> Vec<String> {
+    of_every_way().into_iter().chain(path_layouts::questions()).collect()
+}
+
+/// Funnels, retentions and recommendations of every way: the table itself, its rows in order of arrival, rows with an
+/// order of their own, rows without.
+fn of_every_way() -> Vec<String> {
     let arguments = [
         "ties => 'arrival', by => colour",
         "ties => 'arrival', by => colour, attribution => 2",
@@ -136,7 +143,10 @@ fn threads_and_segments_do_not_change_an_answer() {
     fill(&memory, false);
     fill(&segments, true);
     let expected = answers(&memory, 1);
-    assert!(expected.iter().all(|rows| !rows.is_empty()));
+    // A path of one stop has no transition.
+    let may_be_empty =
+        |question: &str| question.contains("emit => 'transitions'") || question.contains("emit => 'edges'");
+    assert!(expected.iter().zip(questions()).all(|(rows, question)| !rows.is_empty() || may_be_empty(&question)));
     for threads in [2, 8] {
         assert_same(&answers(&memory, threads), &expected, &format!("in memory, {threads} threads"));
     }

@@ -9,6 +9,7 @@ mod files;
 mod insert;
 mod layouts;
 mod old_segments;
+mod path_layouts;
 mod paths;
 mod plans;
 mod sessions;

@@ -110,3 +110,14 @@ fn what_was_read_is_counted() {
         assert!(rows.contains(count), "{count} in\n{rows}");
     }
 }
+
+#[test]
+fn paths_over_a_table_and_over_rows() {
+    let test = shop();
+    for (name, sql) in [
+        ("table", "SELECT path, sessions FROM PATH(events, end => 'buy', steps => 3, by => country)"),
+        ("rows", "PATH FROM view TO buy WITH (node => upper(event), session => country, emit => 'edges') FROM events"),
+    ] {
+        insta::assert_snapshot!(format!("paths_over_{name}"), plan(&test, sql));
+    }
+}

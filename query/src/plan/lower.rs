@@ -6,6 +6,7 @@ use super::general::{General, GeneralExec, RowOrder};
 use super::leaf::OperatorLeaf;
 use super::node::{OperatorNode, Role, Summary, time_type};
 use super::operator::Operator;
+use super::path::Path;
 use super::peel::{Peeled, event_tables, origin};
 use super::recommend::{Evaluate, Recommend};
 use super::retention::Retention;
@@ -53,6 +54,9 @@ impl ExtensionPlanner for OperatorLowering {
             return Ok(Some(plan));
         }
         if let Some(plan) = lowering.of::<Retention>(node)? {
+            return Ok(Some(plan));
+        }
+        if let Some(plan) = lowering.of::<Path>(node)? {
             return Ok(Some(plan));
         }
         if let Some(plan) = lowering.of::<Recommend>(node)? {

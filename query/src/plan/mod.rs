@@ -3,7 +3,7 @@
 //! [`relation`] sees `FUNNEL(…)` where a table may stand; [`arguments`] sorts the call and [`planner`] plans its
 //! expressions; [`node`] is the logical node; [`lower`] picks between [`leaf`] (an event table itself, [`peel`], read by
 //! [`table_scan`]) and [`general`] (any rows, [`gathered`]); [`answer`] helps to make rows of what was found. What an
-//! operator adds to all this is an [`operator::Operator`]: [`funnel`], [`retention`], [`recommend`].
+//! operator adds to all this is an [`operator::Operator`]: [`funnel`], [`path`], [`retention`], [`recommend`].
 //!
 //! [`row_order`] keeps the order of an input that has one, and [`stoppable`] makes every plan end when it is cancelled.
 
@@ -30,5 +30,6 @@ pub(crate) mod catalog;
 pub(crate) mod context;
 
 pub(crate) mod funnel;
+pub(crate) mod path;
 pub(crate) mod recommend;
 pub(crate) mod retention;

@@ -145,7 +145,11 @@ impl<'a> Planner<'a> {
             .at(span))
     }
 
-    fn event_column(&mut self, span: Span) -> Result<Expr> {
+    /// The column that names the event.
+    ///
+    /// # Errors
+    /// `InvalidInput` if the input has none.
+    pub(crate) fn event_column(&mut self, span: Span) -> Result<Expr> {
         let column = match &self.event {
             Some(column) => column.clone(),
             None => self.role_column(None, "name", "event", span)?,

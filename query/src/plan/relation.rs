@@ -1,7 +1,7 @@
 //! The operators in the place of a table: `FROM FUNNEL(events, …)`.
 
 use super::arguments::{Call, Signature};
-use super::{funnel, recommend, retention};
+use super::{funnel, path, recommend, retention};
 use crate::error::{Error, ErrorKind, closest};
 use datafusion::common::Result;
 use datafusion::logical_expr::planner::{PlannedRelation, RelationPlanner, RelationPlannerContext, RelationPlanning};
@@ -14,10 +14,8 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub(crate) struct OperatorPlanner;
 
-/// Operators of the design that this version does not have.
-const LATER: [&str; 1] = ["path"];
 /// Operators of this version.
-pub(crate) const OPERATORS: [&str; 4] = ["funnel", "retention", "recommend", "recommend_eval"];
+pub(crate) const OPERATORS: [&str; 5] = ["funnel", "path", "retention", "recommend", "recommend_eval"];
 
 impl RelationPlanner for OperatorPlanner {
     fn plan_relation(
@@ -30,13 +28,6 @@ impl RelationPlanner for OperatorPlanner {
             return Ok(RelationPlanning::Original(Box::new(relation)));
         };
         let operator = name.to_string().to_lowercase();
-        if LATER.contains(&operator.as_str()) {
-            let message = format!("{} is not in this version", operator.to_uppercase());
-            return Err(Error::unsupported(message)
-                .with_hint("the operators of this version are FUNNEL, RETENTION and RECOMMEND")
-                .at(name.span())
-                .into());
-        }
         if !OPERATORS.contains(&operator.as_str()) {
             let table = TableFactor::Table {
                 name,
@@ -56,6 +47,10 @@ impl RelationPlanner for OperatorPlanner {
             "funnel" => {
                 let (call, input) = read(&name, args.args, &funnel::args::SIGNATURE, context)?;
                 Arc::new(funnel::args::plan(call, input, context)?)
+            }
+            "path" => {
+                let (call, input) = read(&name, args.args, &path::args::SIGNATURE, context)?;
+                Arc::new(path::args::plan(call, input, context)?)
             }
             "recommend" => {
                 let (call, input) = read(&name, args.args, &recommend::args::SIGNATURE, context)?;
@@ -124,7 +119,7 @@ impl OperatorPlanner {
         {
             let near = match closest(operator, OPERATORS) {
                 Some(near) => format!("did you mean {}?", near.to_uppercase()),
-                None => "there are FUNNEL, RETENTION and RECOMMEND".into(),
+                None => "there are FUNNEL, PATH, RETENTION and RECOMMEND".into(),
             };
             let message = format!("no operator is called '{operator}'");
             return Err(Error::new(ErrorKind::NotFound, message).with_hint(near).at(name.span()).into());

@@ -22,7 +22,9 @@ use trodden_engine::table::Snapshot;
 use trodden_engine::types::TimeRange;
 
 /// Users between two looks at the memory in use.
-const USERS_PER_CHECK: u32 = 4_096;
+const USERS_PER_CHECK: usize = 4_096;
+/// So many events of one user count as a further user, when the memory in use is to be looked at.
+const EVENTS_AS_A_USER: usize = 256;
 
 /// The kernel of an operator and the partial result of one thread.
 pub(crate) trait Visitor: Send {
@@ -99,13 +101,14 @@ impl TableScan<'_> {
 struct Thread<V> {
     visitor: Result<V>,
     reservation: MemoryReservation,
-    users: u32,
+    /// Users since the last look at the memory in use.
+    unchecked_users: usize,
 }
 
 impl<V: Visitor> Thread<V> {
     fn new(scan: &TableScan<'_>, visitor: Result<V>) -> Self {
         let reservation = MemoryConsumer::new(scan.operator).register(scan.context.memory_pool());
-        Self { visitor, reservation, users: 0 }
+        Self { visitor, reservation, unchecked_users: 0 }
     }
 
     fn visitor(&mut self) -> EngineResult<&mut V> {
@@ -116,21 +119,22 @@ impl<V: Visitor> Thread<V> {
     fn bits(&mut self, user: &UserBits<'_>) -> EngineResult<bool> {
         let is_counted = self.visitor()?.bits(user);
         if is_counted {
-            self.check_memory()?;
+            self.check_memory(1)?;
         }
         Ok(is_counted)
     }
 
     fn events(&mut self, user: &UserEvents<'_>) -> EngineResult<()> {
         self.visitor()?.events(user);
-        self.check_memory()
+        self.check_memory(1 + user.masks.len() / EVENTS_AS_A_USER)
     }
 
     /// Look at the memory in use from time to time.
     #[inline]
-    fn check_memory(&mut self) -> EngineResult<()> {
-        self.users += 1;
-        if self.users.is_multiple_of(USERS_PER_CHECK) {
+    fn check_memory(&mut self, users: usize) -> EngineResult<()> {
+        self.unchecked_users += users;
+        if self.unchecked_users >= USERS_PER_CHECK {
+            self.unchecked_users = 0;
             let bytes = self.visitor()?.heap_bytes();
             self.reservation.try_resize(bytes).map_err(|error| {
                 let error = Error::from(error);

@@ -57,7 +57,7 @@ const DATA_SETS: [DataSet; 3] = [
     DataSet { table: "clickstream", about: "a made-up shop from the built-in generator", questions: &MADE_UP },
 ];
 
-const SHOP: [Question; 6] = [
+const SHOP: [Question; 7] = [
     Question {
         ask: "How many visitors who look at a product buy within a week, and where do the others stop?",
         sql: "FUNNEL product_view AS viewed -> add_to_cart AS carted -> cart -> shipping_details AS shipping
@@ -112,6 +112,13 @@ WHERE step_name = 'bought' ORDER BY month",
         sql: "RETENTION product_view -> ANY MONTHLY FOR 5 MONTHS FROM shop",
         chart: Chart::Triangle,
     },
+    Question {
+        ask: "Which ways lead to a purchase?",
+        sql: "SELECT array_to_string(path, ' > ') AS way, sessions, users, round(100 * share, 1) AS percent, median_seconds
+FROM PATH(shop, end => 'purchase', steps => 5, top => 8)
+ORDER BY sessions DESC",
+        chart: Chart::Bars("way", "sessions"),
+    },
 ];
 
 const GROCERY: [Question; 5] = [
@@ -157,7 +164,7 @@ ORDER BY rank",
     },
 ];
 
-const MADE_UP: [Question; 5] = [
+const MADE_UP: [Question; 6] = [
     Question {
         ask: "How many users who look at a product buy within a week, and where do the others stop?",
         sql: "FUNNEL product_view AS viewed -> add_to_cart AS carted -> checkout -> payment_info AS payment
@@ -194,6 +201,13 @@ ORDER BY step",
         ask: "What goes well with product 1?",
         sql: "RECOMMEND product_id FOR ITEM 1 USING item_knn FROM clickstream WHERE event = 'purchase'",
         chart: Chart::None,
+    },
+    Question {
+        ask: "Which ways lead to a purchase?",
+        sql: "SELECT array_to_string(path, ' > ') AS way, sessions, users, round(100 * share, 1) AS percent, median_seconds
+FROM PATH(clickstream, end => 'purchase', steps => 5, top => 8)
+ORDER BY sessions DESC",
+        chart: Chart::Bars("way", "sessions"),
     },
 ];
 

@@ -2,7 +2,9 @@
 
 use super::tally::Tally;
 use crate::behavior::quantile::quantiles_seconds;
+use parking_lot::Mutex;
 use std::cmp::Ordering;
+use trodden_engine::parallel;
 
 /// A row of the answer.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,7 +26,8 @@ pub struct TallyRow {
 /// The `top` keys of each group by count, in the order of the groups; those of equal counts in the order of their keys. If a
 /// group has more, a row without a key adds them up: its users are those with any of them, its median is of all their
 /// durations. `order` tells the order of two keys, or of two groups, each alone: codes are given by chance.
-pub fn rank(tally: &Tally, top: u32, order: impl Fn(&[u32], &[u32]) -> Ordering) -> Vec<TallyRow> {
+/// Up to `threads` threads look for the medians.
+pub fn rank(tally: &Tally, top: u32, threads: usize, order: impl Fn(&[u32], &[u32]) -> Ordering) -> Vec<TallyRow> {
     let keys: Vec<&[u32]> = tally.keys().collect();
     let mut numbers: Vec<u32> = (0..keys.len() as u32).collect();
     let group_of = |number: u32| keys[number as usize][0];
@@ -61,7 +64,7 @@ pub fn rank(tally: &Tally, top: u32, order: impl Fn(&[u32], &[u32]) -> Ordering)
         }
     }
     count_users_of_rest(tally, &row_of, &mut rows);
-    find_medians(tally, &row_of, &mut rows);
+    find_medians(tally, &row_of, threads, &mut rows);
     rows
 }
 
@@ -82,14 +85,20 @@ fn count_users_of_rest(tally: &Tally, row_of: &[u32], rows: &mut [TallyRow]) {
     });
 }
 
-fn find_medians(tally: &Tally, row_of: &[u32], rows: &mut [TallyRow]) {
+/// With fewer durations than this, threads cost more than they save.
+const DURATIONS_FOR_THREADS: usize = 50_000;
+
+fn find_medians(tally: &Tally, row_of: &[u32], threads: usize, rows: &mut [TallyRow]) {
     let mut counts = vec![0_usize; rows.len()];
     tally.duration_keys.iter().for_each(|&key| counts[row_of[key as usize] as usize] += 1);
     let mut durations: Vec<Vec<i64>> = counts.into_iter().map(Vec::with_capacity).collect();
     for (&key, &duration_us) in tally.duration_keys.iter().zip(&tally.durations_us) {
         durations[row_of[key as usize] as usize].push(duration_us);
     }
-    for (row, durations) in rows.iter_mut().zip(&mut durations) {
-        [row.median_seconds] = quantiles_seconds(durations, [0.5]);
+    let threads = if tally.durations_us.len() < DURATIONS_FOR_THREADS { 1 } else { threads };
+    let durations: Vec<Mutex<Vec<i64>>> = durations.into_iter().map(Mutex::new).collect();
+    let medians = parallel::map_all(&durations, threads, |durations| quantiles_seconds(&mut durations.lock(), [0.5]));
+    for (row, [median_seconds]) in rows.iter_mut().zip(medians) {
+        row.median_seconds = median_seconds;
     }
 }

@@ -14,6 +14,7 @@ pub(super) static FORM: Form = Form {
     operator: "FUNNEL",
     grammar: "FUNNEL a AS x -> b(price > 10) -> c WITHIN 7 DAYS BY country FROM events WHERE …",
     clauses: &["WITHIN", "BY", "WITH"],
+    begins_with_from: false,
     arguments,
 };
 

@@ -1,4 +1,4 @@
-//! The short forms for a person at the prompt, one a file: [`funnel`], [`retention`], [`recommend`].
+//! The short forms for a person at the prompt, one a file: [`funnel`], [`path`], [`retention`], [`recommend`].
 //!
 //! A short form is rewritten, token by token, into `SELECT * FROM OPERATOR(relation, argument, …)`, and so means exactly
 //! that; what orders and cuts stands behind, and so is about the rows of the answer. Tokens keep their places, so that an
@@ -6,11 +6,13 @@
 
 mod clauses;
 mod funnel;
+mod path;
 mod reader;
 mod recommend;
 mod retention;
 
 use crate::error::{Error, ErrorKind, Result};
+use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Span, Token, TokenWithSpan};
 use reader::Reader;
 
@@ -22,11 +24,13 @@ struct Form {
     grammar: &'static str,
     /// The words that begin its clauses, `FROM` aside.
     clauses: &'static [&'static str],
+    /// Whether its first word may be `FROM`, of a clause of its own or of the relation.
+    begins_with_from: bool,
     /// Reads all before `FROM`: the arguments of the operator, as the tokens between its commas.
     arguments: fn(&mut Reader<'_>) -> Result<Vec<Vec<TokenWithSpan>>>,
 }
 
-static FORMS: [&Form; 3] = [&funnel::FORM, &retention::FORM, &recommend::FORM];
+static FORMS: [&Form; 4] = [&funnel::FORM, &path::FORM, &retention::FORM, &recommend::FORM];
 
 /// The tokens with every short form rewritten, at the start of a statement, after `EXPLAIN`, after the `AS` of a view
 /// or a prepared statement, and in parentheses.
@@ -51,7 +55,8 @@ pub(crate) fn expand(tokens: Vec<TokenWithSpan>) -> Result<Vec<TokenWithSpan>> {
 fn short_form_at(tokens: &[TokenWithSpan], at: usize) -> Option<&'static Form> {
     let form = FORMS.into_iter().find(|form| is_word(&tokens[at], form.operator))?;
     let followed = tokens.get(at + 1).is_some_and(|token| {
-        matches!(token.token, Token::Word(_) | Token::SingleQuotedString(_)) && !is_word(token, "FROM")
+        let is_first = matches!(token.token, Token::Word(_) | Token::SingleQuotedString(_));
+        is_first && (form.begins_with_from || !is_word(token, "FROM"))
     });
     let Some(before) = at.checked_sub(1).map(|i| &tokens[i]) else {
         return (followed || tokens.len() == 1).then_some(form);
@@ -60,8 +65,19 @@ fn short_form_at(tokens: &[TokenWithSpan], at: usize) -> Option<&'static Form> {
     let format = at >= 2 && is_word(&tokens[at - 2], "FORMAT");
     let head = first(&["EXPLAIN"]) && (["EXPLAIN", "ANALYZE", "VERBOSE"].iter().any(|w| is_word(before, w)) || format);
     let body = first(&["CREATE", "PREPARE"]) && first_as(tokens) == Some(at - 1);
-    let inside = || before.token == Token::LParen && goes_on_as_short_form(form, tokens, at);
+    let inside = || before.token == Token::LParen && goes_on_as_short_form(form, tokens, at) && is_relation(tokens, at);
     (followed && (head || body || inside())).then_some(form)
+}
+
+/// Whether a relation may stand in the parentheses that `at` is the first in: `substring(path FROM 2)` has none.
+fn is_relation(tokens: &[TokenWithSpan], at: usize) -> bool {
+    at.checked_sub(2).is_none_or(|before| match &tokens[before].token {
+        Token::Word(word) => {
+            word.keyword != Keyword::NoKeyword
+                && !["SUBSTRING", "TRIM", "EXTRACT", "OVERLAY"].contains(&word.value.to_uppercase().as_str())
+        }
+        _ => true,
+    })
 }
 
 /// The first `AS` outside of parentheses: what follows it is what a view, a table or a prepared statement is.
@@ -80,6 +96,9 @@ fn first_as(tokens: &[TokenWithSpan]) -> Option<usize> {
 /// Whether what stands behind `(FUNNEL` goes on as the short form does: with a clause, or with a first step.
 fn goes_on_as_short_form(form: &'static Form, tokens: &[TokenWithSpan], at: usize) -> bool {
     let end = end_of_group(tokens, at);
+    if form.begins_with_from && tokens[..end].get(at + 1).is_some_and(|token| is_word(token, "FROM")) {
+        return true;
+    }
     let is_clause = |token: &TokenWithSpan| form.clauses.iter().any(|word| is_word(token, word));
     let mut next = at + 1;
     if !tokens[..end].get(next).is_some_and(is_clause) {

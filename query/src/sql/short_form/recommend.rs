@@ -13,6 +13,7 @@ pub(super) static FORM: Form = Form {
     operator: "RECOMMEND",
     grammar: "RECOMMEND product_id FOR USER 'u1' USING item_knn TOP 10 FROM events WHERE …",
     clauses: &["FOR", "USING", "TOP", "WITH"],
+    begins_with_from: false,
     arguments,
 };
 

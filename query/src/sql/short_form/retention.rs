@@ -15,6 +15,7 @@ pub(super) static FORM: Form = Form {
     operator: "RETENTION",
     grammar: "RETENTION signup -> purchase WEEKLY FOR 8 WEEKS BY channel FROM events WHERE …",
     clauses: &["DAILY", "WEEKLY", "MONTHLY", "FOR", "BY", "WITH"],
+    begins_with_from: false,
     arguments,
 };
 

@@ -96,3 +96,60 @@ fn mistakes_are_named_at_their_place() {
     assert!(expanded("FUNNEL").unwrap_err().message().contains("a step"));
     assert!(expanded("FUNNEL a WITHIN 1 day WITHIN 2 days FROM t").unwrap_err().message().contains("twice"));
 }
+
+#[test]
+fn a_path_has_its_ends() {
+    let of = |arguments: &str| format!("SELECT * FROM PATH ( {arguments} )");
+    for (sql, expected) in [
+        ("PATH FROM events", of("events")),
+        ("PATH TO purchase STEPS 5 FROM events", of("events , end => 'purchase' , steps => 5")),
+        ("PATH FROM signup FROM events", of("events , start => 'signup'")),
+        ("PATH STEPS $1 FROM events", of("events , steps => $1")),
+        (
+            "PATH FROM 'sign up' TO buy(price > 1) BY a, b WITH (anchor => 'each') FROM t WHERE x IS DISTINCT FROM y LIMIT 5",
+            of("( SELECT * FROM t WHERE x IS DISTINCT FROM y ) , start => 'sign up' , \
+                end => event = 'buy' AND ( price > 1 ) , by => ( a , b ) , anchor => 'each'")
+                + " LIMIT 5",
+        ),
+        (
+            "PATH FROM a(x) WITH (name => what, user => who) FROM t",
+            of("t , start => what = 'a' AND ( x ) , name => what , user => who"),
+        ),
+        ("SELECT 1 FROM (PATH TO a FROM t)", "SELECT 1 FROM ( SELECT * FROM PATH ( t , end => 'a' ) )".into()),
+        ("CREATE VIEW v AS PATH TO a FROM t", "CREATE VIEW v AS SELECT * FROM PATH ( t , end => 'a' )".into()),
+        ("EXPLAIN PATH FROM events", "EXPLAIN ".to_string() + &of("events")),
+    ] {
+        assert_eq!(expanded(sql).unwrap(), expected, "{sql}");
+    }
+}
+
+#[test]
+fn a_column_or_table_called_path_is_left_alone() {
+    for sql in [
+        "SELECT path FROM path",
+        "SELECT substring ( path FROM 2 ) FROM t",
+        "SELECT trim ( path FROM x ) , ( path ) FROM t",
+        "SELECT * FROM PATH ( events , steps => 5 ) AS path",
+        "CREATE TABLE t ( path TEXT , n BIGINT )",
+    ] {
+        assert_eq!(expanded(sql).unwrap(), sql);
+    }
+}
+
+#[test]
+fn mistakes_in_a_path_are_named_at_their_place() {
+    for (sql, message, column) in [
+        ("PATH TO FROM events", "found 'events'", 14),
+        ("PATH TO a TO b FROM events", "TO stands twice in the short PATH", 11),
+        ("PATH FROM a FROM b FROM events", "FROM stands twice", 13),
+        ("PATH STEPS FROM events", "something after this word", 12),
+        ("PATH TO a FROM events STEPS 5", "STEPS stands before FROM in the short PATH", 23),
+        ("PATH TO a FROM events GROUP BY x", "GROUP has no place", 23),
+        ("PATH TO a WITH b FROM events", "'(' after WITH", 16),
+        ("PATH TO a", "STEPS, BY, WITH or FROM", 9),
+    ] {
+        let error = expanded(sql).unwrap_err();
+        assert!(error.message().contains(message), "{sql}: {error}");
+        assert_eq!(error.span().map(|span| span.column), Some(column), "{sql}");
+    }
+}
