@@ -22,53 +22,10 @@ import sys
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
-sys.path.insert(0, str(ROOT / "tests/differential"))
-from asof import levels_sql  # noqa: E402
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+from questions import QUESTIONS, plain  # noqa: E402
 
 TRODDEN = os.environ.get("TRODDEN", str(ROOT / "target/release/trodden"))
-DAY_US = 86_400_000_000
-
-# Name: (title, steps, days, filter, by)
-VIEW, CART, BUY = (f"event = '{name}'" for name in ("product_view", "add_to_cart", "purchase"))
-QUESTIONS = {
-    "F1": ("3 frequent steps, 1 day", [VIEW, CART, BUY], 1, None, None),
-    "F2": ("5 steps, 7 days, a price filter, by country",
-           ["event = 'app_open'", f"{VIEW} AND price > 10", CART, "event = 'checkout'", BUY], 7, None, "country"),
-    "F3": ("rare steps, one country, 30 days", ["event = 'signup'", "event = 'coupon_apply'", BUY], 30, "country = 'C20'", None),
-}
-
-
-def in_trodden(steps, days, where, by):
-    source = f"(SELECT * FROM ev WHERE {where})" if where else "ev"
-    named = ", ".join(f"s{i} => {step}" for i, step in enumerate(steps, 1))
-    by_argument, part = (f", by => {by}", f"{by}, ") if by else ("", "")
-    call = f"FUNNEL({source}, STEPS({named}), within => INTERVAL '{days}' DAY{by_argument})"
-    return f"SELECT {part}step, users FROM {call} ORDER BY {part}step"
-
-
-def in_duckdb(steps, days, where, by):
-    if where:
-        steps = [f"({where}) AND ({step})" for step in steps]
-    return levels_sql(steps, days, by=by)
-
-
-def in_clickhouse(steps, days, where, by):
-    part, pick = (f"{by},", f"any({by}) {by},") if by else ("", "")
-    return (f"SELECT {part}level,count() FROM (SELECT {pick}windowFunnel({days * DAY_US})(toUInt64(toUnixTimestamp64Micro(ts)),"
-            f"{','.join(steps)}) level FROM ev WHERE ({where or 'true'}) AND ({' OR '.join(steps)}) GROUP BY user_id) "
-            f"WHERE level>0 GROUP BY {part}level ORDER BY {part}level")
-
-
-def reached(rows):
-    """Users per (part, step) that got at least that far, from rows of (part…, exact level, users)."""
-    counts = {}
-    for *part, level, users in rows:
-        for step in range(1, int(level) + 1):
-            key = (*map(str, part), step)
-            counts[key] = counts.get(key, 0) + int(users)
-    return counts
-
-
 def folder_bytes(folder):
     return sum(path.stat().st_size for path in pathlib.Path(folder).rglob("*") if path.is_file())
 
@@ -111,11 +68,10 @@ def measure_trodden(data, work, runs):
     figures["open_s"] = statistics.median(opening)
     figures["idle_bytes"], figures["idle_anonymous_bytes"] = idle_bytes(folder)
     figures["questions"] = {}
-    for name, (_, *question) in QUESTIONS.items():
+    for name, question in QUESTIONS.items():
         done = subprocess.run([TRODDEN, "sql", "--db", folder, "--format", "jsonl", "--repeat", str(runs + 1), "--timing",
-                               "-c", in_trodden(*question)], check=True, capture_output=True, text=True)
-        rows = [list(json.loads(line).values()) for line in done.stdout.splitlines() if line]
-        answer = {(*map(str, part), step): users for *part, step, users in rows if users}
+                               "-c", question.trodden], check=True, capture_output=True, text=True)
+        answer = plain(list(json.loads(line).values()) for line in done.stdout.splitlines() if line)
         times = [float(value) for value in re.findall(r"time_ms=([\d.]+)", done.stderr)]
         figures["questions"][name] = {"ms": times[1:], "answer": answer}
     return figures
@@ -138,7 +94,7 @@ def measure_duckdb(data, work, runs):
     figures = json.loads(pathlib.Path(loaded).read_text())
     figures["disk_bytes"] = os.path.getsize(path)
     connection = duckdb.connect(path)
-    return ask(figures, runs, in_duckdb, lambda sql: connection.execute(sql).fetchall(), duckdb.__version__)
+    return ask(figures, runs, "duckdb", lambda sql: connection.execute(sql).fetchall(), duckdb.__version__)
 
 
 def measure_clickhouse(data, work, runs):
@@ -167,14 +123,14 @@ def measure_clickhouse(data, work, runs):
 
     figures = json.loads(pathlib.Path(loaded).read_text())
     figures["disk_bytes"] = int(rows("SELECT sum(bytes_on_disk) FROM system.parts WHERE database='b' AND active")[0][0])
-    return ask(figures, runs, in_clickhouse, rows, rows("SELECT version()")[0][0])
+    return ask(figures, runs, "clickhouse", rows, rows("SELECT version()")[0][0])
 
 
-def ask(figures, runs, to_sql, rows, version):
+def ask(figures, runs, engine, rows, version):
     figures["version"], figures["questions"] = version, {}
-    for name, (_, *question) in QUESTIONS.items():
-        sql = to_sql(*question)
-        answer, times = reached(rows(sql)), []
+    for name, question in QUESTIONS.items():
+        sql = getattr(question, engine)
+        answer, times = question.answer(rows(sql)), []
         for _ in range(runs):
             began = time.perf_counter()
             rows(sql)
@@ -209,8 +165,8 @@ def print_table(figures, events):
     def row(title, value):
         print(f"| {title} | " + " | ".join(value(figures[name]) or "" for name in names) + " |")
 
-    for name, (title, *_) in QUESTIONS.items():
-        row(f"{name}: {title}, ms", lambda f: f"{statistics.median(f['questions'][name]['ms']):,.1f}")
+    for name, question in QUESTIONS.items():
+        row(f"{name}: {question.title}, ms", lambda f: f"{statistics.median(f['questions'][name]['ms']):,.1f}")
     row("import, s", lambda f: f"{f['import_s']:.1f}")
     row("import, million events/s", lambda f: f"{events / f['import_s'] / 1e6:.2f}")
     row("on disk, bytes/event", lambda f: f"{f['disk_bytes'] / events:.1f}")
@@ -250,7 +206,7 @@ def main():
     if options.json:
         for engine in figures.values():
             for question in engine["questions"].values():
-                question["answer"] = [[*key, users] for key, users in sorted(question["answer"].items())]
+                question["answer"] = [[*key, users] for key, users in sorted(question["answer"].items(), key=str)]
         pathlib.Path(options.json).write_text(json.dumps({"events": events, "cores": os.cpu_count(), "engines": figures}, indent=1))
     if wrong:
         sys.exit("\n".join(wrong))

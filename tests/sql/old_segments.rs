@@ -43,8 +43,7 @@ fn a_retention_over_segments_of_the_first_format() {
     assert!(expected.iter().all(|rows| !rows.is_empty()));
     assert_eq!(answers("events"), expected);
     assert!(plan(arguments[0]).contains("a segment is of an older format"));
-    assert!(plan(arguments[1]).contains("answered by day bitmaps"), "event names have their bitmaps");
     ask("OPTIMIZE TABLE events");
     assert_eq!(answers("events"), expected, "rewritten in the format of today");
-    assert!(plan(arguments[0]).contains("answered by day bitmaps"));
+    assert!(arguments.iter().all(|arguments| plan(arguments).contains("answered by day bitmaps")));
 }
