@@ -116,7 +116,7 @@ WHERE step_name = 'bought' ORDER BY month",
         ask: "Which ways lead to a purchase?",
         sql: "SELECT array_to_string(path, ' > ') AS way, sessions, users, round(100 * share, 1) AS percent, median_seconds
 FROM PATH(shop, end => 'purchase', steps => 5, top => 8)
-ORDER BY sessions DESC",
+WHERE path IS NOT NULL ORDER BY sessions DESC",
         chart: Chart::Bars("way", "sessions"),
     },
 ];
@@ -206,7 +206,7 @@ ORDER BY step",
         ask: "Which ways lead to a purchase?",
         sql: "SELECT array_to_string(path, ' > ') AS way, sessions, users, round(100 * share, 1) AS percent, median_seconds
 FROM PATH(clickstream, end => 'purchase', steps => 5, top => 8)
-ORDER BY sessions DESC",
+WHERE path IS NOT NULL ORDER BY sessions DESC",
         chart: Chart::Bars("way", "sessions"),
     },
 ];
