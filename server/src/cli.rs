@@ -5,7 +5,7 @@ use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 use std::path::PathBuf;
 
-/// A database for what people did: events of users in time, and funnels over them.
+/// A database for what people did: events of users in time; funnels, paths, retention and recommendations over them.
 #[derive(Debug, Parser)]
 #[command(name = "trodden", version, propagate_version = true, arg_required_else_help = true, max_term_width = 110)]
 #[command(after_help = "Exit codes: 0 success, 1 failure, 2 wrong usage, 130 after Ctrl-C.
@@ -13,7 +13,8 @@ use std::path::PathBuf;
 Examples:
   trodden import --db shop --table events events.parquet
   trodden sql --db shop
-  trodden sql --db shop -c \"SELECT * FROM FUNNEL(events, steps => ['product_view', 'purchase'])\"")]
+  trodden sql --db shop -c \"SELECT * FROM FUNNEL(events, steps => ['product_view', 'purchase'])\"
+  trodden sql --db shop -c \"RETENTION signup -> purchase WEEKLY FOR 8 WEEKS FROM events\"")]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]

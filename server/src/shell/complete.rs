@@ -75,8 +75,12 @@ const KEYWORDS: [&str; 96] = [
     "OUTER",
     "OVER",
     "PARTITION",
+    "PATH",
     "PREPARE",
     "EXECUTE",
+    "RECOMMEND",
+    "RECOMMEND_EVAL",
+    "RETENTION",
     "RIGHT",
     "SELECT",
     "SET",
@@ -139,7 +143,8 @@ impl ShellHelper {
         let mut found: Vec<String> = KEYWORDS.iter().filter_map(|keyword| keyword_like(keyword, word)).collect();
         let mut names = self.names.tables();
         names.extend(self.names.columns());
-        if before.trim_start().to_ascii_uppercase().starts_with("FUNNEL ") {
+        let statement = before.trim_start().to_ascii_uppercase();
+        if ["FUNNEL ", "PATH ", "RETENTION "].iter().any(|operator| statement.starts_with(operator)) {
             // In the short form, events stand as bare names.
             names.extend(self.names.events().into_iter().filter(|name| is_plain(name)));
         }
@@ -260,6 +265,7 @@ mod tests {
         assert_eq!(offered("WHERE event = 'it"), ["it''s'"]);
         assert_eq!(offered("WHERE event = 'x' AND pri"), ["price"]);
         assert_eq!(offered("FUNNEL product_view -> pur"), ["purchase"]);
+        assert_eq!(offered("RETENTION product_view -> pur"), ["purchase"]);
     }
 
     #[test]

@@ -33,7 +33,13 @@ Ctrl-C ends a running statement, Ctrl-D leaves.
 
 A first funnel, where events is a table and the steps are names of events:
 
-  FUNNEL product_view -> add_to_cart -> purchase WITHIN 7 DAYS FROM events;";
+  FUNNEL product_view -> add_to_cart -> purchase WITHIN 7 DAYS FROM events;
+
+Who comes back, which ways lead somewhere, and what to offer next:
+
+  RETENTION signup -> purchase WEEKLY FOR 8 WEEKS FROM events;
+  PATH TO purchase STEPS 5 FROM events;
+  RECOMMEND product_id FOR USER 'u1' FROM events;";
 
 /// Reads and runs statements until the person leaves.
 ///

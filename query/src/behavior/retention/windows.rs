@@ -45,7 +45,7 @@ impl RetentionSpec {
     }
 
     /// Whether each calendar day between two instants is one stretch of time, so that it says all about the units of its
-    /// events. It is not where a clock goes back over midnight: the new day has begun by then (see [`Unit::span`]), but
+    /// events. It is not where a clock goes back over midnight: the new day has begun by then (see `Unit::span`), but
     /// the date is that of the day before.
     pub fn has_whole_days(&self, (from_us, to_us): (i64, i64)) -> bool {
         days_are_whole(from_us, to_us, self.time_zone)
