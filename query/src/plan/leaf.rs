@@ -132,6 +132,7 @@ impl<O: Operator> OperatorLeaf<O> {
             schema: Arc::clone(&self.schema),
             by: self.by.len(),
             threads: self.threads,
+            statement: &self.statement,
             user_ids: &|users| user_ids(&self.snapshot, users),
             user_number: &|id| number_of_user(&self.snapshot, id),
             numbers_in_order: true,

@@ -241,6 +241,8 @@ pub(crate) struct Answer<'a> {
     /// Number of `by` columns.
     pub(crate) by: usize,
     pub(crate) threads: usize,
+    /// Whether the statement was cancelled.
+    pub(crate) statement: &'a StatementState,
     /// The ids behind numbers of users.
     pub(crate) user_ids: &'a dyn Fn(&[u64]) -> Result<ArrayRef>,
     /// The number of the user with an id; `None` if there is none.

@@ -28,7 +28,7 @@ pub(super) fn answer(ask: Ask, arguments: &Arguments, answer: &Answer<'_>, state
     let (first, lists): (Option<ArrayRef>, Vec<Vec<Recommended>>) = match ask {
         Ask::EveryUser => {
             let users: Vec<u32> = (0..state.users.len() as u32).collect();
-            let lists = for_all(&recommender, &users, answer.threads);
+            let lists = for_all(&recommender, &users, answer)?;
             let counts = lists.iter().map(Vec::len);
             let numbers: Vec<u64> =
                 state.users.iter().zip(counts).flat_map(|(&user, count)| std::iter::repeat_n(user, count)).collect();
@@ -70,15 +70,16 @@ pub(super) fn spec_of(arguments: &Arguments, algorithm: usize, state: &State) ->
 }
 
 /// The lists of users, on all threads.
-fn for_all(recommender: &Recommender<'_>, users: &[u32], threads: usize) -> Vec<Vec<Recommended>> {
+fn for_all(recommender: &Recommender<'_>, users: &[u32], answer: &Answer<'_>) -> Result<Vec<Vec<Recommended>>> {
+    let (statement, threads) = (answer.statement, answer.threads.max(1));
     let mut lists = vec![Vec::new(); users.len()];
     let parts = std::sync::Mutex::new(lists.chunks_mut(QUESTIONS).zip(users.chunks(QUESTIONS)));
     std::thread::scope(|scope| {
-        for _ in 0..threads.max(1) {
+        for _ in 0..threads {
             scope.spawn(|| {
                 loop {
                     let next = parts.lock().ok().and_then(|mut parts| parts.next());
-                    let Some((lists, users)) = next else { return };
+                    let Some((lists, users)) = next.filter(|_| statement.check_cancelled().is_ok()) else { return };
                     for (list, &user) in lists.iter_mut().zip(users) {
                         *list = recommender.list(Target::User(user));
                     }
@@ -86,7 +87,8 @@ fn for_all(recommender: &Recommender<'_>, users: &[u32], threads: usize) -> Vec<
             });
         }
     });
-    lists
+    statement.check_cancelled()?;
+    Ok(lists)
 }
 
 /// The code of the user who is asked for; [`NOBODY`] where the user has no event.
