@@ -8,7 +8,7 @@ use rustyline::{Context, Helper, Highlighter, Hinter};
 use std::sync::Arc;
 
 /// Words of SQL and of the behaviour operators that people type.
-const KEYWORDS: [&str; 96] = [
+const KEYWORDS: [&str; 100] = [
     "ADD",
     "ALTER",
     "ANALYZE",
