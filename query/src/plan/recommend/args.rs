@@ -80,6 +80,12 @@ pub(crate) fn plan(
     item(&mut planner, &mut call, &SIGNATURE)?;
     let ask = ask(&mut planner, &mut call)?;
     let kinds = kinds(&mut planner, &mut call, &SIGNATURE)?;
+    let several = call.find("using").filter(|using| list_items(using.value.clone()).len() > 1).map(|using| using.span);
+    if let Some(span) = several {
+        return Err(Error::invalid("RECOMMEND takes one algorithm")
+            .with_hint("RECOMMEND_EVAL compares several; 'blend' adds item_knn and sequence")
+            .at(span));
+    }
     let shared = shared(&mut planner, &mut call, &kinds)?;
     planner.word(&mut call, "emit", &["list"])?;
     for name in ["top", "as_of"] {

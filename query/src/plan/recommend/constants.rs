@@ -27,6 +27,12 @@ pub(super) fn arguments<O: Operator>(
     let similarity = |v: &ScalarValue| constants::word(v, "similarity", &similarities);
     let similarity = node.constant(("similarity", 0), complete, similarity)?;
     let algorithms = algorithms(recommend, node, similarity, complete)?;
+    if complete && similarity.is_some() && !algorithms.iter().any(|using| ["item_knn", "blend"].contains(&using.name()))
+    {
+        return Err(Error::invalid(format!("similarity says nothing to '{}'", algorithms[0].name()))
+            .with_hint("leave it away, or use 'item_knn'")
+            .at(node.span(Role::Constant("similarity", 0))));
+    }
     let weights = weights(recommend, node, complete)?;
     let span = |name: &'static str| node.constant((name, 0), complete, |v| constants::interval_us(v, name));
     let (half_life_us, window_us) = (span("half_life")?.flatten(), span("window")?.flatten());
@@ -105,6 +111,10 @@ fn algorithms<O: Operator>(
         if let Some(place) = node.constant(("using", i), complete, |v| constants::word(v, "using", &places))? {
             algorithms.push(words[place].1.clone());
         }
+    }
+    if algorithms.is_empty() {
+        // A parameter that has no value yet.
+        algorithms.push(words[0].1.clone());
     }
     Ok(algorithms)
 }

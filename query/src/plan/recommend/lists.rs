@@ -24,7 +24,6 @@ pub(super) fn answer(ask: Ask, arguments: &Arguments, answer: &Answer<'_>, state
     let ranks = state.ranks();
     let model = Model::fit(&spec.view(&state.interactions), &ranks, &spec.using, answer.threads)?;
     let recommender = Recommender::new(&state.interactions, &ranks, &spec, &model)?;
-    let targets: Vec<Option<u32>> = arguments.targets.iter().map(|value| state.item(value)).collect::<Result<_>>()?;
     let (first, lists): (Option<ArrayRef>, Vec<Vec<Recommended>>) = match ask {
         Ask::EveryUser => {
             let users: Vec<u32> = (0..state.users.len() as u32).collect();
@@ -41,14 +40,15 @@ pub(super) fn answer(ask: Ask, arguments: &Arguments, answer: &Answer<'_>, state
         }
         Ask::Item => {
             // An item without a history has no neighbours; popular ones take their place.
-            let list = match targets[0] {
+            let list = match state.item(&arguments.targets[0])? {
                 Some(item) => recommender.list(Target::Item(item)),
                 None => recommender.list(Target::Items(&[])),
             };
             (Some(repeated(&arguments.targets[0], list.len(), answer)?), vec![list])
         }
         Ask::Items => {
-            let basket: Vec<u32> = targets.into_iter().flatten().collect();
+            let basket = arguments.targets.iter().map(|value| state.item(value)).collect::<Result<Vec<_>>>()?;
+            let basket: Vec<u32> = basket.into_iter().flatten().collect();
             (None, vec![recommender.list(Target::Items(&basket))])
         }
     };
@@ -114,8 +114,9 @@ fn rows(
     let rank = lists.iter().flat_map(|list| (1..=list.len() as i64).map(Some));
     let mut columns: Vec<ArrayRef> = first.into_iter().collect();
     let item_type = answer.schema.field(columns.len() + 1).data_type().clone();
+    let items = state.values()?;
     let values = |codes: UInt32Array| -> Result<ArrayRef> {
-        let values = take(&state.items, &codes, None).map_err(DataFusionError::from)?;
+        let values = take(&items, &codes, None).map_err(DataFusionError::from)?;
         Ok(cast(&values, &item_type).map_err(DataFusionError::from)?)
     };
     columns.push(Arc::new(rank.collect::<Int64Array>()));

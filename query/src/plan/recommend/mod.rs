@@ -21,7 +21,7 @@ use datafusion::sql::sqlparser::ast::{Expr as SqlExpr, Value};
 use std::fmt;
 use std::sync::Arc;
 use trodden_engine::predicate::Predicate;
-use worker::RecommendWorker;
+use worker::{Reads, RecommendWorker};
 
 /// For whom or what the lists are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -64,7 +64,7 @@ pub(crate) struct Evaluate(Recommend);
 /// The constant arguments.
 #[derive(Debug, Clone)]
 pub(crate) struct Arguments {
-    /// One for each algorithm, the same but for it. Items have no codes yet, so what is about items is apart.
+    /// One for each algorithm, at least one, the same but for it. Items have no codes yet, so what is about items is apart.
     specs: Vec<RecommendSpec>,
     /// The user, the item, or the basket.
     targets: Vec<ScalarValue>,
@@ -145,8 +145,10 @@ impl Operator for Recommend {
         Ok(self.candidates)
     }
 
-    fn worker(&self, _spec: &Arguments, _by_columns: usize, _wanted: &Wanted<'_>) -> Result<RecommendWorker> {
-        Ok(RecommendWorker::new(self.kinds, self.candidates))
+    fn worker(&self, spec: &Arguments, _by_columns: usize, _wanted: &Wanted<'_>) -> Result<RecommendWorker> {
+        let until_us = spec.specs[0].as_of_us.unwrap_or(i64::MAX);
+        let reads = Reads { until_us, candidates_until_us: until_us };
+        Ok(RecommendWorker::new(self.kinds, self.candidates, reads))
     }
 
     fn choose(&self, _spec: &Arguments, ask: &operator::Ask<'_>) -> Result<Chosen> {
@@ -190,8 +192,9 @@ impl Operator for Evaluate {
         Ok(self.0.candidates)
     }
 
-    fn worker(&self, _spec: &Arguments, _by_columns: usize, _wanted: &Wanted<'_>) -> Result<RecommendWorker> {
-        Ok(RecommendWorker::new(self.0.kinds, self.0.candidates))
+    fn worker(&self, spec: &Arguments, _by_columns: usize, _wanted: &Wanted<'_>) -> Result<RecommendWorker> {
+        let reads = Reads { until_us: i64::MAX, candidates_until_us: spec.split_us.saturating_sub(1) };
+        Ok(RecommendWorker::new(self.0.kinds, self.0.candidates, reads))
     }
 
     fn choose(&self, _spec: &Arguments, ask: &operator::Ask<'_>) -> Result<Chosen> {

@@ -22,6 +22,15 @@ pub(super) struct Newest {
     pub(super) is_candidate: bool,
 }
 
+/// How far a question reads.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Reads {
+    /// Later events do not exist.
+    pub(super) until_us: i64,
+    /// Later events say nothing of what may be recommended: in an evaluation they are what was to be found.
+    pub(super) candidates_until_us: i64,
+}
+
 /// The events of one thread.
 #[derive(Debug)]
 pub(crate) struct RecommendWorker {
@@ -29,6 +38,7 @@ pub(crate) struct RecommendWorker {
     kinds: u64,
     /// The bit of the condition for candidates; 0 without one.
     candidate: u64,
+    reads: Reads,
     pub(super) events: Vec<Event>,
     pub(super) newest: HashMap<u32, Newest>,
 }
@@ -36,9 +46,9 @@ pub(crate) struct RecommendWorker {
 impl RecommendWorker {
     /// Nothing yet. The first `kinds` conditions are kinds of events, the one behind them that of candidates, if there are
     /// `candidates`.
-    pub(super) fn new(kinds: usize, candidates: bool) -> Self {
-        let kind_bits = (1_u64 << kinds) - 1;
-        Self { kinds: kind_bits, candidate: u64::from(candidates) << kinds, events: Vec::new(), newest: HashMap::new() }
+    pub(super) fn new(kinds: usize, candidates: bool, reads: Reads) -> Self {
+        let candidate = u64::from(candidates) << kinds;
+        Self { kinds: (1_u64 << kinds) - 1, candidate, reads, events: Vec::new(), newest: HashMap::new() }
     }
 }
 
@@ -51,7 +61,10 @@ impl Worker for RecommendWorker {
                 continue;
             }
             let ts_us = rows.times.at(event);
-            if self.candidate != 0 {
+            if ts_us > self.reads.until_us {
+                break;
+            }
+            if self.candidate != 0 && ts_us <= self.reads.candidates_until_us {
                 let newest = Newest { ts_us, is_candidate: mask & self.candidate != 0 };
                 let known = self.newest.entry(item).or_insert(newest);
                 *known = (*known).max(newest);
