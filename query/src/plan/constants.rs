@@ -72,6 +72,45 @@ pub(crate) fn interval_us(value: &ScalarValue, argument: &str) -> Result<Option<
     Ok(Some(us))
 }
 
+/// A span of time of which one day, week and month are those of a calendar.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CalendarSpan {
+    Day,
+    Week,
+    Month,
+    /// So many microseconds.
+    Us(i64),
+}
+
+/// A span of time by the calendar. `hint` says what the argument takes.
+///
+/// # Errors
+/// `InvalidInput` for what is no span of time, for NULL, and for other months than one.
+pub(crate) fn calendar_span(value: &ScalarValue, argument: &str, hint: &str) -> Result<CalendarSpan> {
+    let months = |months: i32| match months {
+        1 => Ok(CalendarSpan::Month),
+        months => Err(Error::invalid(format!("{argument} cannot be {months} months")).with_hint(hint)),
+    };
+    match value {
+        ScalarValue::IntervalMonthDayNano(Some(interval)) if (interval.days, interval.nanoseconds) == (0, 0) => {
+            return months(interval.months);
+        }
+        ScalarValue::IntervalYearMonth(Some(interval)) => return months(*interval),
+        _ => {}
+    }
+    match text(value).and_then(calendar_unit) {
+        Some("day") => return Ok(CalendarSpan::Day),
+        Some("week") => return Ok(CalendarSpan::Week),
+        Some("month") => return Ok(CalendarSpan::Month),
+        _ => {}
+    }
+    match interval_us(value, argument)? {
+        Some(86_400_000_000) => Ok(CalendarSpan::Day),
+        Some(us) => Ok(CalendarSpan::Us(us)),
+        None => Err(Error::invalid(format!("{argument} cannot be NULL")).with_hint(hint)),
+    }
+}
+
 /// The calendar unit that a text names: `day` or `1 day`, likewise week and month.
 pub(crate) fn calendar_unit(text: &str) -> Option<&'static str> {
     let words: Vec<String> = text.split_whitespace().map(str::to_lowercase).collect();

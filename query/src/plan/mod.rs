@@ -2,7 +2,8 @@
 //!
 //! [`relation`] sees `FUNNEL(…)` where a table may stand; [`arguments`] sorts the call and [`planner`] plans its
 //! expressions; [`node`] is the logical node; [`lower`] picks between [`leaf`] (an event table itself, [`peel`], read by
-//! [`table_scan`]) and [`general`] (any rows, [`gathered`]); [`answer`] helps to make rows of what was found. What an
+//! [`table_scan`]) and [`general`] (any rows, [`gathered`]); [`groups`] numbers
+//! `by` values, and [`answer`] helps to make rows of what was found. What an
 //! operator adds to all this is an [`operator::Operator`]: [`funnel`], [`path`], [`retention`], [`recommend`].
 //!
 //! [`row_order`] keeps the order of an input that has one, and [`stoppable`] makes every plan end when it is cancelled.
@@ -19,6 +20,7 @@ pub(crate) mod leaf;
 pub(crate) mod table_scan;
 pub(crate) mod general;
 pub(crate) mod gathered;
+pub(crate) mod groups;
 pub(crate) mod intern;
 pub(crate) mod answer;
 pub(crate) mod columns;

@@ -3,7 +3,7 @@
 use super::Funnel;
 use crate::behavior::funnel::{Attribution, Bucket, EXCLUDES_MAX, Exclude, FunnelSpec, Order, Ties};
 use crate::error::{Error, Result, listed};
-use crate::plan::constants;
+use crate::plan::constants::{self, CalendarSpan};
 use crate::plan::node::{OperatorNode, Role};
 use chrono_tz::Tz;
 use datafusion::scalar::ScalarValue;
@@ -98,26 +98,10 @@ fn step_number(funnel: &Funnel, value: &ScalarValue, argument: &str) -> Result<u
 
 fn bucket(value: &ScalarValue) -> Result<Bucket> {
     const HINT: &str = "bucket is 'day', 'week', 'month' or an interval in days, hours, minutes or seconds";
-    let months = |months: i32| match months {
-        1 => Ok(Bucket::Month),
-        months => Err(Error::invalid(format!("bucket cannot be {months} months")).with_hint(HINT)),
-    };
-    match value {
-        ScalarValue::IntervalMonthDayNano(Some(interval)) if (interval.days, interval.nanoseconds) == (0, 0) => {
-            return months(interval.months);
-        }
-        ScalarValue::IntervalYearMonth(Some(interval)) => return months(*interval),
-        _ => {}
-    }
-    match constants::text(value).and_then(constants::calendar_unit) {
-        Some("day") => return Ok(Bucket::Day),
-        Some("week") => return Ok(Bucket::Week),
-        Some("month") => return Ok(Bucket::Month),
-        _ => {}
-    }
-    match constants::interval_us(value, "bucket")? {
-        Some(86_400_000_000) => Ok(Bucket::Day),
-        Some(us) => Ok(Bucket::IntervalUs(us)),
-        None => Err(Error::invalid("bucket cannot be NULL").with_hint(HINT)),
-    }
+    Ok(match constants::calendar_span(value, "bucket", HINT)? {
+        CalendarSpan::Day => Bucket::Day,
+        CalendarSpan::Week => Bucket::Week,
+        CalendarSpan::Month => Bucket::Month,
+        CalendarSpan::Us(us) => Bucket::IntervalUs(us),
+    })
 }

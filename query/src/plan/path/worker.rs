@@ -8,8 +8,8 @@ use crate::behavior::path::{
     edges_of_way, path_key, transition_key,
 };
 use crate::error::Result;
+use crate::plan::groups::Groups;
 use crate::plan::operator::{UserRows, Worker};
-use std::collections::HashMap;
 use std::ops::Range;
 use trodden_engine::scan::{Keys, UserBits};
 
@@ -102,7 +102,7 @@ impl PathWorker {
         results.tally.begin_user();
         if results.emit == Emit::Transitions {
             self.kernel.transitions(&input, |one| {
-                let group = results.groups.code(by, one.anchor_event);
+                let group = results.groups.of(by, one.anchor_event);
                 results.tally.add(&transition_key(group, &one), Some(one.duration_us));
             });
         } else {
@@ -113,7 +113,7 @@ impl PathWorker {
     fn user_by_pairs(&mut self, user: &UserBits<'_>, by: &Keys<'_>) -> bool {
         let events = NamedEvents { times: user.times(), names: user.name_codes(), nodes: user.name_keys() };
         let results = &mut self.results;
-        let group = results.groups.code(by, 0);
+        let group = results.groups.of(by, 0);
         let place = group as usize;
         if place >= MATRICES_MAX {
             return false;
@@ -216,7 +216,7 @@ impl Results {
     }
 
     fn add_way(&mut self, user: u64, way: &Way<'_>, by: &Keys<'_>) {
-        let group = self.groups.code(by, if by.is_per_user() { 0 } else { way.anchor_event });
+        let group = self.groups.of(by, if by.is_per_user() { 0 } else { way.anchor_event });
         match self.emit {
             Emit::Users => self.user_ways.add(user, group, way),
             Emit::Edges => edges_of_way(&self.spec, group, way, |key, duration_us| self.tally.add(&key, duration_us)),
@@ -231,49 +231,6 @@ impl Results {
     fn heap_bytes(&self) -> usize {
         let matrices: usize = self.matrices.iter().map(TransitionMatrix::heap_bytes).sum();
         self.tally.heap_bytes() + self.user_ways.heap_bytes() + self.groups.heap_bytes() + matrices
-    }
-}
-
-/// Codes of groups: of combinations of the codes of the `by` columns.
-#[derive(Debug)]
-pub(super) struct Groups {
-    columns: usize,
-    codes: HashMap<Vec<u32>, u32>,
-    /// The combination of each code, one after the other.
-    keys: Vec<u32>,
-    key: Vec<u32>,
-}
-
-impl Groups {
-    fn new(columns: usize) -> Self {
-        Self { columns, codes: HashMap::new(), keys: Vec::new(), key: Vec::new() }
-    }
-
-    /// The code of the group of `event`.
-    #[inline]
-    fn code(&mut self, by: &Keys<'_>, event: usize) -> u32 {
-        if self.columns == 0 {
-            return 0;
-        }
-        self.key.clear();
-        self.key.extend((0..self.columns).map(|column| by.code(column, event)));
-        if let Some(&code) = self.codes.get(&self.key) {
-            return code;
-        }
-        let code = self.codes.len() as u32;
-        self.keys.extend_from_slice(&self.key);
-        self.codes.insert(self.key.clone(), code);
-        code
-    }
-
-    /// The codes of the `by` columns of a group.
-    pub(super) fn key(&self, group: u32) -> &[u32] {
-        let start = group as usize * self.columns;
-        &self.keys[start..start + self.columns]
-    }
-
-    fn heap_bytes(&self) -> usize {
-        4 * self.keys.capacity() + self.codes.capacity() * (size_of::<(Vec<u32>, u32)>() + 4 * self.columns)
     }
 }
 

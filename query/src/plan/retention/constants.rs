@@ -3,7 +3,7 @@
 use super::Retention;
 use crate::behavior::retention::{Cohorts, Mode, Period, Periods, RetentionSpec, Windows};
 use crate::error::{Error, Result};
-use crate::plan::constants;
+use crate::plan::constants::{self, CalendarSpan};
 use crate::plan::node::{OperatorNode, Role};
 use chrono::Weekday;
 use chrono_tz::Tz;
@@ -92,31 +92,17 @@ fn whole_number(value: &ScalarValue, argument: &str) -> Result<u32> {
 }
 
 fn period(value: &ScalarValue, starts_on: Weekday) -> Result<Period> {
-    let months = |months: i32| match months {
-        1 => Ok(Period::Month),
-        months => Err(Error::invalid(format!("period cannot be {months} months")).with_hint(PERIOD_HINT)),
-    };
-    match value {
-        ScalarValue::IntervalMonthDayNano(Some(interval)) if (interval.days, interval.nanoseconds) == (0, 0) => {
-            return months(interval.months);
+    Ok(match constants::calendar_span(value, "period", PERIOD_HINT)? {
+        CalendarSpan::Day => Period::Day,
+        CalendarSpan::Week => Period::Week { starts_on },
+        CalendarSpan::Month => Period::Month,
+        CalendarSpan::Us(us) if us > 0 && us % DAY_US == 0 => {
+            Period::Days(u32::try_from(us / DAY_US).unwrap_or(u32::MAX))
         }
-        ScalarValue::IntervalYearMonth(Some(interval)) => return months(*interval),
-        _ => {}
-    }
-    match constants::text(value).and_then(constants::calendar_unit) {
-        Some("day") => return Ok(Period::Day),
-        Some("week") => return Ok(Period::Week { starts_on }),
-        Some("month") => return Ok(Period::Month),
-        _ => {}
-    }
-    let us = constants::interval_us(value, "period")?
-        .ok_or_else(|| Error::invalid("period cannot be NULL").with_hint(PERIOD_HINT))?;
-    if us <= 0 || us % DAY_US != 0 {
-        return Err(Error::invalid("period is a whole number of days, or one week or month").with_hint(PERIOD_HINT));
-    }
-    Ok(match u32::try_from(us / DAY_US).unwrap_or(u32::MAX) {
-        1 => Period::Day,
-        days => Period::Days(days),
+        CalendarSpan::Us(_) => {
+            let message = "period is a whole number of days, or one week or month";
+            return Err(Error::invalid(message).with_hint(PERIOD_HINT));
+        }
     })
 }
 

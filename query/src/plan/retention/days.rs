@@ -20,41 +20,48 @@ use trodden_engine::scan::{
 
 /// Whether day bitmaps cover the question, and why not.
 pub(super) fn coverage(retention: &Retention, spec: &RetentionSpec, ask: &Ask<'_>) -> Result<Coverage> {
-    let reason = match uncovered(retention, spec, ask)? {
-        Some(reason) => reason,
-        None => return Ok(Coverage::Index("day bitmaps".into())),
-    };
-    Ok(Coverage::Scan(reason.into()))
+    Ok(match covered(retention, spec, ask)? {
+        Ok(_) => Coverage::Index("day bitmaps".into()),
+        Err(reason) => Coverage::Scan(reason.into()),
+    })
 }
 
-fn uncovered(retention: &Retention, spec: &RetentionSpec, ask: &Ask<'_>) -> Result<Option<&'static str>> {
+/// How start and return events lie to each other where bitmaps cover the question, or why they do not.
+fn covered(
+    retention: &Retention,
+    spec: &RetentionSpec,
+    ask: &Ask<'_>,
+) -> Result<std::result::Result<Overlap, &'static str>> {
     let snapshot = ask.snapshot;
-    Ok(if retention.emit == Emit::Users {
-        Some("the time of each start event is asked for")
+    let reason = if retention.emit == Emit::Users {
+        "the time of each start event is asked for"
     } else if spec.windows == Windows::Rolling {
-        Some("rolling windows begin within a day")
+        "rolling windows begin within a day"
     } else if spec.min_count != 1 {
-        Some("bitmaps do not count the events of a day")
+        "bitmaps do not count the events of a day"
     } else if !matches!(ask.condition.filter, Predicate::True) {
-        Some("the input is filtered by more than time")
+        "the input is filtered by more than time"
     } else if snapshot.options.tz()? != spec.time_zone {
-        Some("the bitmaps are of days in the time zone of the table")
+        "the bitmaps are of days in the time zone of the table"
     } else if !ask.by_columns.iter().all(|column| covers_values(snapshot, column)) {
-        Some("the bitmaps have no values of a by column")
+        "the bitmaps have no values of a by column"
     } else if !spec.has_whole_days(ask.times()) {
-        Some("the clock goes back over a midnight")
+        "the clock goes back over a midnight"
     } else {
-        match Overlap::of(ask)? {
-            None => Some("a condition is about more than the name of the event"),
-            Some(Overlap::Partly) => Some("some start events are returns and others are not"),
-            Some(overlap) => {
-                let twice = overlap == Overlap::Inside;
-                let covered = covers_days(snapshot, &ask.conditions[START], ask.condition.time, false)?
-                    && covers_days(snapshot, &ask.conditions[RETURN], ask.condition.time, twice)?;
-                (!covered)
-                    .then_some("the time of the input begins or ends within a day, or a segment is of an older format")
-            }
-        }
+        return covered_by_days(ask);
+    };
+    Ok(Err(reason))
+}
+
+fn covered_by_days(ask: &Ask<'_>) -> Result<std::result::Result<Overlap, &'static str>> {
+    let covers = |condition: usize, twice: bool| {
+        covers_days(ask.snapshot, &ask.conditions[condition], ask.condition.time, twice)
+    };
+    Ok(match Overlap::of(ask)? {
+        None => Err("a condition is about more than the name of the event"),
+        Some(Overlap::Partly) => Err("some start events are returns and others are not"),
+        Some(overlap) if covers(START, false)? && covers(RETURN, overlap == Overlap::Inside)? => Ok(overlap),
+        Some(_) => Err("the time of the input begins or ends within a day, or a segment is of an older format"),
     })
 }
 
@@ -90,10 +97,7 @@ pub(super) fn by_indexes(
     ask: &Ask<'_>,
     reservation: &MemoryReservation,
 ) -> Result<Option<Indexed<RetentionWorker>>> {
-    if uncovered(retention, spec, ask)?.is_some() {
-        return Ok(None);
-    }
-    let Some(overlap) = Overlap::of(ask)? else { return Ok(None) };
+    let Ok(overlap) = covered(retention, spec, ask)? else { return Ok(None) };
     let shards = ask.snapshot.shards.len();
     let next = AtomicUsize::new(0);
     let work_off = || -> Result<Option<Thread<'_>>> {

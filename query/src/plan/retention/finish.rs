@@ -28,8 +28,7 @@ pub(super) fn matrix(
         let mut used: Vec<u32> = partial.keys().copied().collect();
         used.sort_unstable();
         used.dedup();
-        let keys: Vec<Vec<u32>> = used.iter().map(|&group| codes.codes(group)).collect();
-        let keys: Vec<Option<&[u32]>> = keys.iter().map(|key| Some(key.as_slice())).collect();
+        let keys: Vec<Option<&[u32]>> = used.iter().map(|&group| Some(codes.key(group))).collect();
         let values = answer.by_rows(decoder, &keys, 1)?;
         let numbers: HashMap<u32, u32> =
             used.into_iter().zip(values).map(|(group, values)| (group, groups.number(values))).collect();
@@ -111,8 +110,7 @@ pub(super) fn users(
     for (worker, decoder) in found {
         let RetentionWorker { users: rows, groups, .. } = worker;
         let users: Vec<u64> = rows.iter().map(|row| row.user).collect();
-        let keys: Vec<Vec<u32>> = rows.iter().map(|row| groups.codes(row.group)).collect();
-        let keys: Vec<Option<&[u32]>> = keys.iter().map(|key| Some(key.as_slice())).collect();
+        let keys: Vec<Option<&[u32]>> = rows.iter().map(|row| Some(groups.key(row.group))).collect();
         let mut columns = vec![answer.ids(&users, 0)?];
         columns.extend(answer.by_values(decoder, &keys, 1)?);
         columns.push(times(rows.iter().map(|row| row.cohort_us).collect()));

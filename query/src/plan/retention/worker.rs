@@ -3,9 +3,8 @@
 use super::Emit;
 use crate::behavior::retention::{RetentionKernel, RetentionPartial, RetentionSpec, UserCohort};
 use crate::error::Result;
+use crate::plan::groups::Groups;
 use crate::plan::operator::{UserRows, Worker};
-use std::collections::HashMap;
-use trodden_engine::scan::Keys;
 
 /// A row of `emit => 'users'`, before names come back.
 #[derive(Debug)]
@@ -68,68 +67,5 @@ impl Worker for RetentionWorker {
     fn heap_bytes(&self) -> usize {
         let row = size_of::<UserRow>() + 4 * self.kernel.spec().periods.rows().min(32);
         self.partial.heap_bytes() + self.groups.heap_bytes() + self.users.len() * row
-    }
-}
-
-/// Numbers for the combinations of `by` codes.
-#[derive(Debug)]
-pub(super) struct Groups {
-    columns: usize,
-    /// With more than one column, the combinations in order of their numbers; with fewer the code is the number.
-    keys: Vec<Vec<u32>>,
-    numbers: HashMap<Vec<u32>, u32>,
-    key: Vec<u32>,
-}
-
-impl Groups {
-    fn new(columns: usize) -> Self {
-        Self { columns, keys: Vec::new(), numbers: HashMap::new(), key: Vec::new() }
-    }
-
-    /// The group of an event.
-    fn of(&mut self, by: &Keys<'_>, event: usize) -> u32 {
-        match self.columns {
-            0 => return 0,
-            1 => return by.code(0, event),
-            columns => {
-                self.key.clear();
-                self.key.extend((0..columns).map(|column| by.code(column, event)));
-            }
-        }
-        self.number()
-    }
-
-    /// The group of `codes`, one a column.
-    pub(super) fn of_codes(&mut self, codes: impl Iterator<Item = u32>) -> u32 {
-        self.key.clear();
-        self.key.extend(codes);
-        match self.columns {
-            0 => 0,
-            1 => self.key[0],
-            _ => self.number(),
-        }
-    }
-
-    fn number(&mut self) -> u32 {
-        if let Some(&number) = self.numbers.get(&self.key) {
-            return number;
-        }
-        let number = self.keys.len() as u32;
-        self.keys.push(self.key.clone());
-        self.numbers.insert(self.key.clone(), number);
-        number
-    }
-
-    /// The codes of a group.
-    pub(super) fn codes(&self, group: u32) -> Vec<u32> {
-        match self.columns {
-            0 => Vec::new(),
-            1 => vec![group],
-            _ => self.keys[group as usize].clone(),
-        }
-    }
-
-    fn heap_bytes(&self) -> usize {
-        self.keys.len() * (2 * (4 * self.columns + size_of::<Vec<u32>>()) + 16)
     }
 }
