@@ -1,6 +1,8 @@
 //! The items that most users of each item also use: counts of all pairs at once.
 
 use super::pairs::Pairs;
+use std::ops::Range;
+use trodden_engine::parallel;
 
 /// The code of another item, and the users of both.
 pub type Companion = (u32, u32);
@@ -9,26 +11,17 @@ pub type Companion = (u32, u32);
 /// low, equal ones by the order of items. Items are divided among `threads`, which change nothing.
 pub fn companions(pairs: &Pairs, top: usize, threads: usize) -> Vec<Vec<Companion>> {
     let count = pairs.items.len();
-    let mut all: Vec<Vec<Companion>> = vec![Vec::new(); count];
     // Small parts taken in turn, since popular items take longest and may stand together.
-    let parts = std::sync::Mutex::new(all.chunks_mut(PART).enumerate());
-    std::thread::scope(|scope| {
-        for _ in 0..threads.max(1) {
-            scope.spawn(|| {
-                let (mut counts, mut touched, mut found) = (vec![0; count], Vec::new(), Vec::new());
-                loop {
-                    let next = parts.lock().ok().and_then(|mut parts| parts.next());
-                    let Some((part, lists)) = next else { return };
-                    for (place, list) in lists.iter_mut().enumerate() {
-                        let column = part * PART + place;
-                        best(pairs, column, top, &mut counts, &mut touched, &mut found);
-                        list.extend(found.iter().map(|&(users, other)| (pairs.items[other as usize], users)));
-                    }
-                }
-            });
-        }
+    let parts: Vec<Range<usize>> = (0..count).step_by(PART).map(|start| start..(start + PART).min(count)).collect();
+    let of_parts = parallel::map_all(&parts, threads, |part| {
+        let (mut counts, mut touched, mut found) = (vec![0; count], Vec::new(), Vec::new());
+        let list = |column: usize| -> Vec<Companion> {
+            best(pairs, column, top, &mut counts, &mut touched, &mut found);
+            found.iter().map(|&(users, other)| (pairs.items[other as usize], users)).collect()
+        };
+        part.clone().map(list).collect::<Vec<_>>()
     });
-    all
+    of_parts.into_iter().flatten().collect()
 }
 
 /// Items that a thread takes at once.

@@ -6,6 +6,7 @@ use super::recommender::Recommender;
 use super::spec::{RecommendSpec, Seen};
 use super::view::View;
 use trodden_engine::error::{Error, Result};
+use trodden_engine::parallel;
 
 /// Measures of an algorithm, means over the users that were judged.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -82,13 +83,7 @@ pub fn judge(
     k: usize,
     threads: usize,
 ) -> Quality {
-    let each = questions.len().div_ceil(threads.max(1)).max(1);
-    let lists: Vec<Vec<u32>> = std::thread::scope(|scope| {
-        let ask = |(user, _): &(u32, Vec<u32>)| -> Vec<u32> { recommender.items(Target::User(*user)) };
-        let parts: Vec<_> =
-            questions.chunks(each).map(|part| scope.spawn(move || part.iter().map(ask).collect::<Vec<_>>())).collect();
-        parts.into_iter().flat_map(|part| part.join().unwrap_or_default()).collect()
-    });
+    let lists = parallel::map_all(questions, threads, |(user, _)| recommender.items(Target::User(*user)));
     let mut tally = Tally::new(view);
     questions.iter().zip(&lists).for_each(|((_, wanted), list)| tally.add(list, wanted, k));
     tally.finish()

@@ -12,6 +12,7 @@ use datafusion::arrow::datatypes::{DataType, Field};
 use datafusion::common::DataFusionError;
 use datafusion::scalar::ScalarValue;
 use std::sync::Arc;
+use trodden_engine::parallel;
 
 /// A code that no user has: whoever is asked for without a history.
 const NOBODY: u32 = u32::MAX;
@@ -71,24 +72,15 @@ pub(super) fn spec_of(arguments: &Arguments, algorithm: usize, state: &State) ->
 
 /// The lists of users, on all threads.
 fn for_all(recommender: &Recommender<'_>, users: &[u32], answer: &Answer<'_>) -> Result<Vec<Vec<Recommended>>> {
-    let (statement, threads) = (answer.statement, answer.threads.max(1));
-    let mut lists = vec![Vec::new(); users.len()];
-    let parts = std::sync::Mutex::new(lists.chunks_mut(QUESTIONS).zip(users.chunks(QUESTIONS)));
-    std::thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| {
-                loop {
-                    let next = parts.lock().ok().and_then(|mut parts| parts.next());
-                    let Some((lists, users)) = next.filter(|_| statement.check_cancelled().is_ok()) else { return };
-                    for (list, &user) in lists.iter_mut().zip(users) {
-                        *list = recommender.list(Target::User(user));
-                    }
-                }
-            });
-        }
+    let statement = answer.statement;
+    let pieces: Vec<&[u32]> = users.chunks(QUESTIONS).collect();
+    let lists = parallel::map_all(&pieces, answer.threads, |users| match statement.check_cancelled() {
+        Ok(()) => users.iter().map(|&user| recommender.list(Target::User(user))).collect::<Vec<_>>(),
+        // What is missing is told below.
+        Err(_) => Vec::new(),
     });
     statement.check_cancelled()?;
-    Ok(lists)
+    Ok(lists.into_iter().flatten().collect())
 }
 
 /// The code of the user who is asked for; [`NOBODY`] where the user has no event.
