@@ -32,6 +32,9 @@ pub struct Options {
     /// Most memory that one query may use for its results on the way, in bytes. Above it the query fails with an error
     /// of kind `ResourceLimit`. Default: none.
     pub memory_limit_bytes: Option<usize>,
+    /// Most memory of the states that are kept for RECOMMEND, all together, in bytes. What does not fit is read anew for
+    /// each question. Default: 2 GiB.
+    pub live_limit_bytes: usize,
     /// Settings of the storage engine.
     pub engine: EngineOptions,
 }
@@ -39,7 +42,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        Self { threads, memory_limit_bytes: None, engine: EngineOptions::default() }
+        Self { threads, memory_limit_bytes: None, live_limit_bytes: 2 << 30, engine: EngineOptions::default() }
     }
 }
 
@@ -136,7 +139,7 @@ impl Database {
     pub fn of_engine(engine: Engine, options: Options) -> Self {
         let options = Options { threads: options.threads.max(1), ..options };
         let catalog = Arc::new(Catalog::open(engine));
-        let state = base_state(&catalog, options.threads);
+        let state = base_state(&catalog, options.threads, options.live_limit_bytes);
         let (prepared, retention) = (Mutex::default(), RetentionClock::default());
         let shared = Shared { catalog, state, options, prepared, retention, runtime: OnceLock::new() };
         Self { shared: Arc::new(shared) }

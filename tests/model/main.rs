@@ -16,6 +16,7 @@ mod path_rows;
 mod path_vs_model;
 mod recommend_case;
 mod recommend_lists;
+mod recommend_live;
 mod recommend_model;
 mod recommend_real;
 mod recommend_state;

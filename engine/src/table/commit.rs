@@ -176,9 +176,14 @@ fn commit(shared: &Shared, group: Vec<Queued>, first: u64) -> Result<()> {
         return Err(Error::corrupt(format!("record {first} was written as record {}", last + 1 - bytes.len() as u64)));
     }
     let mut next: TableState = shared.state.read().as_ref().clone();
+    let mut changes = Vec::with_capacity(records.len());
     for (record, position) in records.iter().zip(first..) {
-        next.apply(record, position, shared.tz)?;
+        changes.push(next.apply(record, position, shared.tz)?);
         shared.lookup.catalog.apply(catalog_changes(record, shared)?, position)?;
+    }
+    // First, so that who has a snapshot can be told what is in it.
+    for (changes, position) in changes.iter().zip(first..) {
+        shared.followers.tell(position, changes);
     }
     *shared.state.write() = Arc::new(next);
     Ok(())

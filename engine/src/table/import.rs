@@ -242,6 +242,7 @@ impl Import {
         shared.publish(&manifest)?;
         {
             let mut log = shared.log.lock();
+            shared.followers.skip_to(position);
             shared.swap(manifest, |next| {
                 next.schema = state.schema.clone();
                 next.position = position;

@@ -2,6 +2,7 @@
 
 mod append;
 mod commit;
+mod follow;
 mod import;
 mod lookup;
 mod maintenance;
@@ -19,6 +20,7 @@ mod tests;
 
 pub use append::Appended;
 pub(crate) use commit::MAX_RECORD_BYTES;
+pub use follow::{Change, Follower};
 pub(crate) use import::fingerprint_text;
 pub use import::{Import, Imported};
 pub use snapshot::{LiveSegment, ShardSnapshot, Snapshot};
@@ -34,6 +36,7 @@ use crate::storage::{Store, StoreLock};
 use crate::types::{Schema, TableOptions};
 use append::{Overlay, catalog_changes};
 use commit::CommitQueue;
+use follow::Followers;
 use lookup::Lookup;
 use parking_lot::{Mutex, RwLock};
 use std::sync::Arc;
@@ -89,6 +92,7 @@ pub(crate) struct Shared {
     /// Held by whoever changes `state`.
     pub(crate) log: Mutex<Box<dyn Log>>,
     pub(crate) state: RwLock<Arc<TableState>>,
+    pub(crate) followers: Arc<Followers>,
     /// Number of the next segment file.
     pub(crate) next_file: AtomicU64,
 }
@@ -185,14 +189,18 @@ impl Table {
         let shards = state.shards.iter().map(|shard| ShardSnapshot {
             segments: shard.segments().cloned().collect(),
             next_ordinal: shard.next_ordinal,
+            next_seq: shard.next_seq,
         });
         Snapshot {
+            id: self.shared.id,
+            position: state.position,
             table: self.shared.name.clone(),
             schema: state.schema.clone(),
             options: state.manifest.options.clone(),
             hidden_before_us: state.manifest.hidden_before_us,
             shards: shards.collect(),
             lookup: Arc::clone(&self.shared.lookup),
+            followers: Arc::clone(&self.shared.followers),
         }
     }
 

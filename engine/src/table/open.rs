@@ -71,6 +71,7 @@ impl Table {
             queue: CommitQueue::new(position),
             log: Mutex::new(logs.open(&store, &directory, position)),
             next_file: AtomicU64::new(manifest.segments().map(|segment| segment.file + 1).max().unwrap_or(1)),
+            followers: Arc::default(),
             state: RwLock::new(Arc::new(state)),
             directory,
             store,
@@ -78,6 +79,7 @@ impl Table {
         };
         shared.recover()?;
         let ranges = big_int_ranges(&shared.state.read());
+        shared.followers.skip_to(shared.state.read().position);
         *shared.ingest.lock() = IngestState::after(&shared.state.read(), ranges);
         Ok(Self { shared: Arc::new(shared) })
     }

@@ -1,5 +1,6 @@
 //! A snapshot: the state of a table at one moment, which no writer changes.
 
+use super::follow::Followers;
 use super::lookup::Lookup;
 use crate::error::Result;
 use crate::ingest::shard_of;
@@ -46,6 +47,8 @@ pub struct ShardSnapshot {
     pub segments: Vec<LiveSegment>,
     /// Ordinals are `0..next_ordinal`.
     pub next_ordinal: u32,
+    /// Arrival numbers of its events are below this one.
+    pub next_seq: u64,
 }
 
 impl ShardSnapshot {
@@ -67,6 +70,11 @@ impl ShardSnapshot {
 /// The state of a table at one moment. Cloning is cheap; holding it keeps its segments readable.
 #[derive(Debug, Clone)]
 pub struct Snapshot {
+    /// Number of the table, which no other one ever has.
+    pub id: u64,
+    /// The last record that it has: two snapshots with the same position and the same `hidden_before_us` have the same
+    /// events.
+    pub position: u64,
     /// Name of the table.
     pub table: String,
     /// Its property columns.
@@ -78,6 +86,7 @@ pub struct Snapshot {
     /// Its shards.
     pub shards: Vec<ShardSnapshot>,
     pub(crate) lookup: Arc<Lookup>,
+    pub(crate) followers: Arc<Followers>,
 }
 
 impl Snapshot {

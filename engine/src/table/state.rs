@@ -1,5 +1,6 @@
 //! What of a table readers see, and how a record changes it.
 
+use super::follow::Change;
 use super::snapshot::LiveSegment;
 use crate::error::{Error, Result};
 use crate::log::{BatchRecord, DeleteRecord, Record};
@@ -50,29 +51,35 @@ pub(crate) struct TableState {
 }
 
 impl TableState {
-    /// Do what a record says. On an error nothing is changed.
-    pub(crate) fn apply(&mut self, record: &Record, position: u64, tz: chrono_tz::Tz) -> Result<()> {
+    /// Do what a record says; returns what that changed. On an error nothing is changed.
+    pub(crate) fn apply(&mut self, record: &Record, position: u64, tz: chrono_tz::Tz) -> Result<Vec<Change>> {
         if position != self.position + 1 {
             return Err(Error::corrupt(format!("record {position} after record {}", self.position)));
         }
-        match record {
+        let changes = match record {
             Record::Batch(batch) => self.apply_batch(batch, tz)?,
-            Record::Delete(delete) => self.apply_delete(delete)?,
-        }
+            Record::Delete(delete) => {
+                self.apply_delete(delete)?;
+                vec![Change::Deleted { shard: delete.shard, ordinal: delete.ordinal }]
+            }
+        };
         self.position = position;
-        Ok(())
+        Ok(changes)
     }
 
-    fn apply_batch(&mut self, batch: &BatchRecord, tz: chrono_tz::Tz) -> Result<()> {
+    fn apply_batch(&mut self, batch: &BatchRecord, tz: chrono_tz::Tz) -> Result<Vec<Change>> {
         let schema = batch.schema.as_ref().unwrap_or(&self.schema);
         let mut changed = Vec::with_capacity(batch.shards.len());
+        let mut changes = Vec::with_capacity(batch.shards.len());
         for part in &batch.shards {
             let shard = self.shards.get(part.shard as usize);
             let fits = shard
                 .filter(|shard| shard.next_seq == part.seq_start && shard.next_ordinal == part.first_ordinal)
                 .ok_or_else(|| Error::corrupt(format!("a batch does not follow what shard {} has", part.shard)))?;
             let mut active = fits.active.clone();
-            active.push(memtable::build(part, schema, tz)?);
+            let segment = memtable::build(part, schema, tz)?;
+            changes.push(Change::Events { shard: part.shard, segment: segment.clone() });
+            active.push(segment);
             memtable::settle(&mut active, schema)?;
             changed.push(active);
         }
@@ -85,7 +92,7 @@ impl TableState {
         if let Some(schema) = &batch.schema {
             self.schema = schema.clone();
         }
-        Ok(())
+        Ok(changes)
     }
 
     fn apply_delete(&mut self, delete: &DeleteRecord) -> Result<()> {

@@ -84,10 +84,32 @@ impl Interner {
         Ok(self.codes.get(&rows.row(0).owned()).copied().filter(|_| !value.is_null()))
     }
 
+    /// Number of codes.
+    pub(crate) fn len(&self) -> usize {
+        self.values.len()
+    }
+
+    /// Puts the codes from `order.len()` on, which are new, into `order`: all before them in the order of their values.
+    pub(crate) fn extend_order(&self, order: &mut Vec<u32>) {
+        let by_value = |a: &u32, b: &u32| self.values[*a as usize].cmp(&self.values[*b as usize]);
+        let mut new: Vec<u32> = (order.len() as u32..self.values.len() as u32).collect();
+        new.sort_unstable_by(by_value);
+        let old = std::mem::take(order);
+        order.reserve_exact(old.len() + new.len());
+        let mut start = 0;
+        for code in new {
+            let end = start + old[start..].partition_point(|other| by_value(other, &code).is_lt());
+            order.extend_from_slice(&old[start..end]);
+            order.push(code);
+            start = end;
+        }
+        order.extend_from_slice(&old[start..]);
+    }
+
     /// For each code its place among all codes in the order of their values: the same however the rows came in.
     pub(crate) fn ranks(&self) -> Vec<u32> {
-        let mut order: Vec<u32> = (0..self.values.len() as u32).collect();
-        order.sort_unstable_by(|&a, &b| self.values[a as usize].cmp(&self.values[b as usize]));
+        let mut order = Vec::new();
+        self.extend_order(&mut order);
         let mut ranks = vec![0; order.len().max(1)];
         for (rank, code) in order.into_iter().enumerate() {
             ranks[code as usize] = rank as u32;

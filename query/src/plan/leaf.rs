@@ -7,6 +7,7 @@ use super::table_scan::{
     values_of_keys,
 };
 use crate::error::Result;
+use crate::plan::recommend::LiveStates;
 use crate::table::translate::Condition;
 use crate::warnings::StatementState;
 use datafusion::arrow::array::{ArrayRef, RecordBatch};
@@ -38,6 +39,8 @@ pub(crate) struct OperatorLeaf<O: Operator> {
     /// The columns of the operator, and their schema.
     pub(crate) columns: Vec<ColumnRef>,
     pub(crate) columns_schema: SchemaRef,
+    /// States that are kept from one statement to the next.
+    pub(crate) live: Arc<LiveStates>,
     pub(crate) threads: usize,
     pub(crate) statement: Arc<StatementState>,
     pub(crate) schema: SchemaRef,
@@ -58,6 +61,9 @@ impl<O: Operator> OperatorLeaf<O> {
             condition: &self.condition,
             conditions: &self.conditions,
             by_columns: &self.by_columns,
+            columns: &self.columns,
+            columns_schema: &self.columns_schema,
+            live: &self.live,
             threads: self.threads,
             statement: &self.statement,
         }
@@ -73,6 +79,9 @@ impl<O: Operator> OperatorLeaf<O> {
         metrics: &ExecutionPlanMetricsSet,
         wanted: &Wanted<'_>,
     ) -> Result<RecordBatch> {
+        if let Some(rows) = self.answer(|answer| self.operator.from_kept(&self.spec, &self.ask(), answer))? {
+            return Ok(rows);
+        }
         let reservation = MemoryConsumer::new(O::NAME).register(context.memory_pool());
         let indexed = self.operator.by_indexes(&self.spec, &self.ask(), &reservation)?;
         let (known, rest) = indexed.map_or((Vec::new(), None), |indexed| (indexed.found, Some(indexed.rest)));

@@ -8,7 +8,7 @@ use super::node::{OperatorNode, Role, Summary, time_type};
 use super::operator::Operator;
 use super::path::Path;
 use super::peel::{Peeled, event_tables, origin};
-use super::recommend::{Evaluate, Recommend};
+use super::recommend::{Evaluate, LiveStates, Recommend};
 use super::retention::Retention;
 use crate::error::Error;
 use crate::table::translate::{Translator, event_names, unqualified};
@@ -255,6 +255,7 @@ fn leaf<O: Operator>(node: &OperatorNode<O>, spec: &O::Spec, session: &dyn Sessi
         by_schema,
         columns: column_refs(&columns),
         columns_schema,
+        live: LiveStates::of(session.config()),
         threads: session.config().target_partitions(),
         statement,
         schema: node.arrow_schema(),

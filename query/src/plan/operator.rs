@@ -23,6 +23,7 @@ use trodden_engine::predicate::{ColumnRef, Predicate};
 use trodden_engine::scan::{KeySpace, Keys, Times, UserBits, matching_users};
 use trodden_engine::table::Snapshot;
 
+use crate::plan::recommend::LiveStates;
 use crate::table::translate::Condition;
 use crate::warnings::StatementState;
 
@@ -87,6 +88,15 @@ pub(crate) trait Operator: fmt::Debug + Clone + Eq + Hash + Send + Sync + Sized 
     /// # Errors
     /// `Corrupt` if an index cannot be read.
     fn coverage(&self, _spec: &Self::Spec, _ask: &Ask<'_>) -> Result<Option<Coverage>> {
+        Ok(None)
+    }
+
+    /// The answer from state that is kept from one statement to the next, for operators that keep any; `None` where the
+    /// events have to be read.
+    ///
+    /// # Errors
+    /// Those of reading; `Cancelled`.
+    fn from_kept(&self, _spec: &Self::Spec, _ask: &Ask<'_>, _answer: &Answer<'_>) -> Result<Option<RecordBatch>> {
         Ok(None)
     }
 
@@ -166,6 +176,11 @@ pub(crate) struct Ask<'a> {
     pub(crate) conditions: &'a [Predicate],
     /// The columns that the `by` expressions read.
     pub(crate) by_columns: &'a [ColumnRef],
+    /// The columns of the operator, and their schema.
+    pub(crate) columns: &'a [ColumnRef],
+    pub(crate) columns_schema: &'a SchemaRef,
+    /// States that are kept from one statement to the next.
+    pub(crate) live: &'a LiveStates,
     pub(crate) threads: usize,
     pub(crate) statement: &'a StatementState,
 }

@@ -8,6 +8,7 @@
 //! users must stay the same from run to run, since they order uses of equal time: shard and ordinal together do. Codes
 //! of items may be given in any order.
 
+use super::overlaps::{OverlapRow, Overlaps};
 use std::mem::size_of;
 
 /// What one event said about one item.
@@ -55,8 +56,9 @@ pub struct Interactions {
     active_users: u32,
     len: usize,
     newest_us: Option<i64>,
-    /// A bit for each kind that occurs.
-    kinds: [u64; 4],
+    /// Events of each kind, by item.
+    kind_events: Vec<Vec<u32>>,
+    overlaps: Overlaps,
     /// For each item, the number of the last event that gave one of its users another item, or it another user.
     changed_at: Vec<u64>,
     version: u64,
@@ -72,24 +74,31 @@ impl PartialEq for Interactions {
 impl Interactions {
     /// Interactions from events of users. Events of one user come in the order of arrival; users may be mixed.
     pub fn from_events(events: impl IntoIterator<Item = (u32, Interaction)>) -> Self {
+        let events: Vec<(u32, Interaction)> = events.into_iter().collect();
         let mut all = Self::default();
+        // Lists of the right length from the start: growing them would copy each event several times.
+        let (mut of_user, mut of_item) = (Vec::new(), Vec::new());
+        for (user, event) in &events {
+            count(&mut of_user, *user);
+            count(&mut of_item, event.item);
+        }
+        all.make_room(of_user.len(), of_item.len());
+        all.users.iter_mut().zip(of_user).for_each(|(list, length)| list.reserve_exact(length));
+        all.items.iter_mut().zip(of_item).for_each(|(uses, length)| uses.reserve_exact(length));
         for (user, event) in events {
-            all.make_room(user, event.item);
-            push_tight(&mut all.users[user as usize], event);
-            push_tight(&mut all.items[event.item as usize], Use::new(event.ts_us, user));
+            all.users[user as usize].push(event);
+            all.items[event.item as usize].push(Use::new(event.ts_us, user));
             all.note(event);
         }
         for list in &mut all.users {
             if !list.is_sorted_by_key(|event| event.ts_us) {
                 list.sort_by_key(|event| event.ts_us);
             }
-            list.shrink_to_fit();
         }
         for uses in &mut all.items {
             if !uses.is_sorted_by_key(|each| each.key()) {
                 uses.sort_unstable_by_key(|each| each.key());
             }
-            uses.shrink_to_fit();
         }
         all.count_users();
         all
@@ -97,17 +106,15 @@ impl Interactions {
 
     /// Adds an event that arrived after all that are there. Its time may be earlier.
     pub fn add(&mut self, user: u32, event: Interaction) {
-        self.make_room(user, event.item);
+        self.make_room(user as usize + 1, event.item as usize + 1);
         self.note(event);
         let list = &mut self.users[user as usize];
         self.active_users += u32::from(list.is_empty());
         if !list.iter().any(|other| other.item == event.item) {
             self.item_users[event.item as usize] += 1;
-            self.changed_at[event.item as usize] = self.version;
-            for other in list.iter() {
-                self.changed_at[other.item as usize] = self.version;
-            }
+            self.pair(user, event.item, true);
         }
+        let list = &mut self.users[user as usize];
         let at = list.partition_point(|other| other.ts_us <= event.ts_us);
         reserve_tight(list);
         list.insert(at, event);
@@ -116,6 +123,40 @@ impl Interactions {
         let at = uses.partition_point(|each| each.key() <= new.key());
         reserve_tight(uses);
         uses.insert(at, new);
+    }
+
+    /// Takes an event away that is there, such as the last one that [`Self::add`] added.
+    pub fn remove(&mut self, user: u32, event: Interaction) {
+        let Some(list) = self.users.get_mut(user as usize) else { return };
+        // The last one of several that are the same, since later ones stand behind earlier ones.
+        let Some(at) = list.iter().rposition(|other| *other == event) else { return };
+        list.remove(at);
+        self.active_users -= u32::from(list.is_empty());
+        self.version += 1;
+        self.len -= 1;
+        if !list.iter().any(|other| other.item == event.item) {
+            self.item_users[event.item as usize] -= 1;
+            self.pair(user, event.item, false);
+        }
+        self.kind_events[usize::from(event.kind)][event.item as usize] -= 1;
+        let uses = &mut self.items[event.item as usize];
+        let old = Use::new(event.ts_us, user);
+        let at = uses.partition_point(|each| each.key() < old.key());
+        debug_assert_eq!(uses.get(at), Some(&old));
+        uses.remove(at);
+        if self.newest_us == Some(event.ts_us) {
+            self.newest_us = self.items.iter().filter_map(|uses| uses.last()).map(|each| each.ts_us()).max();
+        }
+    }
+
+    /// Makes a user's interactions those of `events`, which are in total order. What both begin with stays untouched, so
+    /// that a user with a few more events costs what these cost.
+    pub fn replace(&mut self, user: u32, events: &[Interaction]) {
+        let known = self.of_user(user);
+        let same = known.iter().zip(events).take_while(|(a, b)| a == b).count();
+        let gone = known[same..].to_vec();
+        gone.into_iter().rev().for_each(|event| self.remove(user, event));
+        events[same..].iter().for_each(|&event| self.add(user, event));
     }
 
     /// Number of users that codes are made for, those without interactions too.
@@ -148,9 +189,20 @@ impl Interactions {
         self.active_users
     }
 
-    /// The kinds that occur, ascending.
+    /// The kinds that occur, ascending, or did.
     pub fn kinds(&self) -> impl Iterator<Item = u8> + '_ {
-        (0..=u8::MAX).filter(|kind| self.kinds[usize::from(kind >> 6)] >> (kind & 63) & 1 != 0)
+        (0..=u8::MAX).zip(&self.kind_events).filter(|(_, events)| !events.is_empty()).map(|(kind, _)| kind)
+    }
+
+    /// Events of a kind with an item.
+    pub fn kind_events(&self, kind: u8, item: u32) -> u32 {
+        self.kind_events.get(usize::from(kind)).and_then(|events| events.get(item as usize)).copied().unwrap_or(0)
+    }
+
+    /// Other items with the number of users who have both, ascending by code. Found at the first call, and kept right from
+    /// then on.
+    pub(super) fn overlaps(&self, item: u32) -> OverlapRow {
+        self.overlaps.get(item, || self.find_overlaps(item))
     }
 
     /// A user's interactions in total order; none for a user who is not known.
@@ -192,27 +244,76 @@ impl Interactions {
     pub fn heap_bytes(&self) -> usize {
         let lists: usize = self.users.iter().map(|list| list.capacity() * size_of::<Interaction>()).sum();
         let uses: usize = self.items.iter().map(|uses| uses.capacity() * size_of::<Use>()).sum();
+        let kinds: usize = self.kind_events.iter().map(|events| events.capacity() * 4).sum();
         let heads =
             self.users.capacity() * size_of::<Vec<Interaction>>() + self.items.capacity() * size_of::<Vec<Use>>();
-        lists + uses + heads + self.item_users.capacity() * 4 + self.changed_at.capacity() * 8
+        lists
+            + uses
+            + heads
+            + self.item_users.capacity() * 4
+            + self.changed_at.capacity() * 8
+            + kinds
+            + self.overlaps.heap_bytes()
     }
 
-    fn make_room(&mut self, user: u32, item: u32) {
-        if self.users.len() <= user as usize {
-            self.users.resize_with(user as usize + 1, Vec::new);
+    fn make_room(&mut self, users: usize, items: usize) {
+        if self.users.len() < users {
+            self.users.resize_with(users, Vec::new);
         }
-        if self.items.len() <= item as usize {
-            self.items.resize_with(item as usize + 1, Vec::new);
-            self.item_users.resize(item as usize + 1, 0);
-            self.changed_at.resize(item as usize + 1, 0);
+        if self.items.len() < items {
+            self.items.resize_with(items, Vec::new);
+            self.item_users.resize(items, 0);
+            self.changed_at.resize(items, 0);
         }
     }
 
     fn note(&mut self, event: Interaction) {
         self.len += 1;
         self.version += 1;
-        self.kinds[usize::from(event.kind >> 6)] |= 1 << (event.kind & 63);
+        let kind = usize::from(event.kind);
+        if self.kind_events.len() <= kind {
+            self.kind_events.resize_with(kind + 1, Vec::new);
+        }
+        let events = &mut self.kind_events[kind];
+        if events.len() <= event.item as usize {
+            events.resize(self.items.len(), 0);
+        }
+        events[event.item as usize] += 1;
         self.newest_us = self.newest_us.max(Some(event.ts_us));
+    }
+
+    /// A user got an item, or lost it, beside those of the user's list.
+    fn pair(&mut self, user: u32, item: u32, is_new: bool) {
+        let list = &self.users[user as usize];
+        self.changed_at[item as usize] = self.version;
+        for other in list {
+            self.changed_at[other.item as usize] = self.version;
+        }
+        if !self.overlaps.is_empty() {
+            let mut others: Vec<u32> = list.iter().map(|other| other.item).collect();
+            others.sort_unstable();
+            others.dedup();
+            self.overlaps.pair(item, &others, is_new);
+        }
+    }
+
+    fn find_overlaps(&self, item: u32) -> Vec<(u32, u32)> {
+        let Some(uses) = self.items.get(item as usize) else { return Vec::new() };
+        let mut users: Vec<u32> = uses.iter().map(|each| each.user).collect();
+        users.sort_unstable();
+        users.dedup();
+        let mut counts = vec![0_u32; self.items.len()];
+        let mut counted_for = vec![u32::MAX; self.items.len()];
+        for user in users {
+            for event in &self.users[user as usize] {
+                if counted_for[event.item as usize] != user {
+                    counted_for[event.item as usize] = user;
+                    counts[event.item as usize] += 1;
+                }
+            }
+        }
+        counts[item as usize] = 0;
+        (0..).zip(counts).filter(|(_, users)| *users > 0).collect()
     }
 
     /// Counts users once all lists are there: the mark of an item is the user who was counted last.
@@ -238,7 +339,9 @@ fn reserve_tight<T>(list: &mut Vec<T>) {
     }
 }
 
-fn push_tight<T>(list: &mut Vec<T>, value: T) {
-    reserve_tight(list);
-    list.push(value);
+fn count(lengths: &mut Vec<usize>, list: u32) {
+    if lengths.len() <= list as usize {
+        lengths.resize(list as usize + 1, 0);
+    }
+    lengths[list as usize] += 1;
 }

@@ -33,6 +33,14 @@ pub enum Similarity {
     },
 }
 
+impl Similarity {
+    /// Whether it is a function of numbers of users alone, which falls with the users of the other item and, where all of
+    /// those are shared, rises with their number.
+    fn is_of_counts(self) -> bool {
+        matches!(self, Self::Llr | Self::Cosine | Self::Jaccard)
+    }
+}
+
 /// Options of `item_knn`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ItemKnnOptions {
@@ -207,12 +215,46 @@ impl ItemKnn {
     /// The neighbours of an item, the most alike first, found at its first call. `ranks` orders those that are equally alike.
     pub fn neighbours(&self, view: &View<'_>, ranks: &[u32], item: u32) -> Row {
         self.neighbours.get(view.interactions, item, || {
+            if self.options.similarity.is_of_counts() && view.is_whole() {
+                return self.alike(&view.interactions.overlaps(item), ranks, item);
+            }
             let shared = self.shared.get(view.interactions, item, || self.find_shared(view, item));
             let alike = shared.iter().map(|&(other, sum)| (other, self.similarity(item, other, sum)));
             let mut row: Vec<(u32, f64)> = alike.filter(|(_, value)| *value > 0.0).collect();
             best_first(&mut row, ranks, self.options.neighbours);
             row
         })
+    }
+
+    /// The neighbours among items that share so many users each. Of a popular item that is most of all items, of which few
+    /// share enough users to be among the most alike: no item can be more alike than one all of whose users are shared.
+    fn alike(&self, overlaps: &[(u32, u32)], ranks: &[u32], item: u32) -> Vec<(u32, f64)> {
+        let count = self.options.neighbours;
+        let value = |&(other, users): &(u32, u32)| (other, self.similarity(item, other, f64::from(users)));
+        let fewest = if overlaps.len() <= count { 1 } else { self.fewest_shared(overlaps, item) };
+        let mut row: Vec<(u32, f64)> = overlaps.iter().filter(|entry| entry.1 >= fewest).map(value).collect();
+        row.retain(|(_, value)| *value > 0.0);
+        best_first(&mut row, ranks, count);
+        row
+    }
+
+    /// The number of shared users below which no item can be as alike as all of the `neighbours` that share most.
+    fn fewest_shared(&self, overlaps: &[(u32, u32)], item: u32) -> u32 {
+        let mut most = overlaps.to_vec();
+        let (largest, ..) =
+            most.select_nth_unstable_by_key(self.options.neighbours, |entry| std::cmp::Reverse(entry.1));
+        let values = largest.iter().map(|&(other, users)| self.similarity(item, other, f64::from(users)));
+        // A little less, since sums of logarithms are not exact.
+        let least = values.fold(f64::INFINITY, f64::min) * (1.0 - 1e-9);
+        let (mut low, mut high) = (1, self.counts.item_users[item as usize]);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            match self.similarity_of(item, f64::from(middle), f64::from(middle)) < least {
+                true => low = middle + 1,
+                false => high = middle,
+            }
+        }
+        low
     }
 
     fn find_shared(&self, view: &View<'_>, item: u32) -> Vec<(u32, f64)> {
@@ -228,8 +270,12 @@ impl ItemKnn {
     }
 
     fn similarity(&self, item: u32, other: u32, sum: f64) -> f64 {
-        let users = |item: u32| f64::from(self.counts.item_users[item as usize]);
-        let (a, b) = (users(item), users(other));
+        self.similarity_of(item, f64::from(self.counts.item_users[other as usize]), sum)
+    }
+
+    /// The similarity of `item` and one of `b` users.
+    fn similarity_of(&self, item: u32, b: f64, sum: f64) -> f64 {
+        let a = f64::from(self.counts.item_users[item as usize]);
         match self.options.similarity {
             Similarity::Llr => llr(sum, a, b, f64::from(self.counts.users)),
             Similarity::Cosine => sum / (a * b).sqrt(),

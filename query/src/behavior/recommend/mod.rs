@@ -16,6 +16,7 @@ mod interactions;
 mod item_knn;
 mod linear;
 mod model;
+mod overlaps;
 mod pairs;
 mod popular;
 mod recency;

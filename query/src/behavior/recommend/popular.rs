@@ -48,8 +48,16 @@ pub fn trending(view: &View<'_>, options: TrendingOptions) -> Vec<f64> {
 }
 
 fn sums(view: &View<'_>, decay: impl Fn(&View<'_>, i64) -> f64) -> Vec<f64> {
-    let mut sums = vec![Fixed::default(); view.interactions.item_count()];
-    for user in 0..view.interactions.user_count() as u32 {
+    let interactions = view.interactions;
+    let mut sums = vec![Fixed::default(); interactions.item_count()];
+    if view.is_whole() && view.half_life_us.is_none() {
+        for kind in interactions.kinds() {
+            let weight = view.weights.of(kind);
+            (0..).zip(&mut sums).for_each(|(item, sum)| sum.add_times(weight, interactions.kind_events(kind, item)));
+        }
+        return sums.into_iter().map(Fixed::value).collect();
+    }
+    for user in 0..interactions.user_count() as u32 {
         for event in view.events(user) {
             sums[event.item as usize].add(view.weights.of(event.kind) * decay(view, event.ts_us));
         }

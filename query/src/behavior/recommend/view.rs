@@ -21,6 +21,11 @@ impl Fixed {
         self.0 += i128::from((weight * FIXED_ONE + 0.5) as i64);
     }
 
+    /// Adds a weight so many times.
+    pub fn add_times(&mut self, weight: f64, count: u32) {
+        self.0 += i128::from((weight * FIXED_ONE + 0.5) as i64) * i128::from(count);
+    }
+
     /// Adds another sum.
     pub fn merge(&mut self, other: Self) {
         self.0 += other.0;

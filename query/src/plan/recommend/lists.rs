@@ -5,9 +5,9 @@ use super::{Arguments, Ask};
 use crate::behavior::recommend::{Model, RecommendSpec, Recommended, Recommender, Target};
 use crate::error::Result;
 use crate::plan::operator::Answer;
-use datafusion::arrow::array::{ArrayRef, Float64Array, Int64Array, ListArray, RecordBatch, UInt32Array};
+use datafusion::arrow::array::{ArrayRef, Float64Array, Int64Array, ListArray, RecordBatch};
 use datafusion::arrow::buffer::{NullBuffer, OffsetBuffer};
-use datafusion::arrow::compute::{cast, take};
+use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, Field};
 use datafusion::common::DataFusionError;
 use datafusion::scalar::ScalarValue;
@@ -20,40 +20,45 @@ const NOBODY: u32 = u32::MAX;
 const QUESTIONS: usize = 64;
 
 /// The rows of the answer, by user and rank.
-pub(super) fn answer(ask: Ask, arguments: &Arguments, answer: &Answer<'_>, state: State) -> Result<RecordBatch> {
-    let spec = spec_of(arguments, 0, &state)?;
-    let ranks = state.ranks();
-    let model = Model::fit(&spec.view(&state.interactions), &ranks, &spec.using, answer.threads)?;
-    let recommender = Recommender::new(&state.interactions, &ranks, &spec, &model)?;
+pub(super) fn answer(
+    ask: Ask,
+    arguments: &Arguments,
+    answer: &Answer<'_>,
+    state: &State,
+    model: impl FnOnce(&RecommendSpec) -> Result<Arc<Model>>,
+) -> Result<RecordBatch> {
+    let spec = spec_of(arguments, 0, state)?;
+    let ranks = state.items.ranks();
+    let model = model(&spec)?;
+    let recommender = Recommender::new(&state.interactions, ranks, &spec, &model)?;
     let (first, lists): (Option<ArrayRef>, Vec<Vec<Recommended>>) = match ask {
         Ask::EveryUser => {
-            let users: Vec<u32> = (0..state.users.len() as u32).collect();
+            let users: Vec<u32> = state.active_users().collect();
             let lists = for_all(&recommender, &users, answer)?;
-            let counts = lists.iter().map(Vec::len);
-            let numbers: Vec<u64> =
-                state.users.iter().zip(counts).flat_map(|(&user, count)| std::iter::repeat_n(user, count)).collect();
+            let repeated = |(&user, list): (&u32, &Vec<_>)| std::iter::repeat_n(state.users.number(user), list.len());
+            let numbers: Vec<u64> = users.iter().zip(&lists).flat_map(repeated).collect();
             (Some(answer.ids(&numbers, 0)?), lists)
         }
         Ask::User => {
-            let user = user_code(arguments, answer, &state)?;
+            let user = user_code(arguments, answer, state)?;
             let list = recommender.list(Target::User(user));
             (Some(repeated(&arguments.targets[0], list.len(), answer)?), vec![list])
         }
         Ask::Item => {
             // An item without a history has no neighbours; popular ones take their place.
-            let list = match state.item(&arguments.targets[0])? {
+            let list = match state.items.code(&arguments.targets[0])? {
                 Some(item) => recommender.list(Target::Item(item)),
                 None => recommender.list(Target::Items(&[])),
             };
             (Some(repeated(&arguments.targets[0], list.len(), answer)?), vec![list])
         }
         Ask::Items => {
-            let basket = arguments.targets.iter().map(|value| state.item(value)).collect::<Result<Vec<_>>>()?;
+            let basket = arguments.targets.iter().map(|value| state.items.code(value)).collect::<Result<Vec<_>>>()?;
             let basket: Vec<u32> = basket.into_iter().flatten().collect();
             (None, vec![recommender.list(Target::Items(&basket))])
         }
     };
-    let batch = rows(answer, &state, first, &lists)?;
+    let batch = rows(answer, state, first, &lists)?;
     match ask {
         Ask::EveryUser => answer.sorted(&batch, [0, 1].into_iter()),
         Ask::User | Ask::Item | Ask::Items => Ok(batch),
@@ -62,10 +67,10 @@ pub(super) fn answer(ask: Ask, arguments: &Arguments, answer: &Answer<'_>, state
 
 /// The arguments for one algorithm, with the codes of items.
 pub(super) fn spec_of(arguments: &Arguments, algorithm: usize, state: &State) -> Result<RecommendSpec> {
-    let exclude = arguments.exclude.iter().map(|value| state.item(value)).collect::<Result<Vec<_>>>()?;
+    let exclude = arguments.exclude.iter().map(|value| state.items.code(value)).collect::<Result<Vec<_>>>()?;
     Ok(RecommendSpec {
         exclude: exclude.into_iter().flatten().collect(),
-        candidates: state.candidates.clone(),
+        candidates: state.candidates(),
         ..arguments.specs[algorithm].clone()
     })
 }
@@ -86,8 +91,7 @@ fn for_all(recommender: &Recommender<'_>, users: &[u32], answer: &Answer<'_>) ->
 /// The code of the user who is asked for; [`NOBODY`] where the user has no event.
 fn user_code(arguments: &Arguments, answer: &Answer<'_>, state: &State) -> Result<u32> {
     let number = (answer.user_number)(&arguments.targets[0])?;
-    let code = number.and_then(|number| state.users.iter().position(|&user| user == number));
-    Ok(code.map_or(NOBODY, |code| code as u32))
+    Ok(number.map(|number| state.users.code(number)).transpose()?.flatten().unwrap_or(NOBODY))
 }
 
 /// What was asked for, in front of each row, of the type of the answer's first column.
@@ -106,13 +110,11 @@ fn rows(
     let rank = lists.iter().flat_map(|list| (1..=list.len() as i64).map(Some));
     let mut columns: Vec<ArrayRef> = first.into_iter().collect();
     let item_type = answer.schema.field(columns.len() + 1).data_type().clone();
-    let items = state.values()?;
-    let values = |codes: UInt32Array| -> Result<ArrayRef> {
-        let values = take(&items, &codes, None).map_err(DataFusionError::from)?;
-        Ok(cast(&values, &item_type).map_err(DataFusionError::from)?)
+    let values = |codes: &[u32]| -> Result<ArrayRef> {
+        Ok(cast(&state.values(codes)?, &item_type).map_err(DataFusionError::from)?)
     };
     columns.push(Arc::new(rank.collect::<Int64Array>()));
-    columns.push(values(all().map(|row| row.item).collect::<Vec<u32>>().into())?);
+    columns.push(values(&all().map(|row| row.item).collect::<Vec<u32>>())?);
     columns.push(Arc::new(all().map(|row| Some(row.score)).collect::<Float64Array>()));
     let reasons = |row: &Recommended| row.because.as_ref().map_or(0, Vec::len);
     let offsets = OffsetBuffer::from_lengths(all().map(reasons));
@@ -120,7 +122,7 @@ fn rows(
     let nulls: NullBuffer = all().map(|row| row.because.is_some()).collect();
     let field = Arc::new(Field::new_list_field(item_type.clone(), true));
     debug_assert!(matches!(answer.schema.field(columns.len()).data_type(), DataType::List(_)));
-    let list = ListArray::try_new(field, offsets, values(because.into())?, Some(nulls));
+    let list = ListArray::try_new(field, offsets, values(&because)?, Some(nulls));
     columns.push(Arc::new(list.map_err(DataFusionError::from)?));
     answer.batch(columns)
 }

@@ -3,21 +3,26 @@
 
 pub(crate) mod args;
 mod constants;
+mod items;
 mod lists;
+mod live;
 mod quality;
 mod state;
 mod worker;
 
+pub(crate) use live::LiveStates;
+
 use super::node::{OperatorNode, Role};
-use super::operator::{self, Answer, Chosen, Found, Operator, Wanted};
+use super::operator::{self, Answer, Chosen, Coverage, Found, Operator, Wanted};
 use super::table_scan::total;
-use crate::behavior::recommend::RecommendSpec;
+use crate::behavior::recommend::{Model, RecommendSpec};
 use crate::error::Result;
 use chrono_tz::Tz;
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::{DataType, Field};
 use datafusion::scalar::ScalarValue;
 use datafusion::sql::sqlparser::ast::{Expr as SqlExpr, Value};
+use state::State;
 use std::fmt;
 use std::sync::Arc;
 use trodden_engine::predicate::Predicate;
@@ -97,6 +102,11 @@ impl Recommend {
         node.describe_frame(f)
     }
 
+    /// Whether a question is answered from kept state: one list, and none of what candidates were before.
+    fn is_kept(&self, spec: &Arguments) -> bool {
+        self.ask != Ask::EveryUser && !(self.candidates && spec.specs[0].as_of_us.is_some())
+    }
+
     /// Users with an event of any kind. The newest event of an item may be anybody's, so candidates need all users.
     fn choose(&self, ask: &operator::Ask<'_>) -> Result<Chosen> {
         if self.candidates {
@@ -161,7 +171,26 @@ impl Operator for Recommend {
         answer: &Answer<'_>,
         found: Vec<Found<'_, RecommendWorker>>,
     ) -> Result<RecordBatch> {
-        lists::answer(self.ask, spec, answer, state::State::new(self, answer, found)?)
+        let state = State::new(self, answer, found)?;
+        let model = |of: &RecommendSpec| {
+            Model::fit(&of.view(&state.interactions), state.items.ranks(), &of.using, answer.threads).map(Arc::new)
+        };
+        lists::answer(self.ask, spec, answer, &state, |of| Ok(model(of)?))
+    }
+
+    fn from_kept(&self, spec: &Arguments, ask: &operator::Ask<'_>, answer: &Answer<'_>) -> Result<Option<RecordBatch>> {
+        if !self.is_kept(spec) {
+            return Ok(None);
+        }
+        let of = |question: &live::Question<'_>| {
+            lists::answer(self.ask, spec, answer, question.state, |of| question.model(of))
+        };
+        ask.live.ask(ask, self.kinds, self.candidates, of)
+    }
+
+    fn coverage(&self, spec: &Arguments, _ask: &operator::Ask<'_>) -> Result<Option<Coverage>> {
+        let kept = || Coverage::Index("the state that is kept in memory and follows the table".into());
+        Ok(self.is_kept(spec).then(kept))
     }
 }
 
@@ -207,7 +236,7 @@ impl Operator for Evaluate {
         answer: &Answer<'_>,
         found: Vec<Found<'_, RecommendWorker>>,
     ) -> Result<RecordBatch> {
-        quality::answer(spec, answer, state::State::new(&self.0, answer, found)?)
+        quality::answer(spec, answer, &State::new(&self.0, answer, found)?)
     }
 }
 

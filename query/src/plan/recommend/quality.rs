@@ -10,13 +10,13 @@ use datafusion::arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, 
 use std::sync::Arc;
 
 /// A row for each algorithm, in the order in which they were asked for.
-pub(super) fn answer(arguments: &Arguments, answer: &Answer<'_>, state: State) -> Result<RecordBatch> {
-    let ranks = state.ranks();
+pub(super) fn answer(arguments: &Arguments, answer: &Answer<'_>, state: &State) -> Result<RecordBatch> {
+    let ranks = state.items.ranks();
     let mut found: Vec<(&str, Quality)> = Vec::with_capacity(arguments.specs.len());
     for (i, spec) in arguments.specs.iter().enumerate() {
-        let of_items = spec_of(arguments, i, &state)?;
+        let of_items = spec_of(arguments, i, state)?;
         let threads = answer.threads;
-        let quality = evaluate(&state.interactions, &ranks, &of_items, arguments.split_us, arguments.k, threads)?;
+        let quality = evaluate(&state.interactions, ranks, &of_items, arguments.split_us, arguments.k, threads)?;
         found.push((spec.using.name(), quality));
     }
     let measure = |value: fn(&Quality) -> f64| -> ArrayRef {

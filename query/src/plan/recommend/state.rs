@@ -1,114 +1,196 @@
-//! The events of all threads as one state that algorithms read: items and users by codes that do not depend on threads.
+//! The events that threads found as one state that algorithms read. Users and items have codes that do not depend on
+//! which thread found them.
 
 use super::Recommend;
+use super::items::Items;
 use super::worker::{Event, Newest, RecommendWorker};
 use crate::behavior::recommend::{Interaction, Interactions};
-use crate::error::Result;
-use crate::plan::intern::Interner;
-use crate::plan::operator::{Answer, Found};
+use crate::error::{Error, ErrorKind, Result};
+use crate::plan::operator::{Answer, Decoder, Found};
 use datafusion::arrow::array::{Array, ArrayRef};
 use datafusion::arrow::compute::sort_to_indices;
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::DataFusionError;
-use datafusion::scalar::ScalarValue;
 use std::collections::HashMap;
 
 /// Who did what with which item.
+#[derive(Debug)]
 pub(super) struct State {
     pub(super) interactions: Interactions,
-    /// The items, and for each its place in order of values, behind NULL: the code of an item is that less 1.
-    items: Interner,
-    ranks: Vec<u32>,
-    /// The number of each user in the numbering of the source: the code of a user is its place here.
-    pub(super) users: Vec<u64>,
-    /// By code of item, whether it may be recommended; `None`: all may.
-    pub(super) candidates: Option<Vec<bool>>,
+    pub(super) items: Items,
+    pub(super) users: Users,
+    /// The newest event of each item that has any, where candidates are asked for.
+    pub(super) newest: HashMap<u32, Newest>,
+    candidates: bool,
+}
+
+/// What the codes of users mean. Their order decides between uses of equal time, so it is the same for all states of a
+/// table: by ordinal, then by shard.
+#[derive(Debug)]
+pub(super) enum Users {
+    /// Every user of a table of so many shards has a code.
+    Table { shards: u32 },
+    /// The numbers of the users with an event, in the numbering of the source, by code; and by number.
+    Listed { by_code: Vec<u64>, codes: HashMap<u64, u32> },
+}
+
+impl Users {
+    /// The code of a user, if one is made.
+    pub(super) fn code(&self, number: u64) -> Result<Option<u32>> {
+        match self {
+            Self::Table { shards } => {
+                let (shard, ordinal) = ((number >> 32) as u32, number as u32);
+                let code = ordinal.checked_mul(*shards).and_then(|first| first.checked_add(shard));
+                let code = code.filter(|&code| code < u32::MAX);
+                code.map(Some).ok_or_else(|| Error::new(ErrorKind::ResourceLimit, "the table has 2^32 users"))
+            }
+            Self::Listed { codes, .. } => Ok(codes.get(&number).copied()),
+        }
+    }
+
+    /// The number of the user with a code.
+    pub(super) fn number(&self, code: u32) -> u64 {
+        match self {
+            Self::Table { shards } => u64::from(code % shards) << 32 | u64::from(code / shards),
+            Self::Listed { by_code, .. } => by_code[code as usize],
+        }
+    }
+
+    /// Users with an event, in the numbering of a source.
+    fn listed(mut numbers: Vec<u64>, answer: &Answer<'_>) -> Result<Self> {
+        numbers.sort_unstable();
+        numbers.dedup();
+        if answer.numbers_in_order {
+            // Shard and ordinal are the high and the low half.
+            numbers.sort_unstable_by_key(|number| number.rotate_left(32));
+        } else if !numbers.is_empty() {
+            let order = sort_to_indices(&(answer.user_ids)(&numbers)?, None, None).map_err(DataFusionError::from)?;
+            numbers = order.values().iter().map(|&place| numbers[place as usize]).collect();
+        }
+        let codes = numbers.iter().zip(0..).map(|(&number, code)| (number, code)).collect();
+        Ok(Self::Listed { by_code: numbers, codes })
+    }
+}
+
+/// What threads found, with the codes of items of the state.
+#[derive(Debug, Default)]
+pub(super) struct Coded {
+    /// By number of user, the events of each in order.
+    pub(super) events: Vec<(u64, Interaction)>,
+    pub(super) newest: Vec<(u32, Newest)>,
+}
+
+impl Coded {
+    fn take(&mut self, worker: RecommendWorker, decoder: &dyn Decoder, items: &mut Items) -> Result<()> {
+        let RecommendWorker { events, newest, .. } = worker;
+        let met = || events.iter().map(|event| event.item).chain(newest.keys().copied());
+        // Codes of a thread are small and dense, so a list says faster than a map what each is.
+        let mut codes = vec![0_u32; met().max().map_or(0, |code| code as usize + 1)];
+        met().for_each(|code| codes[code as usize] = 1);
+        let used: Vec<u32> = (0..codes.len() as u32).filter(|&code| codes[code as usize] != 0).collect();
+        let interned = items.add(decoder.column_values(0, &used)?)?;
+        used.iter().zip(interned).for_each(|(&code, item)| codes[code as usize] = item);
+        self.newest.extend(newest.into_iter().map(|(code, newest)| (codes[code as usize], newest)));
+        self.events.extend(
+            events.into_iter().map(|Event { user, ts_us, item, kind }| {
+                (user, Interaction { ts_us, item: codes[item as usize], kind })
+            }),
+        );
+        Ok(())
+    }
 }
 
 impl State {
+    /// A state without events, for all users of a table.
+    pub(super) fn of_table(item_type: &DataType, shards: u32, candidates: bool) -> Result<Self> {
+        Ok(Self {
+            interactions: Interactions::default(),
+            items: Items::new(item_type)?,
+            users: Users::Table { shards },
+            newest: HashMap::new(),
+            candidates,
+        })
+    }
+
     /// The state of what the threads found.
     pub(super) fn new(
         recommend: &Recommend,
         answer: &Answer<'_>,
         found: Vec<Found<'_, RecommendWorker>>,
     ) -> Result<Self> {
-        let mut items: Option<Interner> = None;
-        let mut parts = Vec::with_capacity(found.len());
-        for (worker, decoder) in found {
-            let mut codes: Vec<u32> = worker.events.iter().map(|event| event.item).collect();
-            codes.extend(worker.newest.keys());
-            codes.sort_unstable();
-            codes.dedup();
-            let values = decoder.column_values(0, &codes)?;
-            let known = match &mut items {
-                Some(known) => known,
-                None => items.insert(Interner::new(std::slice::from_ref(values.data_type()))?),
-            };
-            let mut interned = Vec::with_capacity(codes.len());
-            known.add(&[values], codes.len(), &mut interned)?;
-            parts.push((worker, codes, interned));
-        }
-        let items = match items {
-            Some(items) => items,
-            None => Interner::new(&[DataType::Null])?,
+        let item_type = match found.first() {
+            Some((_, decoder)) => decoder.column_values(0, &[])?.data_type().clone(),
+            None => DataType::Null,
         };
-        // NULL is the first of all values, and no item.
-        let ranks = items.ranks();
-        let code_of = |codes: &[u32], interned: &[u32], item: u32| -> u32 {
-            ranks[interned[codes.partition_point(|&code| code < item)] as usize] - 1
-        };
-        let mut numbers: Vec<u64> =
-            parts.iter().flat_map(|(worker, ..)| &worker.events).map(|event| event.user).collect();
-        numbers.sort_unstable();
-        numbers.dedup();
-        let codes_of_users = codes_of_users(&numbers, answer)?;
-        let mut newest: HashMap<u32, Newest> = HashMap::new();
-        let mut events: Vec<(u32, Interaction)> = Vec::new();
-        for (worker, codes, interned) in parts {
-            for (item, of_item) in worker.newest {
-                let known = newest.entry(code_of(&codes, &interned, item)).or_insert(of_item);
-                *known = (*known).max(of_item);
+        let mut state = Self::of_table(&item_type, 1, recommend.candidates)?;
+        let coded = state.code(found)?;
+        let mut numbers: Vec<u64> = Vec::new();
+        for (number, _) in &coded.events {
+            if numbers.last() != Some(number) {
+                numbers.push(*number);
             }
-            // All events of a user are in one part, in order.
-            events.extend(worker.events.into_iter().map(|Event { user, ts_us, item, kind }| {
-                let user = codes_of_users[numbers.partition_point(|&other| other < user)];
-                (user, Interaction { ts_us, item: code_of(&codes, &interned, item), kind })
-            }));
         }
-        let candidates = recommend.candidates.then(|| {
-            let is_candidate = |item: u32| newest.get(&item).is_some_and(|newest| newest.is_candidate);
-            (0..ranks.len() as u32 - 1).map(is_candidate).collect()
-        });
-        let mut users = vec![0; numbers.len()];
-        numbers.iter().zip(&codes_of_users).for_each(|(&number, &code)| users[code as usize] = number);
-        Ok(Self { interactions: Interactions::from_events(events), items, ranks, users, candidates })
+        state.users = Users::listed(numbers, answer)?;
+        state.fill(coded)?;
+        Ok(state)
     }
 
-    /// The order of items by value, by code: codes are in that order.
-    pub(super) fn ranks(&self) -> Vec<u32> {
-        (0..self.ranks.len() as u32 - 1).collect()
+    /// Gives items of what threads found their codes.
+    pub(super) fn code(&mut self, found: Vec<Found<'_, RecommendWorker>>) -> Result<Coded> {
+        let mut coded = Coded::default();
+        for (worker, decoder) in found {
+            coded.take(worker, decoder, &mut self.items)?;
+        }
+        self.items.put_in_order();
+        Ok(coded)
     }
 
-    /// The code of an item, if there is one of this value.
-    pub(super) fn item(&self, value: &ScalarValue) -> Result<Option<u32>> {
-        Ok(self.items.code(value)?.map(|interned| self.ranks[interned as usize] - 1))
+    /// Puts all there is into an empty state.
+    pub(super) fn fill(&mut self, coded: Coded) -> Result<()> {
+        let Coded { events, newest } = coded;
+        let mut known: Option<(u64, u32)> = None;
+        let mut of_users = Vec::with_capacity(events.len());
+        for (number, event) in events {
+            let code = match known {
+                Some((same, code)) if same == number => code,
+                // Every user of an event has one.
+                _ => self.users.code(number)?.unwrap_or(u32::MAX),
+            };
+            known = Some((number, code));
+            of_users.push((code, event));
+        }
+        self.interactions = Interactions::from_events(of_users);
+        for (item, of_item) in newest {
+            let known = self.newest.entry(item).or_insert(of_item);
+            *known = (*known).max(of_item);
+        }
+        Ok(())
     }
 
-    /// The items, by code.
-    pub(super) fn values(&self) -> Result<ArrayRef> {
-        let mut interned = vec![0; self.ranks.len()];
-        (0..).zip(&self.ranks).for_each(|(code, &rank)| interned[rank as usize] = code);
-        Ok(self.items.decode(interned.into_iter().skip(1))?.swap_remove(0))
+    /// By code of item, whether it may be recommended; `None`: all may.
+    pub(super) fn candidates(&self) -> Option<Vec<bool>> {
+        let is_candidate = |item: u32| self.newest.get(&item).is_some_and(|newest| newest.is_candidate);
+        self.candidates.then(|| (0..self.items.ranks().len() as u32).map(is_candidate).collect())
     }
-}
 
-/// The code of each user, which orders uses of equal time: by number where that order is always the same, else by id.
-fn codes_of_users(numbers: &[u64], answer: &Answer<'_>) -> Result<Vec<u32>> {
-    if answer.numbers_in_order || numbers.is_empty() {
-        return Ok((0..numbers.len() as u32).collect());
+    /// Users with an event, in the order of their codes.
+    pub(super) fn active_users(&self) -> impl Iterator<Item = u32> + '_ {
+        let users = 0..self.interactions.user_count() as u32;
+        users.filter(|&user| !self.interactions.of_user(user).is_empty())
     }
-    let order = sort_to_indices(&(answer.user_ids)(numbers)?, None, None).map_err(DataFusionError::from)?;
-    let mut codes = vec![0; numbers.len()];
-    (0..).zip(order.values()).for_each(|(code, &place)| codes[place as usize] = code);
-    Ok(codes)
+
+    /// The values of items.
+    pub(super) fn values(&self, items: &[u32]) -> Result<ArrayRef> {
+        self.items.values(items)
+    }
+
+    /// Bytes held on the heap.
+    pub(super) fn heap_bytes(&self) -> usize {
+        let listed = match &self.users {
+            Users::Table { .. } => 0,
+            Users::Listed { by_code, codes } => 8 * by_code.capacity() + 24 * codes.capacity(),
+        };
+        let newest = self.newest.capacity() * (size_of::<(u32, Newest)>() + 8);
+        self.interactions.heap_bytes() + self.items.heap_bytes() + listed + newest
+    }
 }
