@@ -2,6 +2,7 @@
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::catalog::{Catalog, resolve};
+use crate::plan::recommend::{LiveOptions, LiveState, LiveStates};
 use crate::result::QueryResult;
 use crate::retention::RetentionClock;
 use crate::run::Runner;
@@ -32,9 +33,8 @@ pub struct Options {
     /// Most memory that one query may use for its results on the way, in bytes. Above it the query fails with an error
     /// of kind `ResourceLimit`. Default: none.
     pub memory_limit_bytes: Option<usize>,
-    /// Most memory of the states that are kept for RECOMMEND, all together, in bytes. What does not fit is read anew for
-    /// each question. Default: 2 GiB.
-    pub live_limit_bytes: usize,
+    /// What is kept between statements for RECOMMEND.
+    pub live: LiveOptions,
     /// Settings of the storage engine.
     pub engine: EngineOptions,
 }
@@ -42,7 +42,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        Self { threads, memory_limit_bytes: None, live_limit_bytes: 2 << 30, engine: EngineOptions::default() }
+        Self { threads, memory_limit_bytes: None, live: LiveOptions::default(), engine: EngineOptions::default() }
     }
 }
 
@@ -80,11 +80,18 @@ pub struct Database {
 pub(crate) struct Shared {
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) state: SessionState,
+    pub(crate) live: Arc<LiveStates>,
     pub(crate) options: Options,
     /// Statements of `PREPARE`, by name.
     pub(crate) prepared: Mutex<HashMap<String, Statement>>,
     pub(crate) retention: RetentionClock,
     runtime: OnceLock<Runtime>,
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.live.close();
+    }
 }
 
 impl fmt::Debug for Database {
@@ -139,15 +146,21 @@ impl Database {
     pub fn of_engine(engine: Engine, options: Options) -> Self {
         let options = Options { threads: options.threads.max(1), ..options };
         let catalog = Arc::new(Catalog::open(engine));
-        let state = base_state(&catalog, options.threads, options.live_limit_bytes);
+        let live = Arc::new(LiveStates::new(options.live));
+        let state = base_state(&catalog, options.threads, Arc::clone(&live));
         let (prepared, retention) = (Mutex::default(), RetentionClock::default());
-        let shared = Shared { catalog, state, options, prepared, retention, runtime: OnceLock::new() };
+        let shared = Shared { catalog, state, live, options, prepared, retention, runtime: OnceLock::new() };
         Self { shared: Arc::new(shared) }
     }
 
     /// The storage engine below.
     pub fn engine(&self) -> &Engine {
         &self.shared.catalog.engine
+    }
+
+    /// What is kept in memory for RECOMMEND, in use longest ago first.
+    pub fn live_states(&self) -> Vec<LiveState> {
+        self.shared.live.list()
     }
 
     /// Names of the event tables, sorted.

@@ -29,6 +29,7 @@ pub use database::{Answer, Database, Options, QueryOptions, Statement};
 pub use datafusion::arrow;
 pub use datafusion::scalar::ScalarValue;
 pub use error::{Error, ErrorKind, Result, Span};
+pub use plan::recommend::{LiveModel, LiveOptions, LiveState};
 pub use result::QueryResult;
 pub use sql::script::{ScriptCut, cut_script};
 pub use warnings::{CancelToken, Warning};

@@ -33,13 +33,13 @@ impl QueryPlanner for Planner {
 }
 
 /// The state that every statement copies.
-pub(crate) fn base_state(catalog: &Arc<Catalog>, threads: usize, live_limit_bytes: usize) -> SessionState {
+pub(crate) fn base_state(catalog: &Arc<Catalog>, threads: usize, live: Arc<LiveStates>) -> SessionState {
     let mut config = SessionConfig::new()
         .with_target_partitions(threads)
         .with_information_schema(true)
         .with_create_default_catalog_and_schema(false)
         .with_default_catalog_and_schema(CATALOG, SCHEMA)
-        .with_extension(Arc::new(LiveStates::new(live_limit_bytes)));
+        .with_extension(live);
     config.options_mut().sql_parser.collect_spans = true;
     // Operators look at the order of what they read.
     config.options_mut().sql_parser.enable_subquery_sort_elimination = false;

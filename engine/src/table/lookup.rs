@@ -44,6 +44,16 @@ impl Lookup {
         }
     }
 
+    /// Where the table's files are.
+    pub(crate) fn store(&self) -> &dyn Store {
+        self.store.as_ref()
+    }
+
+    /// The directory of the table there.
+    pub(crate) fn directory(&self) -> &str {
+        &self.directory
+    }
+
     /// The ordinals of users of `shard`, for readers: never those of a catalog that is being rebuilt.
     pub(crate) fn ordinals(&self, shard: u16, ids: &[&str]) -> Result<Vec<Option<u32>>> {
         match &*self.broken.read() {

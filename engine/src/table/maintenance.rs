@@ -55,6 +55,7 @@ impl Table {
         self.shared.compact(if full { choose_full } else { choose }, stop)?;
         if full {
             self.shared.lookup.catalog.scrub()?;
+            self.shared.remove_derived()?;
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 mod append;
 mod commit;
 mod follow;
+mod handle;
 mod import;
 mod lookup;
 mod maintenance;
@@ -21,6 +22,7 @@ mod tests;
 pub use append::Appended;
 pub(crate) use commit::MAX_RECORD_BYTES;
 pub use follow::{Change, Follower};
+pub use handle::{DerivedBytes, TableHandle};
 pub(crate) use import::fingerprint_text;
 pub use import::{Import, Imported};
 pub use snapshot::{LiveSegment, ShardSnapshot, Snapshot};
@@ -201,6 +203,7 @@ impl Table {
             shards: shards.collect(),
             lookup: Arc::clone(&self.shared.lookup),
             followers: Arc::clone(&self.shared.followers),
+            origin: Arc::downgrade(&self.shared),
         }
     }
 

@@ -1,5 +1,6 @@
 //! A snapshot: the state of a table at one moment, which no writer changes.
 
+use super::Shared;
 use super::follow::Followers;
 use super::lookup::Lookup;
 use crate::error::Result;
@@ -7,7 +8,7 @@ use crate::ingest::shard_of;
 use crate::segment::Segment;
 use crate::types::{Schema, TableOptions};
 use roaring::RoaringBitmap;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 /// A segment with the users whose rows in it do not count any more.
 #[derive(Debug, Clone)]
@@ -87,6 +88,8 @@ pub struct Snapshot {
     pub shards: Vec<ShardSnapshot>,
     pub(crate) lookup: Arc<Lookup>,
     pub(crate) followers: Arc<Followers>,
+    /// The table it is of.
+    pub(crate) origin: Weak<Shared>,
 }
 
 impl Snapshot {

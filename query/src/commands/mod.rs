@@ -81,6 +81,7 @@ pub(crate) async fn run(runner: Runner<'_>, statement: &Statement) -> Result<Que
             done("CREATE VIEW")
         }
         Command::ShowTables => show::tables(&runner).await,
+        Command::ShowRecommenders => show::recommenders(&runner),
         Command::Describe(name) => show::columns(&runner, name),
         Command::Optimize(name) => {
             let table = catalog.table(name)?;

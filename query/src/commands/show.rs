@@ -1,14 +1,15 @@
-//! `SHOW TABLES` and `DESCRIBE`.
+//! `SHOW TABLES`, `SHOW RECOMMENDERS` and `DESCRIBE`.
 
 use super::blocking;
 use crate::error::Result;
 use crate::plan::catalog::plain_name;
 use crate::plan::context::StatementContext;
+use crate::plan::recommend::{LiveModel, LiveState};
 use crate::result::QueryResult;
 use crate::run::Runner;
 use crate::table::count::visible_rows;
 use crate::table::schema::sql_name;
-use datafusion::arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray};
+use datafusion::arrow::array::{ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray};
 use datafusion::common::{DataFusionError, TableReference};
 use datafusion::logical_expr::planner::ContextProvider;
 use datafusion::sql::sqlparser::ast::{ObjectName, Spanned};
@@ -36,6 +37,45 @@ pub(super) async fn tables(runner: &Runner<'_>) -> Result<QueryResult> {
     ];
     let batch = RecordBatch::try_from_iter(columns).map_err(DataFusionError::from)?;
     Ok(QueryResult::batch(batch, Arc::clone(&runner.statement), "SHOW TABLES"))
+}
+
+/// `SHOW RECOMMENDERS`: what is kept in memory for RECOMMEND, a row for each model, and one for a state without any.
+pub(super) fn recommenders(runner: &Runner<'_>) -> Result<QueryResult> {
+    let limit_bytes = runner.shared.options.live.limit_bytes;
+    let states = runner.shared.live.list();
+    let rows: Vec<(&LiveState, Option<&LiveModel>)> = states
+        .iter()
+        .flat_map(|state| {
+            let none = state.models.is_empty().then_some((state, None));
+            state.models.iter().map(move |model| (state, Some(model))).chain(none)
+        })
+        .collect();
+    let texts = |text: &dyn Fn(&LiveState) -> String| -> ArrayRef {
+        Arc::new(StringArray::from_iter_values(rows.iter().map(|(state, _)| text(state))))
+    };
+    let numbers = |number: &dyn Fn(&LiveState) -> usize| -> ArrayRef {
+        Arc::new(rows.iter().map(|(state, _)| i64::try_from(number(state)).ok()).collect::<Int64Array>())
+    };
+    let columns: Vec<(&str, ArrayRef)> = vec![
+        ("table_name", texts(&|state| state.table.clone())),
+        ("source", texts(&|state| state.source.clone())),
+        ("interactions", numbers(&|state| state.interactions)),
+        ("items", numbers(&|state| state.items)),
+        ("memory_bytes", numbers(&|state| state.memory_bytes)),
+        ("limit_bytes", numbers(&|_| limit_bytes)),
+        ("last_question", texts(&|state| state.brought.clone())),
+        ("model", Arc::new(rows.iter().map(|(_, model)| model.map(|model| model.using)).collect::<StringArray>())),
+        (
+            "model_age_s",
+            Arc::new(
+                rows.iter().map(|(_, model)| model.map(|model| model.age.as_secs_f64())).collect::<Float64Array>(),
+            ),
+        ),
+    ];
+    let batch =
+        RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(name, column)| (name, column, true)));
+    let batch = batch.map_err(DataFusionError::from)?;
+    Ok(QueryResult::batch(batch, Arc::clone(&runner.statement), "SHOW RECOMMENDERS"))
 }
 
 /// `DESCRIBE`: the columns of a table or a view, as a query finds them.

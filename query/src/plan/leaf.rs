@@ -79,7 +79,7 @@ impl<O: Operator> OperatorLeaf<O> {
         metrics: &ExecutionPlanMetricsSet,
         wanted: &Wanted<'_>,
     ) -> Result<RecordBatch> {
-        if let Some(rows) = self.answer(|answer| self.operator.from_kept(&self.spec, &self.ask(), answer))? {
+        if let Some(rows) = self.answer(|answer| self.operator.kept_answer(&self.spec, &self.ask(), answer))? {
             return Ok(rows);
         }
         let reservation = MemoryConsumer::new(O::NAME).register(context.memory_pool());

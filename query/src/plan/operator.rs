@@ -19,6 +19,7 @@ use datafusion::scalar::ScalarValue;
 use roaring::RoaringBitmap;
 use std::fmt;
 use std::hash::Hash;
+use std::sync::Arc;
 use trodden_engine::predicate::{ColumnRef, Predicate};
 use trodden_engine::scan::{KeySpace, Keys, Times, UserBits, matching_users};
 use trodden_engine::table::Snapshot;
@@ -96,7 +97,7 @@ pub(crate) trait Operator: fmt::Debug + Clone + Eq + Hash + Send + Sync + Sized 
     ///
     /// # Errors
     /// Those of reading; `Cancelled`.
-    fn from_kept(&self, _spec: &Self::Spec, _ask: &Ask<'_>, _answer: &Answer<'_>) -> Result<Option<RecordBatch>> {
+    fn kept_answer(&self, _spec: &Self::Spec, _ask: &Ask<'_>, _answer: &Answer<'_>) -> Result<Option<RecordBatch>> {
         Ok(None)
     }
 
@@ -180,7 +181,7 @@ pub(crate) struct Ask<'a> {
     pub(crate) columns: &'a [ColumnRef],
     pub(crate) columns_schema: &'a SchemaRef,
     /// States that are kept from one statement to the next.
-    pub(crate) live: &'a LiveStates,
+    pub(crate) live: &'a Arc<LiveStates>,
     pub(crate) threads: usize,
     pub(crate) statement: &'a StatementState,
 }

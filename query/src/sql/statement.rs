@@ -65,6 +65,7 @@ pub(crate) enum Command {
         query: Box<Query>,
     },
     ShowTables,
+    ShowRecommenders,
     Describe(ObjectName),
     Optimize(ObjectName),
     Flush(ObjectName),
@@ -160,6 +161,10 @@ fn parse_own(parser: &mut Parser<'_>) -> Result<Option<Command>> {
         ("SHOW", "TABLES") => {
             skip(parser, 2);
             Command::ShowTables
+        }
+        ("SHOW", "RECOMMENDERS") => {
+            skip(parser, 2);
+            Command::ShowRecommenders
         }
         ("DESCRIBE" | "DESC", _) if !matches!(second.as_str(), "SELECT" | "WITH" | "FUNNEL") => {
             skip(parser, 1 + usize::from(second == "TABLE"));

@@ -159,6 +159,27 @@ impl Interactions {
         events[same..].iter().for_each(|&event| self.add(user, event));
     }
 
+    /// Forgets all interactions before a time.
+    pub fn forget_before(&mut self, since_us: i64) {
+        for list in &mut self.users {
+            list.drain(..list.partition_point(|event| event.ts_us < since_us));
+        }
+        for uses in &mut self.items {
+            uses.drain(..uses.partition_point(|each| each.ts_us() < since_us));
+        }
+        self.version += 1;
+        self.overlaps = Overlaps::default();
+        self.newest_us = self.newest_us.filter(|&newest_us| newest_us >= since_us);
+        self.len = self.users.iter().map(Vec::len).sum();
+        self.kind_events.iter_mut().for_each(|events| events.fill(0));
+        for event in self.users.iter().flatten() {
+            self.kind_events[usize::from(event.kind)][event.item as usize] += 1;
+        }
+        self.item_users.fill(0);
+        self.active_users = 0;
+        self.count_users();
+    }
+
     /// Number of users that codes are made for, those without interactions too.
     pub fn user_count(&self) -> usize {
         self.users.len()

@@ -87,6 +87,19 @@ impl Model {
         Ok(Self { method })
     }
 
+    /// Learns it again for a later state of the interactions, as [`Self::fit`] does, keeping what is still right.
+    ///
+    /// # Errors
+    /// Those of [`Self::fit`].
+    pub fn again(self, view: &View<'_>, ranks: &[u32], algorithm: &Algorithm, threads: usize) -> Result<Self> {
+        let method = match self.method {
+            Method::ItemKnn(knn) => Method::ItemKnn(knn.refreshed(view)),
+            Method::Repurchase(knn) => Method::Repurchase(knn.refreshed(view)),
+            _ => return Self::fit(view, ranks, algorithm, threads),
+        };
+        Ok(Self { method })
+    }
+
     /// The items that say something about a target. None for a list that is the same for everybody.
     pub(super) fn sources(&self, view: &View<'_>, target: Target<'_>) -> Vec<Source> {
         match (&self.method, target) {

@@ -11,6 +11,7 @@ mod state;
 mod worker;
 
 pub(crate) use live::LiveStates;
+pub use live::{LiveModel, LiveOptions, LiveState};
 
 use super::node::{OperatorNode, Role};
 use super::operator::{self, Answer, Chosen, Coverage, Found, Operator, Wanted};
@@ -178,7 +179,12 @@ impl Operator for Recommend {
         lists::answer(self.ask, spec, answer, &state, |of| Ok(model(of)?))
     }
 
-    fn from_kept(&self, spec: &Arguments, ask: &operator::Ask<'_>, answer: &Answer<'_>) -> Result<Option<RecordBatch>> {
+    fn kept_answer(
+        &self,
+        spec: &Arguments,
+        ask: &operator::Ask<'_>,
+        answer: &Answer<'_>,
+    ) -> Result<Option<RecordBatch>> {
         if !self.is_kept(spec) {
             return Ok(None);
         }

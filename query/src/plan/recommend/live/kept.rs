@@ -1,6 +1,7 @@
 //! One kept state: brought to the moment of a snapshot by what arrived since, or by reading those users again who may
 //! have changed.
 
+use super::file;
 use super::models::Models;
 use super::source::{ItemDecoder, Source};
 use crate::behavior::recommend::Interaction;
@@ -10,6 +11,8 @@ use crate::plan::recommend::state::{Coded, State};
 use crate::plan::recommend::worker::{Newest, RecommendWorker};
 use roaring::RoaringBitmap;
 use std::collections::VecDeque;
+use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use trodden_engine::table::{Change, Follower, Snapshot};
 
@@ -21,10 +24,10 @@ const STEPS_MAX: usize = 256;
 /// What of a table is in a state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Moment {
-    position: u64,
-    hidden_before_us: i64,
+    pub(super) position: u64,
+    pub(super) hidden_before_us: i64,
     /// By shard: every event with a lower arrival number is in it.
-    next_seq: Vec<u64>,
+    pub(super) next_seq: Vec<u64>,
 }
 
 impl Moment {
@@ -37,9 +40,9 @@ impl Moment {
     }
 }
 
-/// How a state came to the moment of a question, for `EXPLAIN ANALYZE`, metrics and tests.
+/// How a state came to the moment of a question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Brought {
+pub(super) enum Brought {
     /// It was there.
     Already,
     /// So many events that arrived were taken in.
@@ -52,6 +55,18 @@ pub(crate) enum Brought {
     Rebuilt,
 }
 
+impl fmt::Display for Brought {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Already => write!(f, "it was there"),
+            Self::Forward(events) => write!(f, "{events} events were added"),
+            Self::Back => write!(f, "events were taken back"),
+            Self::Reread(users) => write!(f, "{users} users were read again"),
+            Self::Rebuilt => write!(f, "all events were read"),
+        }
+    }
+}
+
 /// A state and its moment.
 #[derive(Debug)]
 pub(super) struct Kept {
@@ -62,7 +77,7 @@ pub(super) struct Kept {
     waiting: VecDeque<(u64, Vec<Change>)>,
     /// The last steps, the newest at the end.
     steps: VecDeque<Step>,
-    pub(super) models: Models,
+    pub(super) models: Arc<Models>,
 }
 
 /// What a step forward did.
@@ -98,6 +113,33 @@ impl Kept {
         Ok(Self { state, moment: Moment::of(snapshot), follower, waiting, steps, models })
     }
 
+    /// The state that a file has, to be brought to the moment of a snapshot. `None` where it is of something else, or past
+    /// that moment.
+    ///
+    /// # Errors
+    /// Where items cannot be read.
+    pub(super) fn load(source: &Source, snapshot: &Snapshot, bytes: &[u8]) -> Result<Option<Self>> {
+        let follower = snapshot.follow(WAITING_BYTES);
+        let Some((state, moment)) = file::decode(source, bytes)? else { return Ok(None) };
+        let now = Moment::of(snapshot);
+        let is_past = moment.position > now.position || moment.next_seq.len() != now.next_seq.len();
+        let (waiting, steps, models) = Default::default();
+        Ok((!is_past).then_some(Self { state, moment, follower, waiting, steps, models }))
+    }
+
+    /// The bytes of a file for [`Self::load`]. `None` with candidates, whose newest events no file has.
+    ///
+    /// # Errors
+    /// Where items cannot be written.
+    pub(super) fn save(&self, source: &Source) -> Result<Option<Vec<u8>>> {
+        (!source.candidates).then(|| file::encode(source, &self.state, &self.moment)).transpose()
+    }
+
+    /// The last record that it has.
+    pub(super) fn position(&self) -> u64 {
+        self.moment.position
+    }
+
     /// Whether it is at the moment of a snapshot.
     pub(super) fn is_at(&self, snapshot: &Snapshot) -> bool {
         self.moment.position == snapshot.position && self.moment.hidden_before_us == snapshot.hidden_before_us
@@ -116,9 +158,10 @@ impl Kept {
         if self.is_at(snapshot) {
             return Ok(Some(Brought::Already));
         }
-        if self.moment.hidden_before_us != snapshot.hidden_before_us {
-            return self.rebuild(source, snapshot, cancel).map(Some);
+        if self.moment.hidden_before_us > snapshot.hidden_before_us {
+            return Ok(None);
         }
+        self.hide_before(snapshot.hidden_before_us);
         let mut brought = Brought::Forward(0);
         while self.moment.position > snapshot.position {
             if !self.step_back() {
@@ -145,6 +188,16 @@ impl Kept {
             false => self.reread(source, snapshot, cancel)?,
         };
         Ok(Some(brought))
+    }
+
+    /// Takes away what is before the line of retention, which only moves on.
+    fn hide_before(&mut self, hidden_before_us: i64) {
+        if self.moment.hidden_before_us != hidden_before_us {
+            self.state.interactions.forget_before(hidden_before_us);
+            self.state.newest.retain(|_, newest| newest.ts_us >= hidden_before_us);
+            self.moment.hidden_before_us = hidden_before_us;
+            self.steps.clear();
+        }
     }
 
     /// Takes in the records that lead to the moment of `snapshot`.

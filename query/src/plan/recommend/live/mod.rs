@@ -1,43 +1,102 @@
 //! State that is kept from one statement to the next: [`source`] says which events it is about and reads them, [`kept`]
-//! brings it to the moment of a statement, [`models`] are what algorithms learned from it.
+//! brings it to the moment of a statement, [`models`] are what algorithms learned from it, [`file`] is how it survives the
+//! end of the process, and [`keeper`] does what need not wait for a statement.
 //!
 //! It is derived: dropped, it is read again with the same answers. A question for one user, item or basket is answered
 //! from it.
 
+mod file;
+mod keeper;
 mod kept;
 mod models;
 mod source;
-
-pub(crate) use kept::Brought;
 
 use super::state::State;
 use crate::behavior::recommend::{Model, RecommendSpec};
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::operator::Ask;
 use datafusion::execution::config::SessionConfig;
-use kept::Kept;
+use keeper::{Keeper, Saved};
+use kept::{Brought, Kept};
 use parking_lot::{Mutex, RwLock, RwLockWriteGuard};
 use source::Source;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+use trodden_engine::table::{Snapshot, TableHandle};
+
+/// How much is kept between statements for RECOMMEND.
+#[derive(Debug, Clone, Copy)]
+pub struct LiveOptions {
+    /// Most memory of all kept states, in bytes; with 0 nothing is kept. A question whose state does not fit reads all
+    /// events. Default: 2 GiB.
+    pub limit_bytes: usize,
+    /// A model that takes long to learn (`ease`, `als`) answers for this long after events came that it has not seen; then
+    /// it is learned again beside the questions. With zero it is learned again before the question is answered. Default: a
+    /// minute.
+    pub refresh_after: Duration,
+}
+
+impl Default for LiveOptions {
+    fn default() -> Self {
+        Self { limit_bytes: 2 << 30, refresh_after: Duration::from_secs(60) }
+    }
+}
+
+/// A kept state, as `SHOW RECOMMENDERS` tells it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LiveState {
+    /// The table.
+    pub table: String,
+    /// The conditions of the events and the column of the item, written out.
+    pub source: String,
+    /// Events with an item that count.
+    pub interactions: usize,
+    /// Items with a code.
+    pub items: usize,
+    /// Its memory, in bytes, with its models.
+    pub memory_bytes: usize,
+    /// The last record of the table's log that it has.
+    pub position: u64,
+    /// How it came to the last question.
+    pub brought: String,
+    /// What was learned from it.
+    pub models: Vec<LiveModel>,
+}
+
+/// A model that was learned from a kept state.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LiveModel {
+    /// The algorithm, as `using` names it.
+    pub using: &'static str,
+    /// How long ago it was learned.
+    pub age: Duration,
+    /// Its memory, in bytes.
+    pub memory_bytes: usize,
+}
 
 /// The kept states of a database.
 #[derive(Debug)]
 pub(crate) struct LiveStates {
-    /// Most memory of all of them, in bytes.
-    limit_bytes: usize,
+    options: LiveOptions,
     /// The last one that was asked at the end.
     states: Mutex<Vec<Arc<Live>>>,
+    keeper: Keeper,
 }
 
 /// A kept state that questions share.
 #[derive(Debug)]
 struct Live {
     source: Source,
+    table: TableHandle,
+    /// Name of its file.
+    file: String,
     /// `None` before it was read, and after an error.
     kept: RwLock<Option<Kept>>,
+    saved: Mutex<Option<Saved>>,
     /// Its memory when that was looked at last, in bytes.
     bytes: AtomicUsize,
+    brought: Mutex<Option<Brought>>,
     /// Rows of the table at which it was too large; 0: it was not.
     too_large_at: AtomicUsize,
 }
@@ -47,6 +106,7 @@ pub(super) struct Question<'a> {
     pub(super) state: &'a State,
     kept: &'a Kept,
     threads: usize,
+    refresh_after: Duration,
 }
 
 impl Question<'_> {
@@ -55,19 +115,27 @@ impl Question<'_> {
     /// # Errors
     /// Those of [`Model::fit`].
     pub(super) fn model(&self, spec: &RecommendSpec) -> Result<Arc<Model>> {
-        self.kept.models.get(&self.state.interactions, self.state.items.ranks(), spec, self.threads)
+        let (interactions, ranks) = (&self.state.interactions, self.state.items.ranks());
+        self.kept.models.get(interactions, ranks, spec, self.threads, self.refresh_after)
     }
 }
 
 impl LiveStates {
-    /// No states; `limit_bytes` is the most memory that they may take together.
-    pub(crate) fn new(limit_bytes: usize) -> Self {
-        Self { limit_bytes, states: Mutex::default() }
+    /// No states.
+    pub(crate) fn new(options: LiveOptions) -> Self {
+        Self { options, states: Mutex::default(), keeper: Keeper::default() }
     }
 
     /// Those of the database that a session belongs to.
     pub(crate) fn of(config: &SessionConfig) -> Arc<Self> {
-        config.get_extension::<Self>().unwrap_or_else(|| Arc::new(Self::new(0)))
+        let none = LiveOptions { limit_bytes: 0, ..LiveOptions::default() };
+        config.get_extension::<Self>().unwrap_or_else(|| Arc::new(Self::new(none)))
+    }
+
+    /// The states that are there now, those in use longest ago first.
+    pub(crate) fn list(&self) -> Vec<LiveState> {
+        let states = self.states.lock().clone();
+        states.iter().filter_map(|live| live.describe()).collect()
     }
 
     /// Answers a question from the state of its events, at the moment of its snapshot. `None` where there is no such state,
@@ -76,7 +144,7 @@ impl LiveStates {
     /// # Errors
     /// Those of reading and of `answer`; `Cancelled`.
     pub(super) fn ask<T>(
-        &self,
+        self: &Arc<Self>,
         ask: &Ask<'_>,
         kinds: usize,
         candidates: bool,
@@ -88,9 +156,8 @@ impl LiveStates {
         if too_large_at != 0 && rows >= too_large_at {
             return Ok(None);
         }
-        let snapshot = ask.snapshot;
         let read = live.kept.read();
-        let read = match read.as_ref().is_some_and(|kept| kept.is_at(snapshot)) {
+        let read = match read.as_ref().is_some_and(|kept| kept.is_at(ask.snapshot)) {
             true => read,
             false => {
                 drop(read);
@@ -107,34 +174,39 @@ impl LiveStates {
             }
         };
         let Some(kept) = read.as_ref() else { return Ok(None) };
-        answer(&Question { state: &kept.state, kept, threads: ask.threads }).map(Some)
+        let refresh_after = self.options.refresh_after;
+        answer(&Question { state: &kept.state, kept, threads: ask.threads, refresh_after }).map(Some)
     }
 
     /// The state of the events of a question, read or not.
-    fn live(&self, ask: &Ask<'_>, kinds: usize, candidates: bool) -> Option<Arc<Live>> {
-        let source = Source::new(ask, kinds, candidates, self.limit_bytes)?;
+    fn live(self: &Arc<Self>, ask: &Ask<'_>, kinds: usize, candidates: bool) -> Option<Arc<Live>> {
+        if self.options.limit_bytes == 0 || self.keeper.is_closed() {
+            return None;
+        }
+        let source = Source::new(ask, kinds, candidates, self.options.limit_bytes)?;
         let mut states = self.states.lock();
         let known = states.iter().position(|live| live.source.table == source.table && live.source.key == source.key);
         let live = match known {
             Some(place) => states.remove(place),
-            None => Arc::new(Live {
-                source,
-                kept: RwLock::default(),
-                bytes: AtomicUsize::new(0),
-                too_large_at: AtomicUsize::new(0),
-            }),
+            None => Arc::new(Live::new(source, ask.snapshot.handle())),
         };
         states.push(Arc::clone(&live));
+        drop(states);
+        self.keeper.start(self);
         Some(live)
     }
 
     /// Brings a state to the moment of a question; false where that is not possible.
     fn bring(&self, live: &Live, kept: &mut Option<Kept>, ask: &Ask<'_>) -> Result<bool> {
-        let cancel = ask.statement.cancel_flag();
+        let (snapshot, cancel) = (ask.snapshot, ask.statement.cancel_flag());
         // What an error leaves behind is of no use.
-        let (brought, now) = match kept.take() {
-            None => (Brought::Rebuilt, Kept::read(&live.source, ask.snapshot, cancel)?),
-            Some(mut now) => match now.bring_to(&live.source, ask.snapshot, cancel)? {
+        let found = match kept.take() {
+            Some(now) => Some(now),
+            None => live.load(snapshot),
+        };
+        let (brought, now) = match found {
+            None => (Brought::Rebuilt, Kept::read(&live.source, snapshot, cancel)?),
+            Some(mut now) => match now.bring_to(&live.source, snapshot, cancel)? {
                 Some(brought) => (brought, now),
                 None => {
                     *kept = Some(now);
@@ -142,12 +214,14 @@ impl LiveStates {
                 }
             },
         };
+        *live.brought.lock() = Some(brought);
         tracing::debug!(
             table = live.source.table_name,
             ?brought,
-            "the kept state of recommendations was brought forward"
+            "a kept state was brought to the moment of a question"
         );
-        if matches!(brought, Brought::Rebuilt | Brought::Reread(_)) {
+        let is_new = live.bytes.load(Ordering::Relaxed) == 0;
+        if is_new || matches!(brought, Brought::Rebuilt | Brought::Reread(_)) {
             live.bytes.store(now.heap_bytes(), Ordering::Relaxed);
         }
         *kept = Some(now);
@@ -157,19 +231,73 @@ impl LiveStates {
 
     /// Drops the states that were asked longest ago until the rest fits; `live` itself with an error if it alone does not.
     fn make_room(&self, live: &Live, kept: &mut Option<Kept>) -> Result<()> {
+        let limit_bytes = self.options.limit_bytes;
         let mut states = self.states.lock();
         let mut total: usize = states.iter().map(|live| live.bytes.load(Ordering::Relaxed)).sum();
         states.retain(|other| {
             let bytes = other.bytes.load(Ordering::Relaxed);
-            let goes = total > self.limit_bytes && bytes > 0 && !std::ptr::eq(other.as_ref(), live);
+            let goes = total > limit_bytes && bytes > 0 && !std::ptr::eq(other.as_ref(), live);
             total -= if goes { bytes } else { 0 };
             !goes
         });
-        if total > self.limit_bytes {
+        if total > limit_bytes {
             live.bytes.store(0, Ordering::Relaxed);
             *kept = None;
             return Err(Error::new(ErrorKind::ResourceLimit, "too many events to be kept"));
         }
         Ok(())
+    }
+
+    fn forget(&self, live: &Arc<Live>) {
+        self.states.lock().retain(|other| !Arc::ptr_eq(other, live));
+    }
+}
+
+impl Live {
+    fn new(source: Source, table: TableHandle) -> Self {
+        Self {
+            file: file::name(&source),
+            source,
+            table,
+            kept: RwLock::default(),
+            saved: Mutex::default(),
+            bytes: AtomicUsize::new(0),
+            brought: Mutex::default(),
+            too_large_at: AtomicUsize::new(0),
+        }
+    }
+
+    /// The state of its file, if there is one of use.
+    fn load(&self, snapshot: &Snapshot) -> Option<Kept> {
+        let loaded = self.table.read_derived(&self.file).map_err(Error::from).and_then(|bytes| match bytes {
+            Some(bytes) => Kept::load(&self.source, snapshot, bytes.as_slice()),
+            None => Ok(None),
+        });
+        match loaded {
+            Ok(kept) => {
+                let position = kept.as_ref()?.position();
+                *self.saved.lock() = Some(Saved { at: Instant::now(), position });
+                kept
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the file of a kept state cannot be read, and all events are read again");
+                None
+            }
+        }
+    }
+
+    fn describe(&self) -> Option<LiveState> {
+        let kept = self.kept.read();
+        let kept = kept.as_ref()?;
+        Some(LiveState {
+            table: self.source.table_name.clone(),
+            source: self.source.described(),
+            interactions: kept.state.interactions.len(),
+            items: kept.state.items.ranks().len() - 1,
+            memory_bytes: kept.heap_bytes(),
+            position: kept.position(),
+            brought: self.brought.lock().map(|brought| brought.to_string()).unwrap_or_default(),
+            models: kept.models.describe(),
+        })
     }
 }

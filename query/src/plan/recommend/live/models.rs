@@ -1,9 +1,11 @@
 //! What algorithms learned from a kept state, as long as it is right.
 
+use super::LiveModel;
 use crate::behavior::recommend::{Algorithm, Interactions, Model, RecommendSpec, Weights};
 use crate::error::Result;
 use parking_lot::Mutex;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// So many models of one state are kept.
 const MODELS_MAX: usize = 8;
@@ -17,12 +19,21 @@ struct KeptModel {
     learned_from: LearnedFrom,
     /// Version of the interactions that it was learned from.
     version: u64,
+    learned_at: Instant,
+    /// It answered after the interactions had changed.
+    is_old: bool,
     model: Arc<Model>,
 }
 
+impl KeptModel {
+    fn new(learned_from: LearnedFrom, version: u64, model: Model) -> Self {
+        Self { learned_from, version, learned_at: Instant::now(), is_old: false, model: Arc::new(model) }
+    }
+}
+
 /// What a model depends on, beside the interactions.
-#[derive(Debug, PartialEq)]
-struct LearnedFrom {
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct LearnedFrom {
     using: Algorithm,
     weights: Weights,
     half_life_us: Option<i64>,
@@ -41,10 +52,25 @@ impl LearnedFrom {
             as_of_us: *as_of_us,
         }
     }
+
+    fn spec(&self) -> RecommendSpec {
+        RecommendSpec {
+            half_life_us: self.half_life_us,
+            window_us: self.window_us,
+            as_of_us: self.as_of_us,
+            ..RecommendSpec::new(self.using.clone(), self.weights.clone())
+        }
+    }
+
+    /// Whether learning takes seconds where an answer takes milliseconds. What is as of a time is learned once.
+    fn takes_long(&self) -> bool {
+        matches!(self.using, Algorithm::Ease(_) | Algorithm::Als(_)) && self.as_of_us.is_none()
+    }
 }
 
 impl Models {
-    /// The model for a question.
+    /// The model for a question. Where learning takes long, it is the last one that was learned, unless `refresh_after` is
+    /// zero: a newer one is learned beside the questions.
     ///
     /// # Errors
     /// Those of [`Model::fit`].
@@ -54,6 +80,7 @@ impl Models {
         ranks: &[u32],
         spec: &RecommendSpec,
         threads: usize,
+        refresh_after: Duration,
     ) -> Result<Arc<Model>> {
         let learned_from = LearnedFrom::of(spec);
         let version = interactions.version();
@@ -62,21 +89,68 @@ impl Models {
             let place = models.iter().position(|kept| kept.learned_from == learned_from);
             place.map(|place| models.remove(place))
         };
+        let view = || spec.view(interactions);
         let kept = match known {
             Some(kept) if kept.version == version => kept,
-            _ => {
-                let model = Model::fit(&spec.view(interactions), ranks, &spec.using, threads)?;
-                KeptModel { learned_from, version, model: Arc::new(model) }
+            Some(kept) if learned_from.takes_long() && !refresh_after.is_zero() => KeptModel { is_old: true, ..kept },
+            Some(KeptModel { model, .. }) => {
+                let model = match Arc::try_unwrap(model) {
+                    Ok(model) => model.again(&view(), ranks, &spec.using, threads)?,
+                    Err(_) => Model::fit(&view(), ranks, &spec.using, threads)?,
+                };
+                KeptModel::new(learned_from, version, model)
+            }
+            None => {
+                let model = Model::fit(&view(), ranks, &spec.using, threads)?;
+                KeptModel::new(learned_from, version, model)
             }
         };
         let model = Arc::clone(&kept.model);
+        self.put(kept);
+        Ok(model)
+    }
+
+    fn put(&self, kept: KeptModel) {
         let mut models = self.0.lock();
         models.retain(|other| other.learned_from != kept.learned_from);
         models.push(kept);
         if models.len() > MODELS_MAX {
             models.remove(0);
         }
-        Ok(model)
+    }
+
+    /// What was asked of a model that is older than `age` and than the interactions.
+    pub(super) fn old(&self, age: Duration) -> Vec<LearnedFrom> {
+        let models = self.0.lock();
+        let old = models.iter().filter(|kept| kept.is_old && kept.learned_at.elapsed() >= age);
+        old.map(|kept| kept.learned_from.clone()).collect()
+    }
+
+    /// Learns a model again, from interactions that may be a copy.
+    ///
+    /// # Errors
+    /// Those of [`Model::fit`].
+    pub(super) fn learn(
+        &self,
+        from: LearnedFrom,
+        interactions: &Interactions,
+        ranks: &[u32],
+        threads: usize,
+    ) -> Result<()> {
+        let spec = from.spec();
+        let model = Model::fit(&spec.view(interactions), ranks, &spec.using, threads)?;
+        self.put(KeptModel::new(from, interactions.version(), model));
+        Ok(())
+    }
+
+    /// What the models are.
+    pub(super) fn describe(&self) -> Vec<LiveModel> {
+        let describe = |kept: &KeptModel| LiveModel {
+            using: kept.learned_from.using.name(),
+            age: kept.learned_at.elapsed(),
+            memory_bytes: kept.model.heap_bytes(),
+        };
+        self.0.lock().iter().map(describe).collect()
     }
 
     /// Bytes held on the heap.

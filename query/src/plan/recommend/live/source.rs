@@ -65,6 +65,12 @@ impl Source {
         })
     }
 
+    /// The events and the item in words.
+    pub(super) fn described(&self) -> String {
+        let item = self.scan.keys.first().map_or("", |column| column.name());
+        format!("item={item}, events={:?}, filter={:?}", self.scan.conditions, self.scan.filter)
+    }
+
     /// What threads find among the events of `snapshot`, of `users` by shard if they are given.
     ///
     /// # Errors
