@@ -8,6 +8,7 @@ mod errors;
 mod files;
 mod insert;
 mod layouts;
+mod live;
 mod old_segments;
 mod path_layouts;
 mod paths;

@@ -188,3 +188,47 @@ fn appends_stop_when_memory_is_full_and_go_on_when_it_can_be_written() {
     assert_eq!(table.snapshot().rows(), 450);
     assert!(table.shared.state.read().memory_rows() <= 100);
 }
+
+#[test]
+fn a_follower_is_told_what_a_later_snapshot_has() {
+    let table = table_in(Arc::new(FaultStore::new()), limits()).unwrap();
+    table.append(events(0..3, 1)).unwrap();
+    let before = table.snapshot();
+    let (follower, forgetful) = (before.follow(1 << 20), before.follow(10));
+    table.append(events(2..8, 1)).unwrap();
+    assert!(table.delete_user("user 1").unwrap());
+    let after = table.snapshot();
+    assert_eq!(follower.take(before.position + 1).map(|records| records.len()), Some(1));
+    // Told once: whoever takes keeps.
+    assert_eq!(follower.take(after.position).map(|records| records.len()), Some(0));
+    assert!(follower.take(before.position).is_none());
+    assert!(forgetful.take(before.position).is_none(), "more than it may hold");
+    let follower = after.follow(1 << 20);
+    table.append(events(20..22, 1)).unwrap();
+    let latest = table.snapshot();
+    let records = follower.take(after.position).unwrap();
+    assert_eq!(records.iter().map(|(position, _)| *position).collect::<Vec<_>>(), [latest.position]);
+    let part = latest.of_changes(records.iter().flat_map(|(_, changes)| changes));
+    assert_eq!(part.rows(), 2);
+    let import = table.begin_import(&[7]).unwrap();
+    import.push(0, events(30..33, 1)).unwrap();
+    import.commit().unwrap();
+    assert!(follower.take(latest.position).is_none(), "an import is not told event by event");
+}
+
+#[test]
+fn derived_bytes_are_whole_or_not_there() {
+    let store = FaultStore::new();
+    let table = table_in(Arc::new(store.clone()), limits()).unwrap();
+    let handle = table.snapshot().handle();
+    assert!(handle.read_derived("x").unwrap().is_none());
+    handle.write_derived("x", b"first").unwrap();
+    handle.write_derived("x", b"second").unwrap();
+    assert_eq!(handle.read_derived("x").unwrap().unwrap().as_slice(), b"second");
+    assert_eq!(handle.derived().unwrap(), ["x"]);
+    table.append(events(0..3, 1)).unwrap();
+    table.compact(true).unwrap();
+    assert!(handle.derived().unwrap().is_empty(), "it may hold what was deleted");
+    drop(table);
+    assert!(handle.snapshot().is_none());
+}
