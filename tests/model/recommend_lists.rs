@@ -7,7 +7,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use trodden_query::behavior::recommend::{
     Algorithm, AlsOptions, Blend, Diversify, EaseOptions, ItemKnnOptions, Model, Part, RecommendSpec, Recommended,
-    Recommender, Scale, Seen, SequenceOptions, SessionKnnOptions, Target, Weights, evaluate, scores,
+    Recommender, Scale, Seen, SequenceOptions, SessionKnnOptions, Similarity, Target, Weights, evaluate, scores,
 };
 
 fn one_algorithm() -> impl Strategy<Value = Algorithm> {
@@ -17,6 +17,8 @@ fn one_algorithm() -> impl Strategy<Value = Algorithm> {
         Just(Algorithm::Sequence(SequenceOptions::default())),
         Just(Algorithm::SessionKnn(SessionKnnOptions { gap_us: 4, ..SessionKnnOptions::default() })),
         Just(Algorithm::item_knn()),
+        Just(Algorithm::ItemKnn(ItemKnnOptions::of(Similarity::Overlap))),
+        Just(Algorithm::ItemKnn(ItemKnnOptions { neighbours: 2, ..ItemKnnOptions::of(Similarity::Cosine) })),
         Just(Algorithm::ItemKnn(ItemKnnOptions::rp3beta())),
         Just(Algorithm::Repurchase),
         Just(Algorithm::Ease(EaseOptions { lambda: 1.0, recency: 0.9 })),
@@ -138,6 +140,33 @@ proptest! {
         for (row, (_, score)) in found.iter().zip(&expected) {
             prop_assert!((row.score - score).abs() <= 1e-9 * (1.0 + score.abs()), "{row:?} has not {score}");
         }
+    }
+
+    /// Lists of all items at once, which is a way of its own, are those of one question after the other.
+    #[test]
+    fn a_list_for_each_item_is_that_for_the_item((case, spec, _) in question(), threads in 1..4_usize) {
+        let interactions = case.interactions();
+        let model = Model::fit(&spec.view(&interactions), &case.ranks, &spec.using, threads).unwrap();
+        let recommender = Recommender::new(&interactions, &case.ranks, &spec, &model).unwrap();
+        let (items, lists) = recommender.lists_of_items(true, threads, &|| true);
+        let counts = |item: u32| (0..USERS).any(|user| crate::recommend_model::counted(&case, user).iter().any(|event| event.item == item));
+        let mut used: Vec<u32> = (0..ITEMS).filter(|&item| counts(item)).collect();
+        used.sort_by_key(|&item| case.ranks[item as usize]);
+        prop_assert_eq!(&items, &used);
+        prop_assert_eq!(lists.len(), used.len());
+        for (item, found) in items.iter().zip(&lists) {
+            let expected = list(&case, &spec, Target::Item(*item), 1);
+            prop_assert_eq!(found.len(), expected.len());
+            for (found, expected) in found.iter().zip(&expected) {
+                let reasons = |row: &Recommended| row.because.as_ref().map(|because| because.iter().map(|reason| reason.0).collect::<Vec<_>>());
+                prop_assert_eq!((found.item, reasons(found)), (expected.item, reasons(expected)));
+                prop_assert!((found.score - expected.score).abs() <= 1e-12 * expected.score, "{found:?} is not {expected:?}");
+            }
+        }
+        let (_, without) = recommender.lists_of_items(false, threads, &|| true);
+        let plain = |lists: &[Vec<Recommended>]| lists.iter().flatten().map(|row| (row.item, row.score)).collect::<Vec<_>>();
+        prop_assert_eq!(plain(&without), plain(&lists));
+        prop_assert!(threads == 1 || recommender.lists_of_items(true, threads, &|| false).1.is_empty());
     }
 
     #[test]

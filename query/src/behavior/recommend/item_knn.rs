@@ -22,6 +22,8 @@ pub enum Similarity {
     },
     /// `both / (a + b - both)`.
     Jaccard,
+    /// `both`: how many users have both.
+    Overlap,
     /// A random walk from the item to one of its users to one of their items, each step to the power `alpha`, divided by the
     /// users of its end to the power `beta` (Paudel, Christoffel, Newell and Bernstein, "Updatable, Accurate, Diverse, and
     /// Scalable Recommendations for Interactive Applications", 2017).
@@ -31,6 +33,24 @@ pub enum Similarity {
         /// How much an item of many users is held back.
         beta: f64,
     },
+}
+
+impl Similarity {
+    /// Whether it is made of the numbers of users alone.
+    pub(super) fn is_of_sets(self) -> bool {
+        matches!(self, Self::Llr | Self::Cosine | Self::Jaccard | Self::Overlap)
+    }
+
+    /// The similarity of two items with `a` and `b` users of `n`, `both` of whom have both; 0 where that does not decide it.
+    pub(super) fn of_sets(self, both: f64, a: f64, b: f64, n: f64) -> f64 {
+        match self {
+            Self::Llr => llr(both, a, b, n),
+            Self::Cosine => both / (a * b).sqrt(),
+            Self::Jaccard => both / (a + b - both),
+            Self::Overlap => both,
+            Self::Bm25 { .. } | Self::Rp3Beta { .. } => 0.0,
+        }
+    }
 }
 
 /// Options of `item_knn`.
@@ -222,7 +242,9 @@ impl ItemKnn {
         match self.options.similarity {
             Similarity::Bm25 { .. } => shared(view, item, |user| self.user_weight(user), take),
             Similarity::Rp3Beta { alpha, .. } => shared(view, item, |user| items(user).powf(-alpha), take),
-            Similarity::Llr | Similarity::Cosine | Similarity::Jaccard => shared(view, item, |_| 1.0, take),
+            Similarity::Llr | Similarity::Cosine | Similarity::Jaccard | Similarity::Overlap => {
+                shared(view, item, |_| 1.0, take);
+            }
         }
         row
     }
@@ -231,15 +253,13 @@ impl ItemKnn {
         let users = |item: u32| f64::from(self.counts.item_users[item as usize]);
         let (a, b) = (users(item), users(other));
         match self.options.similarity {
-            Similarity::Llr => llr(sum, a, b, f64::from(self.counts.users)),
-            Similarity::Cosine => sum / (a * b).sqrt(),
-            Similarity::Jaccard => sum / (a + b - sum),
             Similarity::Bm25 { k1, b: damping } => {
                 let mean = self.counts.pairs as f64 / f64::from(self.counts.items);
                 let weight = |users: f64| (k1 + 1.0) / (k1 * (1.0 - damping + damping * users / mean) + 1.0);
                 weight(a) * weight(b) * sum
             }
             Similarity::Rp3Beta { alpha, beta } => a.powf(-alpha) * sum * b.powf(-beta),
+            of_sets => of_sets.of_sets(sum, a, b, f64::from(self.counts.users)),
         }
     }
 

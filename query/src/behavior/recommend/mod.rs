@@ -12,6 +12,7 @@ mod blend;
 mod companions;
 mod ease;
 mod evaluate;
+mod every_item;
 mod interactions;
 mod item_knn;
 mod linear;

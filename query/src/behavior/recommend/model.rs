@@ -127,6 +127,16 @@ impl Model {
         }
     }
 
+    /// The similarity by which one set of users decides on neighbours, and how many neighbours an item has.
+    pub(super) fn set_neighbours(&self) -> Option<(Similarity, usize)> {
+        match &self.method {
+            Method::ItemKnn(knn) if knn.options().similarity.is_of_sets() => {
+                Some((knn.options().similarity, knn.options().neighbours))
+            }
+            _ => None,
+        }
+    }
+
     fn recency(&self) -> Recency {
         Recency::Factor(match &self.method {
             Method::Sequence(rules) => rules.options().recency,

@@ -70,7 +70,12 @@ impl<'a> Recommender<'a> {
         })
     }
 
-    /// The items of the list for a target, without the reasons, which take as long again.
+    /// The rows of the list for a target without the reasons, which take as long again.
+    pub fn rows(&self, target: Target<'_>) -> Vec<Recommended> {
+        self.with_question(target, |asked| self.pick(asked).0)
+    }
+
+    /// The items of the list for a target.
     pub fn items(&self, target: Target<'_>) -> Vec<u32> {
         self.with_question(target, |asked| self.pick(asked).0.into_iter().map(|row| row.item).collect())
     }
@@ -91,6 +96,24 @@ impl<'a> Recommender<'a> {
             let scores = self.model.score(asked);
             picked.take(self, self.ordered(scores.iter(), asked.may).into_iter(), true);
         }
+        self.filled(asked, picked)
+    }
+
+    /// The list of an item whose neighbours are known, the most alike first.
+    pub(super) fn list_of_row(&self, item: u32, row: &[(u32, f64)], with_reasons: bool) -> Vec<Recommended> {
+        self.with_question(Target::Item(item), |asked| {
+            let mut picked = Picked::default();
+            picked.take(self, self.ordered(row.iter().copied(), asked.may).into_iter(), true);
+            let (mut rows, scored) = self.filled(asked, picked);
+            if with_reasons {
+                rows[..scored].iter_mut().for_each(|row| row.because = Some(vec![(item, row.score)]));
+            }
+            rows
+        })
+    }
+
+    /// The rows with popular ones behind them until the list is full, and how many were there before.
+    fn filled(&self, asked: &Asked<'_>, mut picked: Picked) -> (Vec<Recommended>, usize) {
         let scored = picked.rows.len();
         if scored < self.spec.top {
             let is_picked: HashSet<u32> = picked.rows.iter().map(|row| row.item).collect();
@@ -99,6 +122,32 @@ impl<'a> Recommender<'a> {
             picked.take(self, rest, scored == 0);
         }
         (picked.rows, scored)
+    }
+
+    /// What counts.
+    pub(super) fn view(&self) -> &View<'a> {
+        &self.view
+    }
+
+    /// The order of items by value, by code.
+    pub(super) fn ranks(&self) -> &'a [u32] {
+        self.ranks
+    }
+
+    /// What scores.
+    pub(super) fn model(&self) -> &'a Model {
+        self.model
+    }
+
+    /// The length of lists.
+    pub(super) fn top(&self) -> usize {
+        self.spec.top
+    }
+
+    /// Whether something but the target keeps items out of a list, or changes their order.
+    pub(super) fn leaves_out(&self) -> bool {
+        let RecommendSpec { exclude, candidates, boost, diversify, .. } = self.spec;
+        !exclude.is_empty() || candidates.is_some() || boost.is_some() || diversify.is_some()
     }
 
     /// Items that may not be in a target's list whoever scores them.
