@@ -1,5 +1,6 @@
 //! The constant arguments of RECOMMEND and RECOMMEND_EVAL.
 
+use super::item_facts::FactExprs;
 use super::{Arguments, Recommend, SeenWords};
 use crate::behavior::recommend::{
     Algorithm, AlsOptions, Blend, EaseOptions, ItemKnnOptions, Part, RecommendSpec, Scale, Seen, SequenceOptions,
@@ -23,6 +24,7 @@ pub(super) fn arguments<O: Operator>(
         ("cosine", Similarity::Cosine),
         ("bm25", Similarity::Bm25 { k1: 1.2, b: 0.75 }),
         ("jaccard", Similarity::Jaccard),
+        ("overlap", Similarity::Overlap),
     ];
     let similarity = |v: &ScalarValue| constants::word(v, "similarity", &similarities);
     let similarity = node.constant(("similarity", 0), complete, similarity)?;
@@ -61,7 +63,8 @@ pub(super) fn arguments<O: Operator>(
     if k == 0 {
         return Err(Error::invalid("k is 0").with_hint("give 1 or more").at(node.span(Role::Constant("k", 0))));
     }
-    Ok(Arguments { specs, targets: values("for")?, exclude: values("exclude")?, split_us, k })
+    let facts = FactExprs::of(node, complete)?;
+    Ok(Arguments { specs, targets: values("for")?, exclude: values("exclude")?, facts, split_us, k })
 }
 
 /// The kernel names the argument at the start of its message: put the error there.
@@ -138,7 +141,7 @@ fn number(value: &ScalarValue) -> Result<f64> {
     }
 }
 
-fn count(value: &ScalarValue, argument: &str) -> Result<usize> {
+pub(super) fn count(value: &ScalarValue, argument: &str) -> Result<usize> {
     constants::integer(value)
         .and_then(|number| usize::try_from(number).ok())
         .ok_or_else(|| Error::invalid(format!("{argument} needs a whole number, not {value}")))

@@ -1,8 +1,9 @@
 //! RECOMMEND and RECOMMEND_EVAL on the frame of operators: [`args`] reads the call, [`worker`] gathers who did what with
-//! which item, [`state`] makes one state of it, [`lists`] and [`quality`] ask it.
+//! which item, [`item_facts`] what the newest event of an item says, [`state`] makes one state of it, [`lists`] and [`quality`] ask it.
 
 pub(crate) mod args;
 mod constants;
+mod item_facts;
 mod lists;
 mod quality;
 mod state;
@@ -18,6 +19,7 @@ use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::{DataType, Field};
 use datafusion::scalar::ScalarValue;
 use datafusion::sql::sqlparser::ast::{Expr as SqlExpr, Value};
+use item_facts::FactExprs;
 use std::fmt;
 use std::sync::Arc;
 use trodden_engine::predicate::Predicate;
@@ -30,6 +32,19 @@ pub(crate) enum Ask {
     User,
     Item,
     Items,
+    EveryItem,
+}
+
+impl Ask {
+    /// The argument that asks for it; none for lists of everybody or everything.
+    fn argument(self) -> &'static str {
+        match self {
+            Self::User => "for_user",
+            Self::Item => "for_item",
+            Self::Items => "for_items",
+            Self::EveryUser | Self::EveryItem => "",
+        }
+    }
 }
 
 /// What makes an item seen.
@@ -42,8 +57,8 @@ pub(crate) enum SeenWords {
     Kinds(Vec<u8>),
 }
 
-/// What is fixed when the statement is read. The conditions are the kinds of events, then that of candidates; the column
-/// is the item.
+/// What is fixed when the statement is read. The conditions are the kinds of events, then that of candidates; the first
+/// column is the item.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Recommend {
     ask: Ask,
@@ -52,6 +67,8 @@ pub(crate) struct Recommend {
     weighed: usize,
     seen: SeenWords,
     candidates: bool,
+    /// Whether the newest event of an item says more: `boost`, `diversify`.
+    facts: bool,
     /// Algorithms that are named, and items that are excluded.
     using: usize,
     exclude: usize,
@@ -69,6 +86,7 @@ pub(crate) struct Arguments {
     /// The user, the item, or the basket.
     targets: Vec<ScalarValue>,
     exclude: Vec<ScalarValue>,
+    facts: Option<FactExprs>,
     /// Of an evaluation: when the past ends, and the length of lists.
     split_us: i64,
     k: usize,
@@ -91,15 +109,24 @@ impl Recommend {
             node.describe_list("events", kinds, f)?;
             node.describe_list("weights", &node.exprs_of(|i| Role::Constant("weight", i)), f)?;
         }
+        if self.ask == Ask::EveryItem {
+            write!(f, ", emit=items")?;
+        }
         node.describe_constants(names, f)?;
         node.describe_list("exclude", &node.exprs_of(|i| Role::Constant("exclude", i)), f)?;
         node.describe_list("candidates", candidates, f)?;
+        node.describe_constants(&["boost", "category", "max"], f)?;
         node.describe_frame(f)
     }
 
-    /// Users with an event of any kind. The newest event of an item may be anybody's, so candidates need all users.
+    /// Whether the newest event of an item matters, which may be one of any kind.
+    fn reads_newest(&self) -> bool {
+        self.candidates || self.facts
+    }
+
+    /// Users with an event of any kind. The newest event of an item may be anybody's, so what is about it needs all users.
     fn choose(&self, ask: &operator::Ask<'_>) -> Result<Chosen> {
-        if self.candidates {
+        if self.reads_newest() {
             return Ok(Chosen { users: None, counted: 0, note: "all users, for the newest event of each item".into() });
         }
         let (users, _) = ask.users(Predicate::Or(ask.conditions.to_vec()))?;
@@ -121,7 +148,7 @@ impl Operator for Recommend {
         let because = DataType::List(Arc::new(Field::new_list_field(item_type.clone(), true)));
         let mut fields = match self.ask {
             Ask::EveryUser | Ask::User => vec![user],
-            Ask::Item => vec![Field::new("for_item", item_type.clone(), false)],
+            Ask::Item | Ask::EveryItem => vec![Field::new("for_item", item_type.clone(), false)],
             Ask::Items => Vec::new(),
         };
         fields.extend([
@@ -142,13 +169,13 @@ impl Operator for Recommend {
     }
 
     fn every_event(&self, _spec: &Arguments) -> Result<bool> {
-        Ok(self.candidates)
+        Ok(self.reads_newest())
     }
 
-    fn worker(&self, spec: &Arguments, _by_columns: usize, _wanted: &Wanted<'_>) -> Result<RecommendWorker> {
+    fn worker(&self, spec: &Arguments, _by_columns: usize, wanted: &Wanted<'_>) -> Result<RecommendWorker> {
         let until_us = spec.specs[0].as_of_us.unwrap_or(i64::MAX);
-        let reads = Reads { until_us, candidates_until_us: until_us };
-        Ok(RecommendWorker::new(self.kinds, self.candidates, reads))
+        let reads = Reads { until_us, candidates_until_us: until_us, reasons: wanted.any(&["because"]) };
+        Ok(RecommendWorker::new(self.kinds, self.candidates, spec.facts.as_ref(), reads))
     }
 
     fn choose(&self, _spec: &Arguments, ask: &operator::Ask<'_>) -> Result<Chosen> {
@@ -161,7 +188,8 @@ impl Operator for Recommend {
         answer: &Answer<'_>,
         found: Vec<Found<'_, RecommendWorker>>,
     ) -> Result<RecordBatch> {
-        lists::answer(self.ask, spec, answer, state::State::new(self, answer, found)?)
+        let reasons = found.iter().any(|(worker, _)| worker.wants_reasons());
+        lists::answer((self.ask, reasons), spec, answer, state::State::new(self, spec.facts.as_ref(), answer, found)?)
     }
 }
 
@@ -189,12 +217,13 @@ impl Operator for Evaluate {
     }
 
     fn every_event(&self, _spec: &Arguments) -> Result<bool> {
-        Ok(self.0.candidates)
+        Ok(self.0.reads_newest())
     }
 
     fn worker(&self, spec: &Arguments, _by_columns: usize, _wanted: &Wanted<'_>) -> Result<RecommendWorker> {
-        let reads = Reads { until_us: i64::MAX, candidates_until_us: spec.split_us.saturating_sub(1) };
-        Ok(RecommendWorker::new(self.0.kinds, self.0.candidates, reads))
+        let candidates_until_us = spec.split_us.saturating_sub(1);
+        let reads = Reads { until_us: i64::MAX, candidates_until_us, reasons: false };
+        Ok(RecommendWorker::new(self.0.kinds, self.0.candidates, spec.facts.as_ref(), reads))
     }
 
     fn choose(&self, _spec: &Arguments, ask: &operator::Ask<'_>) -> Result<Chosen> {
@@ -207,7 +236,7 @@ impl Operator for Evaluate {
         answer: &Answer<'_>,
         found: Vec<Found<'_, RecommendWorker>>,
     ) -> Result<RecordBatch> {
-        quality::answer(spec, answer, state::State::new(&self.0, answer, found)?)
+        quality::answer(spec, answer, state::State::new(&self.0, spec.facts.as_ref(), answer, found)?)
     }
 }
 

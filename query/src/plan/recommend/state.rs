@@ -1,13 +1,14 @@
 //! The events of all threads as one state that algorithms read: items and users by codes that do not depend on threads.
 
 use super::Recommend;
+use super::item_facts::{FactExprs, Gathering, ItemFacts};
 use super::worker::{Event, Newest, RecommendWorker};
 use crate::behavior::recommend::{Interaction, Interactions};
 use crate::error::Result;
 use crate::plan::intern::Interner;
 use crate::plan::operator::{Answer, Found};
-use datafusion::arrow::array::{Array, ArrayRef};
-use datafusion::arrow::compute::sort_to_indices;
+use datafusion::arrow::array::{Array, ArrayRef, UInt32Array};
+use datafusion::arrow::compute::{cast, sort_to_indices, take};
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::DataFusionError;
 use datafusion::scalar::ScalarValue;
@@ -23,16 +24,19 @@ pub(super) struct State {
     pub(super) users: Vec<u64>,
     /// By code of item, whether it may be recommended; `None`: all may.
     pub(super) candidates: Option<Vec<bool>>,
+    pub(super) facts: ItemFacts,
 }
 
 impl State {
     /// The state of what the threads found.
     pub(super) fn new(
         recommend: &Recommend,
+        facts: Option<&FactExprs>,
         answer: &Answer<'_>,
         found: Vec<Found<'_, RecommendWorker>>,
     ) -> Result<Self> {
         let mut items: Option<Interner> = None;
+        let mut gathering = facts.map(Gathering::new);
         let mut parts = Vec::with_capacity(found.len());
         for (worker, decoder) in found {
             let mut codes: Vec<u32> = worker.events.iter().map(|event| event.item).collect();
@@ -46,6 +50,9 @@ impl State {
             };
             let mut interned = Vec::with_capacity(codes.len());
             known.add(&[values], codes.len(), &mut interned)?;
+            if let (Some(gathering), Some(rows)) = (&mut gathering, &worker.newest_rows) {
+                gathering.add(rows, decoder)?;
+            }
             parts.push((worker, codes, interned));
         }
         let items = match items {
@@ -57,6 +64,12 @@ impl State {
         let code_of = |codes: &[u32], interned: &[u32], item: u32| -> u32 {
             ranks[interned[codes.partition_point(|&code| code < item)] as usize] - 1
         };
+        let facts = gathering.map_or_else(ItemFacts::default, |gathering| {
+            gathering.finish(ranks.len() - 1, |part, item| {
+                let (_, codes, interned) = &parts[part];
+                codes.binary_search(&item).ok().map(|at| ranks[interned[at] as usize] - 1)
+            })
+        });
         let mut numbers: Vec<u64> =
             parts.iter().flat_map(|(worker, ..)| &worker.events).map(|event| event.user).collect();
         numbers.sort_unstable();
@@ -81,7 +94,7 @@ impl State {
         });
         let mut users = vec![0; numbers.len()];
         numbers.iter().zip(&codes_of_users).for_each(|(&number, &code)| users[code as usize] = number);
-        Ok(Self { interactions: Interactions::from_events(events), items, ranks, users, candidates })
+        Ok(Self { interactions: Interactions::from_events(events), items, ranks, users, candidates, facts })
     }
 
     /// The order of items by value, by code: codes are in that order.
@@ -94,11 +107,13 @@ impl State {
         Ok(self.items.code(value)?.map(|interned| self.ranks[interned as usize] - 1))
     }
 
-    /// The items, by code.
-    pub(super) fn values(&self) -> Result<ArrayRef> {
+    /// The items behind codes, as a column of this type.
+    pub(super) fn values_of(&self, codes: Vec<u32>, data_type: &DataType) -> Result<ArrayRef> {
         let mut interned = vec![0; self.ranks.len()];
         (0..).zip(&self.ranks).for_each(|(code, &rank)| interned[rank as usize] = code);
-        Ok(self.items.decode(interned.into_iter().skip(1))?.swap_remove(0))
+        let items = self.items.decode(interned.into_iter().skip(1))?.swap_remove(0);
+        let values = take(&items, &UInt32Array::from(codes), None).and_then(|values| cast(&values, data_type));
+        Ok(values.map_err(DataFusionError::from)?)
     }
 }
 
