@@ -241,6 +241,11 @@ impl NewestRows {
         }
     }
 
+    /// The items that were met.
+    pub(super) fn items(&self) -> impl Iterator<Item = u32> + '_ {
+        (0..).zip(&self.items).filter(|(_, row)| !row.tuples.is_empty()).map(|(item, _)| item)
+    }
+
     /// Memory in use, about, in bytes.
     pub(super) fn heap_bytes(&self) -> usize {
         self.bytes + self.items.capacity() * size_of::<NewestRow>()
@@ -324,18 +329,17 @@ impl<'a> Gathering<'a> {
     }
 
     /// The facts by code of item, of which there are `count`. `code_of` gives the code of an item by the place of its thread
-    /// and the code there; what has none is no item that anybody uses.
+    /// and the code there.
     ///
     /// Of several newest events of equal time the highest boost and the first category by value count.
-    pub(super) fn finish(self, count: usize, code_of: impl Fn(usize, u32) -> Option<u32>) -> ItemFacts {
+    pub(super) fn finish(self, count: usize, code_of: impl Fn(usize, u32) -> u32) -> ItemFacts {
         let ranks = self.categories.as_ref().map(Interner::ranks).unwrap_or_default();
         // Behind all others stands NULL, the first of all values.
         let place = |category: u32| if category == 0 { u32::MAX } else { ranks[category as usize] };
         let mut newest: Vec<Option<Fact>> = vec![None; count];
         for (part, facts) in self.parts.iter().enumerate() {
             for fact in facts {
-                let Some(code) = code_of(part, fact.item) else { continue };
-                let known = &mut newest[code as usize];
+                let known = &mut newest[code_of(part, fact.item) as usize];
                 *known = Some(match *known {
                     Some(known) if known.ts_us > fact.ts_us => known,
                     Some(known) if known.ts_us == fact.ts_us => Fact {

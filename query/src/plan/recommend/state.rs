@@ -1,7 +1,7 @@
 //! The events of all threads as one state that algorithms read: items and users by codes that do not depend on threads.
 
 use super::Recommend;
-use super::item_facts::{FactExprs, Gathering, ItemFacts};
+use super::item_facts::{FactExprs, Gathering, ItemFacts, NewestRows};
 use super::worker::{Event, Newest, RecommendWorker};
 use crate::behavior::recommend::{Interaction, Interactions};
 use crate::error::Result;
@@ -41,6 +41,8 @@ impl State {
         for (worker, decoder) in found {
             let mut codes: Vec<u32> = worker.events.iter().map(|event| event.item).collect();
             codes.extend(worker.newest.keys());
+            // An item that others use may have its newest event here.
+            codes.extend(worker.newest_rows.iter().flat_map(NewestRows::items));
             codes.sort_unstable();
             codes.dedup();
             let values = decoder.column_values(0, &codes)?;
@@ -67,7 +69,7 @@ impl State {
         let facts = gathering.map_or_else(ItemFacts::default, |gathering| {
             gathering.finish(ranks.len() - 1, |part, item| {
                 let (_, codes, interned) = &parts[part];
-                codes.binary_search(&item).ok().map(|at| ranks[interned[at] as usize] - 1)
+                ranks[interned[codes.partition_point(|&code| code < item)] as usize] - 1
             })
         });
         let mut numbers: Vec<u64> =
