@@ -243,6 +243,8 @@ pub(crate) struct Answer<'a> {
     pub(crate) threads: usize,
     /// Whether the statement was cancelled.
     pub(crate) statement: &'a StatementState,
+    /// Of the operator: what the answer takes beside the partial results is a part of it.
+    pub(crate) reservation: &'a MemoryReservation,
     /// The ids behind numbers of users.
     pub(crate) user_ids: &'a dyn Fn(&[u64]) -> Result<ArrayRef>,
     /// The number of the user with an id; `None` if there is none.

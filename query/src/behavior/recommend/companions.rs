@@ -3,9 +3,11 @@
 //! A count for every pair that occurs, item by item: what a question about one item counts anew for each item is done here
 //! with one set of buffers a thread.
 
+use super::effort::Effort;
 use super::item_knn::Similarity;
 use super::pairs::Pairs;
 use std::ops::Range;
+use trodden_engine::error::Result;
 use trodden_engine::parallel;
 
 /// The code of another item, and the users of both.
@@ -14,26 +16,26 @@ pub type Companion = (u32, u32);
 /// For each item of `pairs`, in its order: the `top` items that share most users with it, as code and count, from high to
 /// low, equal ones by the order of items. Items are divided among `threads`, which change nothing.
 pub fn companions(pairs: &Pairs, top: usize, threads: usize) -> Vec<Vec<Companion>> {
-    let columns: Vec<usize> = (0..pairs.items.len()).collect();
-    each(pairs, &columns, threads, &|| true, |search: &mut Search<'_, u32>, column| {
+    let lists = each(pairs, &Effort::of_threads(threads), |search: &mut Search<'_, u32>, column| {
         search.best(column, top, |_, users| users);
         search.found.iter().map(|&(users, other)| (pairs.items[other as usize], users)).collect()
-    })
+    });
+    lists.unwrap_or_default()
 }
 
-/// For each of `columns` of `pairs`: the `top` items that are most alike, as code and similarity above 0, from high to low,
-/// equal ones by the order of items. `similarity` is one of sets of users. Threads that see `go_on` turn false give no
-/// more lists.
+/// For each item of `pairs`: the `top` items that are most alike, as code and similarity above 0, from high to low, equal
+/// ones by the order of items. `similarity` is one of sets of users.
+///
+/// # Errors
+/// `Cancelled`.
 pub(super) fn most_alike(
     pairs: &Pairs,
-    columns: &[usize],
     (similarity, top): (Similarity, usize),
-    threads: usize,
-    go_on: &(dyn Fn() -> bool + Sync),
-) -> Vec<Vec<(u32, f64)>> {
+    effort: &Effort<'_>,
+) -> Result<Vec<Vec<(u32, f64)>>> {
     let users_of = |column: usize| pairs.column(column).0.len() as f64;
     let all = pairs.user_count() as f64;
-    each(pairs, columns, threads, go_on, |search: &mut Search<'_, Positive>, column| {
+    each(pairs, effort, |search: &mut Search<'_, Positive>, column| {
         let own = users_of(column);
         let alike = |other: u32, both: u32| similarity.of_sets(f64::from(both), own, users_of(other as usize), all);
         search.best(column, top, |other, both| Positive(alike(other, both)));
@@ -45,25 +47,21 @@ pub(super) fn most_alike(
 /// Items that a thread takes at once.
 const PART: usize = 64;
 
-/// `list` for each of `columns`, on all threads.
+/// `list` for each column, on all threads.
 fn each<V: Copy + Ord, R: Send>(
     pairs: &Pairs,
-    columns: &[usize],
-    threads: usize,
-    go_on: &(dyn Fn() -> bool + Sync),
+    effort: &Effort<'_>,
     list: impl Fn(&mut Search<'_, V>, usize) -> R + Sync,
-) -> Vec<R> {
+) -> Result<Vec<R>> {
+    let count = pairs.items.len();
     // Small parts taken in turn, since popular items take longest and may stand together.
-    let parts: Vec<Range<usize>> =
-        (0..columns.len()).step_by(PART).map(|start| start..(start + PART).min(columns.len())).collect();
-    let of_parts = parallel::map_all(&parts, threads, |part| {
-        if !go_on() {
-            return Vec::new();
-        }
+    let parts: Vec<Range<usize>> = (0..count).step_by(PART).map(|start| start..(start + PART).min(count)).collect();
+    let of_parts = parallel::map_all(&parts, effort.threads, |part| {
+        effort.check()?;
         let mut search = Search::new(pairs);
-        part.clone().map(|at| list(&mut search, columns[at])).collect::<Vec<_>>()
+        Ok(part.clone().map(|column| list(&mut search, column)).collect::<Vec<_>>())
     });
-    of_parts.into_iter().flatten().collect()
+    Ok(of_parts.into_iter().collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
 }
 
 /// A similarity, which is a number.

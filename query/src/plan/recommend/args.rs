@@ -1,5 +1,6 @@
 //! From a call of RECOMMEND or RECOMMEND_EVAL to its logical node.
 
+use super::using::Using;
 use super::{Ask, Evaluate, Recommend, SeenWords, item_facts};
 use crate::error::{Error, Result};
 use crate::plan::arguments::{Call, NamedArgument, Signature, list_items, part_arguments, string_literal};
@@ -20,6 +21,7 @@ const LIST_ARGUMENTS: &[&str] = &[
     "for_item",
     "for_items",
     "using",
+    "variant",
     "similarity",
     "weights",
     "half_life",
@@ -40,6 +42,7 @@ const LIST_ARGUMENTS: &[&str] = &[
 const EVAL_ARGUMENTS: &[&str] = &[
     "item",
     "using",
+    "variant",
     "similarity",
     "weights",
     "half_life",
@@ -85,13 +88,22 @@ pub(crate) fn plan(
     item(&mut planner, &mut call, &SIGNATURE)?;
     let ask = every_item(&mut planner, &mut call)?;
     let kinds = kinds(&mut planner, &mut call, &SIGNATURE)?;
-    let several = call.find("using").filter(|using| list_items(using.value.clone()).len() > 1).map(|using| using.span);
-    if let Some(span) = several {
-        return Err(Error::invalid("RECOMMEND takes one algorithm")
-            .with_hint("RECOMMEND_EVAL compares several; 'blend' adds item_knn and sequence")
-            .at(span));
-    }
+    let span_of = |name: &str| call.find(name).map_or(call.span, |argument| argument.span);
+    let (using, variant) = (span_of("using"), span_of("variant"));
     let shared = shared(&mut planner, &mut call, &kinds, input.schema())?;
+    match shared.using {
+        Using::Each(2..) => {
+            return Err(Error::invalid("RECOMMEND takes one algorithm")
+                .with_hint("RECOMMEND_EVAL compares several; FALLBACK asks one after the other; 'blend' adds two")
+                .at(using));
+        }
+        Using::Variants(_) if !matches!(ask, Ask::EveryUser | Ask::User) => {
+            return Err(Error::invalid("variant divides users, and this list is for none")
+                .with_hint("use for_user, or leave for_item, for_items and emit away")
+                .at(variant));
+        }
+        _ => {}
+    }
     for name in ["top", "as_of"] {
         planner.constant(&mut call, name)?;
     }
@@ -257,7 +269,7 @@ fn shared(planner: &mut Planner<'_>, call: &mut Call, kinds: &[Kind], input: &DF
         }
     };
     let facts = item_facts::plan(planner, call, input)?;
-    let using = planner.list(call, "using", |i| Role::Constant("using", i))?;
+    let using = Using::plan(planner, call)?;
     let exclude = planner.list(call, "exclude", |i| Role::Constant("exclude", i))?;
     for name in ["similarity", "half_life", "window"] {
         planner.constant(call, name)?;

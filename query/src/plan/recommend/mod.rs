@@ -3,10 +3,13 @@
 
 pub(crate) mod args;
 mod constants;
+mod effort;
 mod item_facts;
 mod lists;
+mod purpose;
 mod quality;
 mod state;
+mod using;
 mod worker;
 
 use super::node::{OperatorNode, Role};
@@ -23,6 +26,7 @@ use item_facts::FactExprs;
 use std::fmt;
 use std::sync::Arc;
 use trodden_engine::predicate::Predicate;
+use using::Using;
 use worker::{Reads, RecommendWorker};
 
 /// For whom or what the lists are.
@@ -69,8 +73,8 @@ pub(crate) struct Recommend {
     candidates: bool,
     /// Whether the newest event of an item says more: `boost`, `diversify`.
     facts: bool,
-    /// Algorithms that are named, and items that are excluded.
-    using: usize,
+    using: Using,
+    /// Items that are excluded.
     exclude: usize,
 }
 
@@ -83,6 +87,9 @@ pub(crate) struct Evaluate(Recommend);
 pub(crate) struct Arguments {
     /// One for each algorithm, at least one, the same but for it. Items have no codes yet, so what is about items is apart.
     specs: Vec<RecommendSpec>,
+    using: Using,
+    /// The name of the experiment that divides users.
+    experiment: String,
     /// The user, the item, or the basket.
     targets: Vec<ScalarValue>,
     exclude: Vec<ScalarValue>,
@@ -102,7 +109,7 @@ impl Recommend {
         let item = node.expr(Role::Column(0)).map(ToString::to_string).unwrap_or_default();
         write!(f, "item={item}")?;
         node.describe_list("for", &node.exprs_of(|i| Role::Constant("for", i)), f)?;
-        node.describe_list("using", &node.exprs_of(|i| Role::Constant("using", i)), f)?;
+        self.describe_using(node, f)?;
         let conditions = node.exprs_of(Role::Condition);
         let (kinds, candidates) = conditions.split_at(self.kinds.min(conditions.len()));
         if self.weighed > 0 {
@@ -117,6 +124,22 @@ impl Recommend {
         node.describe_list("candidates", candidates, f)?;
         node.describe_constants(&["boost", "category", "max"], f)?;
         node.describe_frame(f)
+    }
+
+    fn describe_using(&self, node: &OperatorNode<impl Operator>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let named = node.exprs_of(|i| Role::Constant("using", i));
+        match self.using {
+            Using::Purpose if node.expr(Role::Constant("similarity", 0)).is_none() => {
+                write!(f, ", using={}", purpose::rule(self.ask))
+            }
+            Using::Purpose => write!(f, ", using=item_knn"),
+            Using::Each(_) => node.describe_list("using", &named, f),
+            Using::Fallback(_) => node.describe_list("fallback", &named, f),
+            Using::Variants(_) => {
+                node.describe_constants(&["experiment"], f)?;
+                node.describe_list("variants", &named, f)
+            }
+        }
     }
 
     /// Whether the newest event of an item matters, which may be one of any kind.
@@ -157,6 +180,12 @@ impl Operator for Recommend {
             Field::new("score", DataType::Float64, false),
             Field::new("because", because, true),
         ]);
+        if self.using.tells_algorithm() {
+            fields.push(Field::new("using", DataType::Utf8, false));
+        }
+        if matches!(self.using, Using::Variants(_)) {
+            fields.push(Field::new("variant", DataType::Utf8, false));
+        }
         fields
     }
 
