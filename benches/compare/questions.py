@@ -26,6 +26,12 @@ def plain(rows):
     return {(*map(text, key), ): int(count) for *key, count in rows if int(count)}
 
 
+def listed(rows):
+    """Counts by item, place and other item, from rows of (item, list of others, list of counts)."""
+    return {(text(item), str(place), text(other)): int(count) for item, others, counts in rows
+            for place, (other, count) in enumerate(zip(others, counts), 1)}
+
+
 def text(value):
     return " > ".join(value) if isinstance(value, list) else str(value)[:10] if str(value)[4:5] == "-" else str(value)
 
@@ -58,6 +64,7 @@ def funnel(title, steps, days, where=None, by=None):
     )
 
 
+BOUGHT = "SELECT DISTINCT user_id, product_id FROM ev WHERE event = 'purchase' AND product_id IS NOT NULL"
 VIEW, CART, BUY = (f"event = '{name}'" for name in ("product_view", "add_to_cart", "purchase"))
 QUESTIONS = {
     "F1": funnel("3 frequent steps, 1 day", [VIEW, CART, BUY], 1),
@@ -113,5 +120,17 @@ QUESTIONS = {
         """SELECT e, n, count(*) c FROM (SELECT event e, ts, lead(event) OVER w n, lead(ts) OVER w t2
            FROM ev WINDOW w AS (PARTITION BY user_id ORDER BY ts))
            WHERE n IS NOT NULL AND t2 - ts <= INTERVAL 30 MINUTE GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2 LIMIT 50""",
+    ),
+    "I1": Question(
+        "the 10 items that most buyers of each item also bought",
+        "SELECT for_item, rank, item, score FROM RECOMMEND(ev, item => product_id, similarity => 'overlap', "
+        "weights => WEIGHTS(purchase => 1), emit => 'items') WHERE because IS NOT NULL",
+        f"""SELECT a, groupArray(10)(b), groupArray(10)(c) FROM (
+            SELECT a.product_id a, b.product_id b, count() c FROM ({BOUGHT}) a JOIN ({BOUGHT}) b USING user_id
+            WHERE a.product_id <> b.product_id GROUP BY a, b ORDER BY a, c DESC, b) GROUP BY a""",
+        f"""SELECT a, list(b ORDER BY c DESC, b)[:10], list(c ORDER BY c DESC, b)[:10] FROM (
+            SELECT a.product_id a, b.product_id b, count(*) c FROM ({BOUGHT}) a JOIN ({BOUGHT}) b USING (user_id)
+            WHERE a.product_id <> b.product_id GROUP BY 1, 2) GROUP BY 1""",
+        listed,
     ),
 }

@@ -1,4 +1,4 @@
-"""The benchmark's own questions: every answer of its funnels, retentions and paths must be ours as well, on generated events.
+"""The benchmark's own questions: every answer of its funnels, retentions, paths and items must be ours as well, on generated events.
 
 1 million events; EVENTS=1e7 asks for ten. Only where the benchmark stands beside the checkout.
 """
@@ -30,7 +30,7 @@ def answers(tmp_path_factory):
     generate, peers = shared("bench/generate.py"), shared("bench/peers.py")
     folder = tmp_path_factory.mktemp("peers")
     subprocess.run([sys.executable, generate, EVENTS, folder / "data"], check=True)
-    done = subprocess.run([sys.executable, peers, folder / "data", folder / "db", "--runs", "1", "--queries", "F1,F2,F3,R1,R2,P1,P2",
+    done = subprocess.run([sys.executable, peers, folder / "data", folder / "db", "--runs", "1", "--queries", "F1,F2,F3,R1,R2,P1,P2,I1",
                            "--answers", folder / "answers.json"], check=True, capture_output=True, text=True)
     assert "DIFFERENT" not in done.stdout, done.stdout
     database = Database(folder / "trodden")
@@ -90,3 +90,14 @@ def test_transitions(answers):
     rows = database.sql("SELECT source, target, count FROM PATH(ev, emit => 'transitions', collapse => false)")
     assert [[row["source"], row["target"], row["count"]] for row in rows if row["source"]] == expected["P2"]
     assert len(rows) == 51
+
+
+def test_items_bought_together(answers):
+    """I1: the items that most buyers of each item also bought; what only fills a list has no reason."""
+    expected, database = answers
+    rows = database.sql("SELECT for_item, rank, item FROM RECOMMEND(ev, item => product_id, similarity => 'overlap', "
+                        "weights => WEIGHTS(purchase => 1), emit => 'items') WHERE because IS NOT NULL ORDER BY for_item, rank")
+    ours = collections.defaultdict(list)
+    for row in rows:
+        ours[row["for_item"]].append(row["item"])
+    assert [[item, others] for item, others in ours.items()] == expected["I1"]

@@ -15,6 +15,7 @@ mod path_partial;
 mod path_rows;
 mod path_vs_model;
 mod recommend_case;
+mod recommend_effort;
 mod recommend_lists;
 mod recommend_live;
 mod recommend_model;

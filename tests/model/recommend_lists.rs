@@ -5,9 +5,11 @@ use crate::recommend_case::{Case, ITEMS, KINDS, USERS, case};
 use crate::recommend_model::popular;
 use proptest::collection::vec;
 use proptest::prelude::*;
+use trodden_engine::error::ErrorKind;
 use trodden_query::behavior::recommend::{
-    Algorithm, AlsOptions, Blend, Diversify, EaseOptions, ItemKnnOptions, Model, Part, RecommendSpec, Recommended,
-    Recommender, Scale, Seen, SequenceOptions, SessionKnnOptions, Target, Weights, evaluate, scores,
+    Algorithm, AlsOptions, Blend, Chain, Diversify, EaseOptions, Effort, ItemKnnOptions, Model, Part, RecommendSpec,
+    Recommended, Recommender, Scale, Seen, SequenceOptions, SessionKnnOptions, Similarity, Target, Wanted, Weights,
+    evaluate_chain, scores,
 };
 
 fn one_algorithm() -> impl Strategy<Value = Algorithm> {
@@ -17,6 +19,8 @@ fn one_algorithm() -> impl Strategy<Value = Algorithm> {
         Just(Algorithm::Sequence(SequenceOptions::default())),
         Just(Algorithm::SessionKnn(SessionKnnOptions { gap_us: 4, ..SessionKnnOptions::default() })),
         Just(Algorithm::item_knn()),
+        Just(Algorithm::ItemKnn(ItemKnnOptions::of(Similarity::Overlap))),
+        Just(Algorithm::ItemKnn(ItemKnnOptions { neighbours: 2, ..ItemKnnOptions::of(Similarity::Cosine) })),
         Just(Algorithm::ItemKnn(ItemKnnOptions::rp3beta())),
         Just(Algorithm::Repurchase),
         Just(Algorithm::Ease(EaseOptions { lambda: 1.0, recency: 0.9 })),
@@ -65,56 +69,65 @@ fn question() -> impl Strategy<Value = (Case, RecommendSpec, u32)> {
     )
 }
 
+fn fitted(case: &Case, spec: &RecommendSpec) -> Model {
+    Model::fit(&spec.view(&case.interactions()), &case.ranks, &spec.using, 2).unwrap()
+}
+
 fn list(case: &Case, spec: &RecommendSpec, target: Target<'_>, threads: usize) -> Vec<Recommended> {
     let interactions = case.interactions();
     let model = Model::fit(&spec.view(&interactions), &case.ranks, &spec.using, threads).unwrap();
     Recommender::new(&interactions, &case.ranks, spec, &model).unwrap().list(target)
 }
 
-/// The list by definition, from the scores of the algorithm and of the model's popularity.
-fn expected(case: &Case, spec: &RecommendSpec, user: u32) -> Vec<(u32, f64)> {
+/// The list by definition, from the scores of each algorithm of a chain and of the model's popularity: item, score, and the
+/// place of the algorithm.
+fn expected(case: &Case, specs: &[RecommendSpec], user: u32) -> Vec<(u32, f64, Option<usize>)> {
     let interactions = case.interactions();
-    let view = spec.view(&interactions);
-    let model = Model::fit(&view, &case.ranks, &spec.using, 1).unwrap();
-    let has = |item: u32| {
+    let first = &specs[0];
+    let has = |item: u32, seen: &Seen| {
         let own = case.events.iter().filter(|(other, event)| *other == user && event.ts_us <= case.now_us());
-        own.filter(|(_, event)| event.item == item).any(|(_, event)| match &spec.seen {
+        own.filter(|(_, event)| event.item == item).any(|(_, event)| match seen {
             Seen::Exclude => case.weights[usize::from(event.kind)] > 0.0,
             Seen::ExcludeKinds(kinds) => kinds.contains(&event.kind),
             Seen::Include => false,
         })
     };
-    let may = |item: u32| {
-        let named = spec.candidates.as_ref().is_none_or(|named| named.get(item as usize) == Some(&true));
-        named && !has(item) && !spec.exclude.contains(&item)
+    let may = |item: u32, seen: &Seen| {
+        let named = first.candidates.as_ref().is_none_or(|named| named.get(item as usize) == Some(&true));
+        named && !has(item, seen) && !first.exclude.contains(&item)
     };
     let boosted = |item: u32, score: f64| {
-        score * spec.boost.as_ref().and_then(|boost| boost.get(item as usize)).copied().unwrap_or(1.0)
+        score * first.boost.as_ref().and_then(|boost| boost.get(item as usize)).copied().unwrap_or(1.0)
     };
-    let sorted = |scores: Vec<(u32, f64)>| {
+    let sorted = |scores: Vec<(u32, f64)>, seen: &Seen| {
         let boosted = scores.into_iter().map(|(item, score)| (item, boosted(item, score)));
-        let mut left: Vec<(u32, f64)> = boosted.filter(|(item, score)| *score > 0.0 && may(*item)).collect();
+        let mut left: Vec<(u32, f64)> = boosted.filter(|(item, score)| *score > 0.0 && may(*item, seen)).collect();
         left.sort_by(|a, b| b.1.total_cmp(&a.1).then(case.ranks[a.0 as usize].cmp(&case.ranks[b.0 as usize])));
         left
     };
-    let mut rows: Vec<(u32, f64)> = Vec::new();
-    let fits = |rows: &[(u32, f64)], item: u32| {
-        spec.diversify.as_ref().is_none_or(|diversify| {
+    let mut rows: Vec<(u32, f64, Option<usize>)> = Vec::new();
+    let fits = |rows: &[(u32, f64, Option<usize>)], item: u32| {
+        let fits = first.diversify.as_ref().is_none_or(|diversify| {
             let category = |item: u32| diversify.category.get(item as usize);
             let same = rows.iter().filter(|row| category(row.0) == category(item)).count();
             category(item).is_none() || same < diversify.max
-        })
+        });
+        fits && rows.len() < first.top && rows.iter().all(|row| row.0 != item)
     };
-    for row in sorted(scores(&view, &case.ranks, &model, Target::User(user))) {
-        if rows.len() < spec.top && fits(&rows, row.0) {
-            rows.push(row);
+    for (place, spec) in specs.iter().enumerate() {
+        let view = spec.view(&interactions);
+        let model = Model::fit(&view, &case.ranks, &spec.using, 1).unwrap();
+        for (item, score) in sorted(scores(&view, &case.ranks, &model, Target::User(user)), &spec.seen) {
+            if fits(&rows, item) {
+                rows.push((item, score, Some(place)));
+            }
         }
     }
     let has_scores = !rows.is_empty();
     let popular = popular(case, case.half_life_us);
-    for (item, score) in sorted((0..ITEMS).map(|item| (item, popular[item as usize])).collect()) {
-        if rows.len() < spec.top && rows.iter().all(|row| row.0 != item) && fits(&rows, item) {
-            rows.push((item, if has_scores { 0.0 } else { score }));
+    for (item, score) in sorted((0..ITEMS).map(|item| (item, popular[item as usize])).collect(), &first.seen) {
+        if fits(&rows, item) {
+            rows.push((item, if has_scores { 0.0 } else { score }, None));
         }
     }
     rows
@@ -129,15 +142,58 @@ proptest! {
     #![proptest_config(config(4_000))]
 
     #[test]
-    fn a_list_is_what_the_definition_says((case, spec, user) in question()) {
-        prop_assume!(!is_by_rank(&spec.using));
-        let found = list(&case, &spec, Target::User(user), 1);
-        let expected = expected(&case, &spec, user);
-        let items: Vec<u32> = found.iter().map(|row| row.item).collect();
-        prop_assert_eq!(&items, &expected.iter().map(|row| row.0).collect::<Vec<u32>>());
-        for (row, (_, score)) in found.iter().zip(&expected) {
+    fn a_list_is_what_the_definition_says((case, spec, user) in question(), others in vec((algorithm(), seen()), 0..3)) {
+        let mut specs = vec![spec];
+        for (using, seen) in others {
+            specs.push(RecommendSpec { using, seen, ..specs[0].clone() });
+        }
+        prop_assume!(!specs.iter().any(|spec| is_by_rank(&spec.using)));
+        let interactions = case.interactions();
+        let models: Vec<Model> = specs.iter().map(|spec| fitted(&case, spec)).collect();
+        let chain = Chain::new(&interactions, &case.ranks, specs.iter().zip(&models)).unwrap();
+        let found = chain.list(Target::User(user), true);
+        let expected = expected(&case, &specs, user);
+        let places: Vec<(u32, Option<usize>)> = found.iter().map(|row| (row.item, row.by)).collect();
+        prop_assert_eq!(&places, &expected.iter().map(|row| (row.0, row.2)).collect::<Vec<_>>());
+        for (row, (_, score, _)) in found.iter().zip(&expected) {
             prop_assert!((row.score - score).abs() <= 1e-9 * (1.0 + score.abs()), "{row:?} has not {score}");
         }
+        // Reasons change nothing else; and those of a row are those that its algorithm gives.
+        let plain = |rows: Vec<Recommended>| rows.into_iter().map(|row| (row.item, row.by)).collect::<Vec<_>>();
+        prop_assert_eq!(plain(chain.list(Target::User(user), false)), places);
+        if specs.len() == 1 {
+            prop_assert_eq!(found, list(&case, &specs[0], Target::User(user), 1));
+        }
+    }
+
+    /// Lists of all items at once, which is a way of its own, are those of one question after the other.
+    #[test]
+    fn a_list_for_each_item_is_that_for_the_item((case, spec, _) in question(), threads in 1..4_usize) {
+        let (interactions, model) = (case.interactions(), fitted(&case, &spec));
+        let chain = Chain::new(&interactions, &case.ranks, [(&spec, &model)]).unwrap();
+        let effort = Effort::of_threads(threads);
+        let (items, lists) = chain.lists_of_items(true, &effort).unwrap();
+        let counts = |item: u32| (0..USERS).any(|user| crate::recommend_model::counted(&case, user).iter().any(|event| event.item == item));
+        let mut used: Vec<u32> = (0..ITEMS).filter(|&item| counts(item)).collect();
+        used.sort_by_key(|&item| case.ranks[item as usize]);
+        prop_assert_eq!(&items, &used);
+        prop_assert_eq!(lists.len(), used.len());
+        for (item, found) in items.iter().zip(&lists) {
+            let expected = list(&case, &spec, Target::Item(*item), 1);
+            prop_assert_eq!(found.len(), expected.len());
+            for (found, expected) in found.iter().zip(&expected) {
+                let reasons = |row: &Recommended| -> Option<Vec<u32>> {
+                    row.because.as_ref().map(|because| because.iter().map(|reason| reason.0).collect())
+                };
+                prop_assert_eq!((found.item, reasons(found)), (expected.item, reasons(expected)));
+                prop_assert!((found.score - expected.score).abs() <= 1e-12 * expected.score, "{found:?} is not {expected:?}");
+            }
+        }
+        let (_, without) = chain.lists_of_items(false, &effort).unwrap();
+        let plain = |lists: &[Vec<Recommended>]| lists.iter().flatten().map(|row| (row.item, row.score)).collect::<Vec<_>>();
+        prop_assert_eq!(plain(&without), plain(&lists));
+        let stopped = chain.lists_of_items(true, &Effort { go_on: &|| false, ..effort });
+        prop_assert!(items.is_empty() || stopped.unwrap_err().kind() == ErrorKind::Cancelled);
     }
 
     #[test]
@@ -176,13 +232,26 @@ proptest! {
     }
 
     #[test]
-    fn quality_is_what_the_lists_show((case, mut spec, _) in question(), split_us in 1..30_i64, k in 1..5_usize) {
+    fn quality_is_what_the_lists_show(
+        (case, mut spec, _) in question(),
+        (split_us, k) in (1..30_i64, 1..5_usize),
+        second in proptest::option::of(algorithm()),
+        asked in proptest::bits::u32::between(0, USERS as usize),
+    ) {
         spec.as_of_us = None;
-        let quality = evaluate(&case.interactions(), &case.ranks, &spec, split_us, k, 2).unwrap();
+        let mut specs = vec![spec.clone()];
+        specs.extend(second.map(|using| RecommendSpec { using, ..spec.clone() }));
+        let wanted = Wanted { split_us, k, is_asked: &|user| asked >> user & 1 != 0 };
+        let quality =
+            evaluate_chain(&case.interactions(), &case.ranks, &specs, wanted, &Effort::of_threads(2)).unwrap();
         let before = Case { as_of_us: Some(split_us - 1), ..case.clone() };
-        let asked = RecommendSpec { as_of_us: Some(split_us - 1), top: k, ..spec.clone() };
+        let before_specs: Vec<RecommendSpec> =
+            specs.iter().map(|spec| RecommendSpec { as_of_us: Some(split_us - 1), top: k, ..spec.clone() }).collect();
+        let models: Vec<Model> = before_specs.iter().map(|spec| fitted(&before, spec)).collect();
+        let interactions = before.interactions();
+        let chain = Chain::new(&interactions, &before.ranks, before_specs.iter().zip(&models)).unwrap();
         let (mut users, mut recall, mut hits, mut gains) = (0, 0.0, 0, 0.0);
-        for user in 0..USERS {
+        for user in (0..USERS).filter(|user| asked >> user & 1 != 0) {
             let later: std::collections::BTreeSet<u32> = case
                 .events
                 .iter()
@@ -205,7 +274,7 @@ proptest! {
                 continue;
             }
             users += 1;
-            let shown = list(&before, &asked, Target::User(user), 1);
+            let shown = chain.list(Target::User(user), false);
             let places: Vec<usize> = (0..shown.len()).filter(|&place| later.contains(&shown[place].item)).collect();
             recall += places.len() as f64 / later.len() as f64;
             hits += usize::from(!places.is_empty());

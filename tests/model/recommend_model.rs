@@ -112,6 +112,7 @@ pub(crate) fn similarity(case: &Case, item: u32, other: u32, similarity: Similar
         Similarity::Llr => 0.0,
         Similarity::Cosine => shared / a.sqrt() / b.sqrt(),
         Similarity::Jaccard => shared / (a + b - shared),
+        Similarity::Overlap => shared,
         Similarity::Bm25 { k1, b: damping } => {
             let pairs: usize = (0..ITEMS).map(|item| users_of(case, item).len()).sum();
             let long = |users: f64| users / (pairs as f64 / items);

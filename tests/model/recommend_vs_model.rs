@@ -49,6 +49,7 @@ fn any_similarity() -> impl Strategy<Value = Similarity> {
         Just(Similarity::Llr),
         Just(Similarity::Cosine),
         Just(Similarity::Jaccard),
+        Just(Similarity::Overlap),
         Just(Similarity::Bm25 { k1: 1.2, b: 0.75 }),
         (0..3_u8, 0..3_u8)
             .prop_map(|(a, b)| Similarity::Rp3Beta { alpha: f64::from(a) * 0.5, beta: f64::from(b) * 0.3 }),

@@ -13,5 +13,6 @@ mod old_segments;
 mod path_layouts;
 mod paths;
 mod plans;
+mod recommend;
 mod sessions;
 mod support;

@@ -191,6 +191,7 @@ impl Gathered {
             by: general.order_start() - general.by_start(),
             threads: general.threads,
             statement: &general.statement,
+            reservation: &self.reservation,
             user_ids: &|users| Ok(self.users.decode(users.iter().map(|&user| user as u32))?.swap_remove(0)),
             user_number: &|id| Ok(self.users.code(id)?.map(u64::from)),
             numbers_in_order: false,

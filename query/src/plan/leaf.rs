@@ -79,10 +79,11 @@ impl<O: Operator> OperatorLeaf<O> {
         metrics: &ExecutionPlanMetricsSet,
         wanted: &Wanted<'_>,
     ) -> Result<RecordBatch> {
-        if let Some(rows) = self.answer(|answer| self.operator.kept_answer(&self.spec, &self.ask(), answer))? {
+        let reservation = MemoryConsumer::new(O::NAME).register(context.memory_pool());
+        let kept = |answer: &Answer<'_>| self.operator.kept_answer(&self.spec, &self.ask(), wanted, answer);
+        if let Some(rows) = self.answer(&reservation, kept)? {
             return Ok(rows);
         }
-        let reservation = MemoryConsumer::new(O::NAME).register(context.memory_pool());
         let indexed = self.operator.by_indexes(&self.spec, &self.ask(), &reservation)?;
         let (known, rest) = indexed.map_or((Vec::new(), None), |indexed| (indexed.found, Some(indexed.rest)));
         let mut scanned = Vec::new();
@@ -93,7 +94,7 @@ impl<O: Operator> OperatorLeaf<O> {
             };
             scanned = self.scan(chosen, context, metrics, wanted)?;
         }
-        self.finish(scanned, known)
+        self.finish(scanned, known, &reservation)
     }
 
     /// Read the events of the chosen users.
@@ -127,21 +128,23 @@ impl<O: Operator> OperatorLeaf<O> {
         &self,
         scanned: Vec<Scanned<LeafVisitor<O::Worker>>>,
         known: Vec<(O::Worker, KeySpace, Option<MemoryReservation>)>,
+        reservation: &MemoryReservation,
     ) -> Result<RecordBatch> {
         let scanned = scanned.into_iter().map(|of| (of.visitor.worker, of.keys, Some(of.reservation)));
         let decoder = |keys: KeySpace| LeafDecoder { leaf: self, keys };
         let (workers, decoders): (Vec<_>, Vec<_>) =
             scanned.chain(known).map(|(worker, keys, reservation)| (worker, (decoder(keys), reservation))).unzip();
         let found = workers.into_iter().zip(&decoders).map(|(w, (d, _))| (w, d as &dyn Decoder)).collect();
-        self.answer(|answer| self.operator.finish(&self.spec, answer, found))
+        self.answer(reservation, |answer| self.operator.finish(&self.spec, answer, found))
     }
 
-    fn answer<T>(&self, with: impl FnOnce(&Answer<'_>) -> Result<T>) -> Result<T> {
+    fn answer<T>(&self, reservation: &MemoryReservation, with: impl FnOnce(&Answer<'_>) -> Result<T>) -> Result<T> {
         with(&Answer {
             schema: Arc::clone(&self.schema),
             by: self.by.len(),
             threads: self.threads,
             statement: &self.statement,
+            reservation,
             user_ids: &|users| user_ids(&self.snapshot, users),
             user_number: &|id| number_of_user(&self.snapshot, id),
             numbers_in_order: true,

@@ -97,7 +97,13 @@ pub(crate) trait Operator: fmt::Debug + Clone + Eq + Hash + Send + Sync + Sized 
     ///
     /// # Errors
     /// Those of reading; `Cancelled`.
-    fn kept_answer(&self, _spec: &Self::Spec, _ask: &Ask<'_>, _answer: &Answer<'_>) -> Result<Option<RecordBatch>> {
+    fn kept_answer(
+        &self,
+        _spec: &Self::Spec,
+        _ask: &Ask<'_>,
+        _wanted: &Wanted<'_>,
+        _answer: &Answer<'_>,
+    ) -> Result<Option<RecordBatch>> {
         Ok(None)
     }
 
@@ -259,6 +265,8 @@ pub(crate) struct Answer<'a> {
     pub(crate) threads: usize,
     /// Whether the statement was cancelled.
     pub(crate) statement: &'a StatementState,
+    /// Of the operator: what the answer takes beside the partial results is a part of it.
+    pub(crate) reservation: &'a MemoryReservation,
     /// The ids behind numbers of users.
     pub(crate) user_ids: &'a dyn Fn(&[u64]) -> Result<ArrayRef>,
     /// The number of the user with an id; `None` if there is none.

@@ -4,6 +4,7 @@
 //! gradient steps of Takacs, Pilaszy and Tikk, "Applications of the Conjugate Gradient Method for Implicit Feedback
 //! Collaborative Filtering" (2011). Every sum is in the order of ranks of items and codes of users, whatever the threads.
 
+use super::effort::Effort;
 use super::linear::invert;
 use super::pairs::{Pairs, column_of};
 use super::scores::{Scores, Source};
@@ -12,6 +13,8 @@ use trodden_engine::error::{Error, Result};
 
 /// The most factors that may be asked for.
 pub const ALS_FACTORS_MAX: usize = 512;
+/// Vectors of a thread between two looks at whether the work is to go on.
+const VECTORS_PER_CHECK: usize = 1_024;
 /// Steps toward the best vector in each turn.
 const GRADIENT_STEPS: usize = 3;
 
@@ -64,18 +67,23 @@ pub struct Als {
 }
 
 impl Als {
-    /// Learns the vectors on `threads` threads, at least one.
-    pub fn fit(pairs: &Pairs, options: AlsOptions, threads: usize) -> Self {
+    /// Learns the vectors.
+    ///
+    /// # Errors
+    /// Those of `effort`.
+    pub fn fit(pairs: &Pairs, options: AlsOptions, effort: &Effort<'_>) -> Result<Self> {
         let size = options.factors;
+        (effort.memory)((pairs.items.len() + pairs.user_count()) * size * size_of::<f32>())?;
         let mut items = first_vectors(pairs.items.len(), size);
         let mut users = vec![0.0_f32; pairs.user_count() * size];
         for _ in 0..options.iterations {
-            turn(&mut users, &items, |row| pairs.row(row), options, threads);
-            turn(&mut items, &users, |column| pairs.column(column), options, threads);
+            turn(&mut users, &items, |row| pairs.row(row), options, effort)?;
+            turn(&mut items, &users, |column| pairs.column(column), options, effort)?;
         }
         let sums = gram(&items, size, options.regularization);
         let gram = Array2::from_shape_fn((size, size), |(row, column)| f64::from(sums[row * size + column]));
-        Self { options, items: pairs.items.clone(), column_of: column_of(&pairs.items), vectors: items, gram }
+        let column_of = column_of(&pairs.items);
+        Ok(Self { options, items: pairs.items.clone(), column_of, vectors: items, gram })
     }
 
     /// The options.
@@ -143,7 +151,7 @@ impl Als {
             }
         }
         // The regularization on the diagonal makes it positive.
-        if known.is_empty() || !invert(&mut matrix, 1) {
+        if known.is_empty() || !matches!(invert(&mut matrix, &Effort::of_threads(1)), Ok(true)) {
             return Vec::new();
         }
         known.iter().map(|(vector, confidence)| matrix.dot(vector) * (1.0 + confidence)).collect()
@@ -180,17 +188,21 @@ fn turn<'a>(
     others: &[f32],
     pairs: impl Fn(usize) -> (&'a [u32], &'a [f32]) + Sync,
     options: AlsOptions,
-    threads: usize,
-) {
+    effort: &Effort<'_>,
+) -> Result<()> {
+    effort.check()?;
     let size = options.factors;
     let gram = gram(others, size, options.regularization);
-    let each = (vectors.len() / size).div_ceil(threads.max(1)).max(1);
+    let each = (vectors.len() / size).div_ceil(effort.threads.max(1)).max(1);
     std::thread::scope(|scope| {
         for (part, vectors) in vectors.chunks_mut(each * size).enumerate() {
-            let (gram, pairs) = (&gram, &pairs);
+            let (gram, pairs, go_on) = (&gram, &pairs, effort.go_on);
             scope.spawn(move || {
                 let mut gradient = Gradient::new(size);
                 for (place, vector) in vectors.chunks_exact_mut(size).enumerate() {
+                    if place % VECTORS_PER_CHECK == 0 && !go_on() {
+                        return;
+                    }
                     let (columns, weights) = pairs(part * each + place);
                     let alpha = options.alpha as f32;
                     let pair =
@@ -200,6 +212,7 @@ fn turn<'a>(
             });
         }
     });
+    effort.check()
 }
 
 /// Buffers of the conjugate gradient method.

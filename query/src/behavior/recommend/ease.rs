@@ -3,6 +3,7 @@
 //! After Steck, "Embarrassingly Shallow Autoencoders for Sparse Data" (2019): with `P` the inverse of `XᵀX + λI`, the
 //! weight of item i for item j is `-P[i][j] / P[j][j]`, and 0 for an item itself.
 
+use super::effort::Effort;
 use super::linear::invert;
 use super::pairs::{Pairs, column_of};
 use super::scores::{Scores, Source};
@@ -49,19 +50,21 @@ pub struct Ease {
 }
 
 impl Ease {
-    /// Learns the weights from which users have which items, on `threads` threads, which change no bit of them.
+    /// Learns the weights from which users have which items. Threads change no bit of them.
     ///
     /// # Errors
-    /// Of kind `ResourceLimit` above [`EASE_ITEMS_MAX`] items.
-    pub fn fit(pairs: &Pairs, options: EaseOptions, threads: usize) -> Result<Self> {
+    /// Of kind `ResourceLimit` above [`EASE_ITEMS_MAX`] items; those of `effort`.
+    pub fn fit(pairs: &Pairs, options: EaseOptions, effort: &Effort<'_>) -> Result<Self> {
         let count = pairs.items.len();
         if count > EASE_ITEMS_MAX {
             let message = format!("ease over {count} items, and its limit is {EASE_ITEMS_MAX}");
             let hint = "use 'rp3beta', or fewer items: a shorter window, or a filter of the input";
             return Err(Error::new(ErrorKind::ResourceLimit, message).with_hint(hint));
         }
+        // The matrix, and the weights that are made of it.
+        (effort.memory)(count * count * (size_of::<f64>() + size_of::<f32>()))?;
         let mut matrix = gram(pairs, options.lambda);
-        if !invert(&mut matrix, threads) {
+        if !invert(&mut matrix, effort)? {
             let message = "ease found no weights: the matrix of items is not positive";
             return Err(Error::invalid(message).with_hint("give a larger lambda"));
         }

@@ -1,5 +1,7 @@
 //! How good the lists of an algorithm are: what users did later, against what they would have been shown.
 
+use super::chain::Chain;
+use super::effort::Effort;
 use super::interactions::Interactions;
 use super::model::{Model, Target};
 use super::recommender::Recommender;
@@ -39,20 +41,63 @@ pub fn evaluate(
     k: usize,
     threads: usize,
 ) -> Result<Quality> {
-    if spec.as_of_us.is_some() {
+    let wanted = Wanted { split_us, k, is_asked: &|_| true };
+    evaluate_chain(interactions, ranks, std::slice::from_ref(spec), wanted, &Effort::of_threads(threads))
+}
+
+/// What is asked of an evaluation.
+#[derive(Clone, Copy)]
+pub struct Wanted<'a> {
+    /// When the past ends.
+    pub split_us: i64,
+    /// Length of lists.
+    pub k: usize,
+    /// Whether a user, by code, is judged.
+    pub is_asked: &'a dyn Fn(u32) -> bool,
+}
+
+/// As [`evaluate`], of a chain of algorithms, on some of the users. What is seen is what the first of `specs` says.
+///
+/// # Errors
+/// As [`evaluate`]; `InvalidInput` without any algorithm; those of `effort`.
+pub fn evaluate_chain(
+    interactions: &Interactions,
+    ranks: &[u32],
+    specs: &[RecommendSpec],
+    wanted: Wanted<'_>,
+    effort: &Effort<'_>,
+) -> Result<Quality> {
+    let Wanted { split_us, k, is_asked } = wanted;
+    if specs.iter().any(|spec| spec.as_of_us.is_some()) {
         return Err(Error::invalid("both as_of and split")
             .with_hint("the split is the moment of the question: leave as_of out"));
     }
-    let spec = RecommendSpec { as_of_us: Some(split_us.saturating_sub(1)), top: k, ..spec.clone() };
-    spec.validate()?;
+    let before = |spec: &RecommendSpec| {
+        let spec = RecommendSpec { as_of_us: Some(split_us.saturating_sub(1)), top: k, ..spec.clone() };
+        spec.validate().map(|()| spec)
+    };
+    let specs = specs.iter().map(before).collect::<Result<Vec<_>>>()?;
+    let Some(spec) = specs.first() else {
+        return Err(Error::invalid("no algorithm is evaluated").with_hint("name one"));
+    };
     let view = spec.view(interactions);
-    let model = Model::fit(&view, ranks, &spec.using, threads)?;
-    let recommender = Recommender::new(interactions, ranks, &spec, &model)?;
-    let later = |user: u32| later_items(interactions, &spec, split_us, user);
-    let users = (0..interactions.user_count() as u32).filter(|&user| view.events(user).next().is_some());
-    let questions: Vec<(u32, Vec<u32>)> =
-        users.map(|user| (user, later(user))).filter(|(_, later)| !later.is_empty()).collect();
-    Ok(judge(&recommender, &view, &questions, k, threads))
+    let fit = |spec: &RecommendSpec| Model::fit_within(&spec.view(interactions), ranks, &spec.using, effort);
+    let models = specs.iter().map(fit).collect::<Result<Vec<_>>>()?;
+    let chain = Chain::new(interactions, ranks, specs.iter().zip(&models))?;
+    let later = |user: u32| later_items(interactions, spec, split_us, user);
+    let users = (0..interactions.user_count() as u32).filter(|&user| is_asked(user));
+    let questions: Vec<(u32, Vec<u32>)> = users
+        .filter(|&user| view.events(user).next().is_some())
+        .map(|user| (user, later(user)))
+        .filter(|(_, later)| !later.is_empty())
+        .collect();
+    let targets: Vec<Target<'_>> = questions.iter().map(|(user, _)| Target::User(*user)).collect();
+    let lists = chain.lists(&targets, false, effort)?;
+    let mut tally = Tally::new(&view);
+    for ((_, wanted), list) in questions.iter().zip(&lists) {
+        tally.add(&list.iter().map(|row| row.item).collect::<Vec<u32>>(), wanted, k);
+    }
+    Ok(tally.finish())
 }
 
 /// Distinct items of a user from the split on, ascending by code.

@@ -22,6 +22,8 @@ pub enum Similarity {
     },
     /// `both / (a + b - both)`.
     Jaccard,
+    /// `both`: how many users have both.
+    Overlap,
     /// A random walk from the item to one of its users to one of their items, each step to the power `alpha`, divided by the
     /// users of its end to the power `beta` (Paudel, Christoffel, Newell and Bernstein, "Updatable, Accurate, Diverse, and
     /// Scalable Recommendations for Interactive Applications", 2017).
@@ -34,10 +36,21 @@ pub enum Similarity {
 }
 
 impl Similarity {
-    /// Whether it is a function of numbers of users alone, which falls with the users of the other item and, where all of
-    /// those are shared, rises with their number.
-    fn is_of_counts(self) -> bool {
-        matches!(self, Self::Llr | Self::Cosine | Self::Jaccard)
+    /// Whether it is made of the numbers of users alone. Then it does not rise with the users of the other item, and where all
+    /// of those are shared it does not fall with their number.
+    pub(super) fn is_of_sets(self) -> bool {
+        matches!(self, Self::Llr | Self::Cosine | Self::Jaccard | Self::Overlap)
+    }
+
+    /// The similarity of two items with `a` and `b` users of `n`, `both` of whom have both; 0 where that does not decide it.
+    pub(super) fn of_sets(self, both: f64, a: f64, b: f64, n: f64) -> f64 {
+        match self {
+            Self::Llr => llr(both, a, b, n),
+            Self::Cosine => both / (a * b).sqrt(),
+            Self::Jaccard => both / (a + b - both),
+            Self::Overlap => both,
+            Self::Bm25 { .. } | Self::Rp3Beta { .. } => 0.0,
+        }
     }
 }
 
@@ -215,7 +228,7 @@ impl ItemKnn {
     /// The neighbours of an item, the most alike first, found at its first call. `ranks` orders those that are equally alike.
     pub fn neighbours(&self, view: &View<'_>, ranks: &[u32], item: u32) -> Row {
         self.neighbours.get(view.interactions, item, || {
-            if self.options.similarity.is_of_counts() && view.is_whole() {
+            if self.options.similarity.is_of_sets() && view.is_whole() {
                 return self.alike(&view.interactions.overlaps(item), ranks, item);
             }
             let shared = self.shared.get(view.interactions, item, || self.find_shared(view, item));
@@ -264,7 +277,9 @@ impl ItemKnn {
         match self.options.similarity {
             Similarity::Bm25 { .. } => shared(view, item, |user| self.user_weight(user), take),
             Similarity::Rp3Beta { alpha, .. } => shared(view, item, |user| items(user).powf(-alpha), take),
-            Similarity::Llr | Similarity::Cosine | Similarity::Jaccard => shared(view, item, |_| 1.0, take),
+            Similarity::Llr | Similarity::Cosine | Similarity::Jaccard | Similarity::Overlap => {
+                shared(view, item, |_| 1.0, take);
+            }
         }
         row
     }
@@ -277,15 +292,13 @@ impl ItemKnn {
     fn similarity_of(&self, item: u32, b: f64, sum: f64) -> f64 {
         let a = f64::from(self.counts.item_users[item as usize]);
         match self.options.similarity {
-            Similarity::Llr => llr(sum, a, b, f64::from(self.counts.users)),
-            Similarity::Cosine => sum / (a * b).sqrt(),
-            Similarity::Jaccard => sum / (a + b - sum),
             Similarity::Bm25 { k1, b: damping } => {
                 let mean = self.counts.pairs as f64 / f64::from(self.counts.items);
                 let weight = |users: f64| (k1 + 1.0) / (k1 * (1.0 - damping + damping * users / mean) + 1.0);
                 weight(a) * weight(b) * sum
             }
             Similarity::Rp3Beta { alpha, beta } => a.powf(-alpha) * sum * b.powf(-beta),
+            of_sets => of_sets.of_sets(sum, a, b, f64::from(self.counts.users)),
         }
     }
 

@@ -5,21 +5,27 @@
 //! columns `K` the old values count as 0 and those of `R` as `P`. After all blocks the inverse stands in place of the
 //! matrix. Of every 100 numbers no more than a few are held twice.
 
+use super::effort::Effort;
 use ndarray::linalg::general_mat_mul;
 use ndarray::{Array2, ArrayViewMut2, Axis, s};
+use trodden_engine::error::Result;
 
 /// Rows and columns of a block: a panel of it for 10,000 items stays in the cache.
 const BLOCK: usize = 128;
 
 /// Replaces a symmetric positive matrix by its inverse; false, and rubbish, where it is not positive. Blocks of rows are
-/// computed alike on whatever number of `threads`, so the result is the same to the last bit.
-pub(super) fn invert(matrix: &mut Array2<f64>, threads: usize) -> bool {
+/// computed alike on whatever number of threads, so the result is the same to the last bit.
+///
+/// # Errors
+/// `Cancelled`, between two blocks.
+pub(super) fn invert(matrix: &mut Array2<f64>, effort: &Effort<'_>) -> Result<bool> {
     let size = matrix.nrows();
     for start in (0..size).step_by(BLOCK) {
+        effort.check()?;
         let end = (start + BLOCK).min(size);
         let mut pivot = matrix.slice(s![start..end, start..end]).to_owned();
         if !invert_small(&mut pivot) {
-            return false;
+            return Ok(false);
         }
         let columns = matrix.slice(s![.., start..end]).to_owned();
         matrix.slice_mut(s![.., start..end]).fill(0.0);
@@ -27,7 +33,7 @@ pub(super) fn invert(matrix: &mut Array2<f64>, threads: usize) -> bool {
         rows.slice_mut(s![.., start..end]).assign(&pivot);
         let mut panels: Vec<(usize, ArrayViewMut2<'_, f64>)> =
             matrix.axis_chunks_iter_mut(Axis(0), BLOCK).enumerate().collect();
-        let each = panels.len().div_ceil(threads.max(1));
+        let each = panels.len().div_ceil(effort.threads.max(1));
         std::thread::scope(|scope| {
             for panels in panels.chunks_mut(each) {
                 let (rows, columns) = (&rows, &columns);
@@ -45,7 +51,7 @@ pub(super) fn invert(matrix: &mut Array2<f64>, threads: usize) -> bool {
             }
         });
     }
-    true
+    Ok(true)
 }
 
 /// The same without blocks.
@@ -85,7 +91,7 @@ mod tests {
         for size in [1, 2, 5, BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK + 17] {
             let matrix = positive(size);
             let mut inverse = matrix.clone();
-            assert!(invert(&mut inverse, 2));
+            assert!(invert(&mut inverse, &Effort::of_threads(2)).unwrap());
             let error =
                 (matrix.dot(&inverse) - Array2::<f64>::eye(size)).mapv(f64::abs).fold(0.0, |a: f64, &b| a.max(b));
             assert!(error < 1e-9, "{size}: {error}");
@@ -96,14 +102,28 @@ mod tests {
     fn threads_change_no_bit() {
         let mut one = positive(5 * BLOCK + 3);
         let (mut two, mut many) = (one.clone(), one.clone());
-        assert!(invert(&mut one, 1) && invert(&mut two, 2) && invert(&mut many, 7));
+        assert!(
+            invert(&mut one, &Effort::of_threads(1)).unwrap()
+                && invert(&mut two, &Effort::of_threads(2)).unwrap()
+                && invert(&mut many, &Effort::of_threads(7)).unwrap()
+        );
         assert_eq!(one, two);
         assert_eq!(one, many);
     }
 
     #[test]
+    fn the_work_ends_between_two_blocks() {
+        let asked = std::sync::atomic::AtomicUsize::new(0);
+        let go_on = || asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed) < 2;
+        let effort = Effort { go_on: &go_on, ..Effort::of_threads(2) };
+        let error = invert(&mut positive(5 * BLOCK), &effort).unwrap_err();
+        assert_eq!(error.kind(), trodden_engine::error::ErrorKind::Cancelled);
+        assert_eq!(asked.into_inner(), 3);
+    }
+
+    #[test]
     fn a_matrix_that_is_not_positive_is_told() {
         let mut matrix = Array2::from_shape_vec((2, 2), vec![1.0, 2.0, 2.0, 1.0]).unwrap();
-        assert!(!invert(&mut matrix, 1));
+        assert!(!invert(&mut matrix, &Effort::of_threads(1)).unwrap());
     }
 }

@@ -9,9 +9,12 @@
 
 mod als;
 mod blend;
+mod chain;
 mod companions;
 mod ease;
+mod effort;
 mod evaluate;
+mod every_item;
 mod interactions;
 mod item_knn;
 mod linear;
@@ -31,9 +34,12 @@ mod view;
 
 pub use als::{ALS_FACTORS_MAX, Als, AlsOptions};
 pub use blend::{BLEND_PARTS_MAX, Blend, Part, Scale};
+pub use chain::{CHAIN_MAX, Chain};
 pub use companions::{Companion, companions};
 pub use ease::{EASE_ITEMS_MAX, Ease, EaseOptions};
-pub use evaluate::{Quality, Tally, evaluate, judge};
+pub use effort::Effort;
+pub use evaluate::{Quality, Tally, Wanted, evaluate, evaluate_chain, judge};
+pub use every_item::ListsOfItems;
 pub use interactions::{Interaction, Interactions};
 pub use item_knn::{ItemKnn, ItemKnnOptions, Similarity, llr};
 pub use model::{Model, Target};

@@ -3,6 +3,7 @@
 use super::als::Als;
 use super::blend::Scale;
 use super::ease::Ease;
+use super::effort::Effort;
 use super::item_knn::{ItemKnn, ItemKnnOptions, Similarity};
 use super::pairs::Pairs;
 use super::popular::{popular, trending};
@@ -70,32 +71,41 @@ impl Model {
     /// # Errors
     /// Those of [`Ease::fit`].
     pub fn fit(view: &View<'_>, ranks: &[u32], algorithm: &Algorithm, threads: usize) -> Result<Self> {
+        Self::fit_within(view, ranks, algorithm, &Effort::of_threads(threads))
+    }
+
+    /// As [`Self::fit`], within what `effort` allows.
+    ///
+    /// # Errors
+    /// Those of [`Ease::fit`] and [`Als::fit`].
+    pub fn fit_within(view: &View<'_>, ranks: &[u32], algorithm: &Algorithm, effort: &Effort<'_>) -> Result<Self> {
         let method = match algorithm {
             Algorithm::Popular => Method::List(popular(view)),
             Algorithm::Trending(options) => Method::List(trending(view, *options)),
             Algorithm::Sequence(options) => Method::Sequence(Sequence::new(*options)),
             Algorithm::SessionKnn(options) => Method::SessionKnn(SessionKnn::new(view, *options)),
             Algorithm::ItemKnn(options) => Method::ItemKnn(ItemKnn::new(view, *options)),
-            Algorithm::Ease(options) => Method::Ease(Ease::fit(&Pairs::new(view, ranks), *options, threads)?),
+            Algorithm::Ease(options) => Method::Ease(Ease::fit(&Pairs::new(view, ranks), *options, effort)?),
             Algorithm::Repurchase => Method::Repurchase(ItemKnn::new(view, ItemKnnOptions::of(Similarity::Llr))),
-            Algorithm::Als(options) => Method::Als(Als::fit(&Pairs::new(view, ranks), *options, threads)),
+            Algorithm::Als(options) => Method::Als(Als::fit(&Pairs::new(view, ranks), *options, effort)?),
             Algorithm::Blend(blend) => {
-                let fit = |part: &super::blend::Part| Ok((part.weight, Self::fit(view, ranks, &part.using, threads)?));
+                let fit =
+                    |part: &super::blend::Part| Ok((part.weight, Self::fit_within(view, ranks, &part.using, effort)?));
                 Method::Blend(blend.parts.iter().map(fit).collect::<Result<_>>()?, blend.scale)
             }
         };
         Ok(Self { method })
     }
 
-    /// Learns it again for a later state of the interactions, as [`Self::fit`] does, keeping what is still right.
+    /// Learns it again for a later state of the interactions, as [`Self::fit_within`] does, keeping what is still right.
     ///
     /// # Errors
-    /// Those of [`Self::fit`].
-    pub fn again(self, view: &View<'_>, ranks: &[u32], algorithm: &Algorithm, threads: usize) -> Result<Self> {
+    /// Those of [`Self::fit_within`].
+    pub fn again(self, view: &View<'_>, ranks: &[u32], algorithm: &Algorithm, effort: &Effort<'_>) -> Result<Self> {
         let method = match self.method {
             Method::ItemKnn(knn) => Method::ItemKnn(knn.refreshed(view)),
             Method::Repurchase(knn) => Method::Repurchase(knn.refreshed(view)),
-            _ => return Self::fit(view, ranks, algorithm, threads),
+            _ => return Self::fit_within(view, ranks, algorithm, effort),
         };
         Ok(Self { method })
     }
@@ -136,6 +146,16 @@ impl Model {
     pub(super) fn for_everybody(&self) -> Option<&[f64]> {
         match &self.method {
             Method::List(list) => Some(list),
+            _ => None,
+        }
+    }
+
+    /// The similarity by which one set of users decides on neighbours, and how many neighbours an item has.
+    pub(super) fn set_neighbours(&self) -> Option<(Similarity, usize)> {
+        match &self.method {
+            Method::ItemKnn(knn) if knn.options().similarity.is_of_sets() => {
+                Some((knn.options().similarity, knn.options().neighbours))
+            }
             _ => None,
         }
     }

@@ -24,6 +24,9 @@ pub struct Recommended {
     /// The items of the history that gave most of the score, the most first, each with its share, which is above 0. None
     /// where the item is there because it is popular.
     pub because: Option<Vec<(u32, f64)>>,
+    /// The place of the algorithm that gave it in a chain of several, 0 of a single one. None for what is popular and fills
+    /// the list.
+    pub by: Option<usize>,
 }
 
 /// Answers questions over one state of the interactions.
@@ -64,15 +67,23 @@ impl<'a> Recommender<'a> {
 
     /// The list for a target, the best first: the algorithm's items, then popular ones until it is full.
     pub fn list(&self, target: Target<'_>) -> Vec<Recommended> {
-        self.with_question(target, |asked| {
-            let (rows, scored) = self.pick(asked);
-            self.explain(asked, rows, scored)
-        })
+        let mut picked = Picked::default();
+        self.extend(target, &mut picked, 0, true);
+        self.fill(target, &mut picked);
+        picked.rows
     }
 
-    /// The items of the list for a target, without the reasons, which take as long again.
+    /// The rows of the list for a target without the reasons, which take as long again.
+    pub fn rows(&self, target: Target<'_>) -> Vec<Recommended> {
+        let mut picked = Picked::default();
+        self.extend(target, &mut picked, 0, false);
+        self.fill(target, &mut picked);
+        picked.rows
+    }
+
+    /// The items of the list for a target.
     pub fn items(&self, target: Target<'_>) -> Vec<u32> {
-        self.with_question(target, |asked| self.pick(asked).0.into_iter().map(|row| row.item).collect())
+        self.rows(target).into_iter().map(|row| row.item).collect()
     }
 
     fn with_question<T>(&self, target: Target<'_>, answer: impl FnOnce(&Asked<'_>) -> T) -> T {
@@ -81,24 +92,79 @@ impl<'a> Recommender<'a> {
         answer(&Asked { view: &self.view, ranks: self.ranks, target, may: &may })
     }
 
-    /// Rows without reasons, and how many of them the algorithm itself gave.
-    fn pick(&self, asked: &Asked<'_>) -> (Vec<Recommended>, usize) {
+    /// Adds the items of the algorithm that are not there yet, as those of place `by` in a chain.
+    pub(super) fn extend(&self, target: Target<'_>, picked: &mut Picked, by: usize, with_reasons: bool) {
+        let start = picked.rows.len();
+        if start == self.spec.top {
+            return;
+        }
+        let there = picked.items();
+        self.with_question(target, |asked| {
+            let may = |item: u32| !there.contains(&item) && (asked.may)(item);
+            if let Some(list) = self.model.for_everybody() {
+                let list = self.for_everybody.get_or_init(|| self.ranked(list));
+                picked.take(self, list.iter().copied().filter(|(item, _)| may(*item)), Some(by), true);
+            } else {
+                let scores = self.model.score(asked);
+                picked.take(self, self.ordered(scores.iter(), &may).into_iter(), Some(by), true);
+            }
+            if with_reasons {
+                self.explain(asked, &mut picked.rows[start..]);
+            }
+        });
+    }
+
+    /// The list of an item whose neighbours are known, the most alike first.
+    pub(super) fn list_of_row(&self, item: u32, row: &[(u32, f64)], with_reasons: bool) -> Vec<Recommended> {
         let mut picked = Picked::default();
-        if let Some(list) = self.model.for_everybody() {
-            let list = self.for_everybody.get_or_init(|| self.ranked(list));
-            picked.take(self, list.iter().copied().filter(|(item, _)| (asked.may)(*item)), true);
-        } else {
-            let scores = self.model.score(asked);
-            picked.take(self, self.ordered(scores.iter(), asked.may).into_iter(), true);
+        self.with_question(Target::Item(item), |asked| {
+            picked.take(self, self.ordered(row.iter().copied(), asked.may).into_iter(), Some(0), true);
+        });
+        if with_reasons {
+            picked.rows.iter_mut().for_each(|row| row.because = Some(vec![(item, row.score)]));
         }
+        self.fill(Target::Item(item), &mut picked);
+        picked.rows
+    }
+
+    /// Adds popular items until the list is full.
+    pub(super) fn fill(&self, target: Target<'_>, picked: &mut Picked) {
         let scored = picked.rows.len();
-        if scored < self.spec.top {
-            let is_picked: HashSet<u32> = picked.rows.iter().map(|row| row.item).collect();
-            let popular = self.popular.get_or_init(|| self.ranked(&popular(&self.view)));
-            let rest = popular.iter().copied().filter(|(item, _)| !is_picked.contains(item) && (asked.may)(*item));
-            picked.take(self, rest, scored == 0);
+        if scored == self.spec.top {
+            return;
         }
-        (picked.rows, scored)
+        let there = picked.items();
+        self.with_question(target, |asked| {
+            let popular = self.popular.get_or_init(|| self.ranked(&popular(&self.view)));
+            let rest = popular.iter().copied().filter(|(item, _)| !there.contains(item) && (asked.may)(*item));
+            picked.take(self, rest, None, scored == 0);
+        });
+    }
+
+    /// What counts.
+    pub(super) fn view(&self) -> &View<'a> {
+        &self.view
+    }
+
+    /// The order of items by value, by code.
+    pub(super) fn ranks(&self) -> &'a [u32] {
+        self.ranks
+    }
+
+    /// What scores.
+    pub(super) fn model(&self) -> &'a Model {
+        self.model
+    }
+
+    /// The length of lists.
+    pub(super) fn top(&self) -> usize {
+        self.spec.top
+    }
+
+    /// Whether something but the target keeps items out of a list, or changes their order.
+    pub(super) fn leaves_out(&self) -> bool {
+        let RecommendSpec { exclude, candidates, boost, diversify, .. } = self.spec;
+        !exclude.is_empty() || candidates.is_some() || boost.is_some() || diversify.is_some()
     }
 
     /// Items that may not be in a target's list whoever scores them.
@@ -152,11 +218,11 @@ impl<'a> Recommender<'a> {
         items
     }
 
-    /// Adds the reasons of the first `scored` rows.
-    fn explain(&self, asked: &Asked<'_>, mut rows: Vec<Recommended>, scored: usize) -> Vec<Recommended> {
-        let items: Vec<u32> = rows[..scored].iter().map(|row| row.item).collect();
+    /// Adds the reasons of rows.
+    fn explain(&self, asked: &Asked<'_>, rows: &mut [Recommended]) {
+        let items: Vec<u32> = rows.iter().map(|row| row.item).collect();
         let shares = self.model.shares(asked, &items);
-        for (place, row) in rows[..scored].iter_mut().enumerate() {
+        for (place, row) in rows.iter_mut().enumerate() {
             let mut reasons: HashMap<u32, f64> = HashMap::new();
             for (source, values) in &shares {
                 *reasons.entry(*source).or_default() += self.boosted(row.item, values[place]);
@@ -165,20 +231,29 @@ impl<'a> Recommender<'a> {
             best_first(&mut reasons, self.ranks, REASONS_MAX);
             row.because = (!reasons.is_empty()).then_some(reasons);
         }
-        rows
     }
 }
 
 /// Rows of a list while it fills.
 #[derive(Debug, Default)]
-struct Picked {
-    rows: Vec<Recommended>,
+pub(super) struct Picked {
+    pub(super) rows: Vec<Recommended>,
     of_category: HashMap<u32, usize>,
 }
 
 impl Picked {
+    fn items(&self) -> HashSet<u32> {
+        self.rows.iter().map(|row| row.item).collect()
+    }
+
     /// Takes items until the list is full, leaving out those whose category is.
-    fn take(&mut self, asked: &Recommender<'_>, items: impl Iterator<Item = (u32, f64)>, with_score: bool) {
+    fn take(
+        &mut self,
+        asked: &Recommender<'_>,
+        items: impl Iterator<Item = (u32, f64)>,
+        by: Option<usize>,
+        with_score: bool,
+    ) {
         for (item, score) in items {
             if self.rows.len() == asked.spec.top {
                 return;
@@ -193,7 +268,7 @@ impl Picked {
                 *count += 1;
             }
             let score = if with_score { score } else { 0.0 };
-            self.rows.push(Recommended { item, score, because: None });
+            self.rows.push(Recommended { item, score, because: None, by });
         }
     }
 }

@@ -1,10 +1,12 @@
 //! From a call of RECOMMEND or RECOMMEND_EVAL to its logical node.
 
-use super::{Ask, Evaluate, Recommend, SeenWords};
+use super::using::Using;
+use super::{Ask, Evaluate, Recommend, SeenWords, item_facts};
 use crate::error::{Error, Result};
 use crate::plan::arguments::{Call, NamedArgument, Signature, list_items, part_arguments, string_literal};
 use crate::plan::node::{OperatorNode, Role};
 use crate::plan::planner::Planner;
+use datafusion::common::DFSchema;
 use datafusion::logical_expr::planner::RelationPlannerContext;
 use datafusion::logical_expr::{LogicalPlan, lit};
 use datafusion::sql::sqlparser::ast::{Expr as SqlExpr, Spanned};
@@ -19,6 +21,7 @@ const LIST_ARGUMENTS: &[&str] = &[
     "for_item",
     "for_items",
     "using",
+    "variant",
     "similarity",
     "weights",
     "half_life",
@@ -27,6 +30,8 @@ const LIST_ARGUMENTS: &[&str] = &[
     "seen",
     "exclude",
     "candidates",
+    "boost",
+    "diversify",
     "as_of",
     "emit",
     "user",
@@ -37,6 +42,7 @@ const LIST_ARGUMENTS: &[&str] = &[
 const EVAL_ARGUMENTS: &[&str] = &[
     "item",
     "using",
+    "variant",
     "similarity",
     "weights",
     "half_life",
@@ -44,6 +50,8 @@ const EVAL_ARGUMENTS: &[&str] = &[
     "seen",
     "exclude",
     "candidates",
+    "boost",
+    "diversify",
     "split",
     "k",
     "user",
@@ -78,16 +86,24 @@ pub(crate) fn plan(
 ) -> Result<OperatorNode<Recommend>> {
     let mut planner = Planner::new(&SIGNATURE, &mut call, &input, context)?;
     item(&mut planner, &mut call, &SIGNATURE)?;
-    let ask = ask(&mut planner, &mut call)?;
+    let ask = every_item(&mut planner, &mut call)?;
     let kinds = kinds(&mut planner, &mut call, &SIGNATURE)?;
-    let several = call.find("using").filter(|using| list_items(using.value.clone()).len() > 1).map(|using| using.span);
-    if let Some(span) = several {
-        return Err(Error::invalid("RECOMMEND takes one algorithm")
-            .with_hint("RECOMMEND_EVAL compares several; 'blend' adds item_knn and sequence")
-            .at(span));
+    let span_of = |name: &str| call.find(name).map_or(call.span, |argument| argument.span);
+    let (using, variant) = (span_of("using"), span_of("variant"));
+    let shared = shared(&mut planner, &mut call, &kinds, input.schema())?;
+    match shared.using {
+        Using::Each(2..) => {
+            return Err(Error::invalid("RECOMMEND takes one algorithm")
+                .with_hint("RECOMMEND_EVAL compares several; FALLBACK asks one after the other; 'blend' adds two")
+                .at(using));
+        }
+        Using::Variants(_) if !matches!(ask, Ask::EveryUser | Ask::User) => {
+            return Err(Error::invalid("variant divides users, and this list is for none")
+                .with_hint("use for_user, or leave for_item, for_items and emit away")
+                .at(variant));
+        }
+        _ => {}
     }
-    let shared = shared(&mut planner, &mut call, &kinds)?;
-    planner.word(&mut call, "emit", &["list"])?;
     for name in ["top", "as_of"] {
         planner.constant(&mut call, name)?;
     }
@@ -107,7 +123,7 @@ pub(crate) fn plan_eval(
     let mut planner = Planner::new(&EVAL_SIGNATURE, &mut call, &input, context)?;
     item(&mut planner, &mut call, &EVAL_SIGNATURE)?;
     let kinds = kinds(&mut planner, &mut call, &EVAL_SIGNATURE)?;
-    let shared = shared(&mut planner, &mut call, &kinds)?;
+    let shared = shared(&mut planner, &mut call, &kinds, input.schema())?;
     if !planner.constant(&mut call, "split")? {
         return Err(Error::invalid("RECOMMEND_EVAL needs the time that divides the past from what was to be found")
             .with_hint("split => TIMESTAMP '2026-03-01'")
@@ -127,6 +143,22 @@ fn item(planner: &mut Planner<'_>, call: &mut Call, signature: &Signature) -> Re
     let expr = planner.expr(argument.value)?;
     planner.push(Role::Column(0), expr, argument.span);
     Ok(())
+}
+
+/// For whom or what the lists are: `emit => 'items'` makes one for every item in place of every user.
+fn every_item(planner: &mut Planner<'_>, call: &mut Call) -> Result<Ask> {
+    let span = call.find("emit").map_or(call.span, |emit| emit.span);
+    let emit = planner.word(call, "emit", &["list", "items"])?;
+    match (ask(planner, call)?, emit) {
+        (Ask::EveryUser, Some(1)) => Ok(Ask::EveryItem),
+        (ask, Some(1)) => {
+            let name = ask.argument();
+            Err(Error::invalid(format!("emit => 'items' makes a list for every item, and {name} asks for one list"))
+                .with_hint("leave one of them away")
+                .at(span))
+        }
+        (ask, _) => Ok(ask),
+    }
 }
 
 /// For whom or what the list is.
@@ -224,7 +256,7 @@ fn named_kind(planner: &mut Planner<'_>, kind: usize, name: &str, span: Span) ->
 }
 
 /// Arguments that both operators have.
-fn shared(planner: &mut Planner<'_>, call: &mut Call, kinds: &[Kind]) -> Result<Recommend> {
+fn shared(planner: &mut Planner<'_>, call: &mut Call, kinds: &[Kind], input: &DFSchema) -> Result<Recommend> {
     let mut names: Vec<Option<String>> = kinds.iter().map(|kind| kind.name.clone()).collect();
     let weighed = kinds.iter().filter(|kind| kind.weighs).count();
     let seen = seen(planner, call, &mut names)?;
@@ -236,12 +268,13 @@ fn shared(planner: &mut Planner<'_>, call: &mut Call, kinds: &[Kind]) -> Result<
             true
         }
     };
-    let using = planner.list(call, "using", |i| Role::Constant("using", i))?;
+    let facts = item_facts::plan(planner, call, input)?;
+    let using = Using::plan(planner, call)?;
     let exclude = planner.list(call, "exclude", |i| Role::Constant("exclude", i))?;
     for name in ["similarity", "half_life", "window"] {
         planner.constant(call, name)?;
     }
-    Ok(Recommend { ask: Ask::EveryUser, kinds: names.len(), weighed, seen, candidates, using, exclude })
+    Ok(Recommend { ask: Ask::EveryUser, kinds: names.len(), weighed, seen, candidates, facts, using, exclude })
 }
 
 /// `seen => 'exclude'`, `'include'`, or the names of the events that make an item seen, each of which is a kind.

@@ -1,10 +1,9 @@
 //! The constant arguments of RECOMMEND and RECOMMEND_EVAL.
 
+use super::item_facts::FactExprs;
+use super::using::{self, Using};
 use super::{Arguments, Recommend, SeenWords};
-use crate::behavior::recommend::{
-    Algorithm, AlsOptions, Blend, EaseOptions, ItemKnnOptions, Part, RecommendSpec, Scale, Seen, SequenceOptions,
-    SessionKnnOptions, Similarity, TrendingOptions, Weights,
-};
+use crate::behavior::recommend::{RecommendSpec, Seen, Similarity, Weights};
 use crate::error::{Error, Result};
 use crate::plan::constants;
 use crate::plan::node::{OperatorNode, Role};
@@ -23,10 +22,11 @@ pub(super) fn arguments<O: Operator>(
         ("cosine", Similarity::Cosine),
         ("bm25", Similarity::Bm25 { k1: 1.2, b: 0.75 }),
         ("jaccard", Similarity::Jaccard),
+        ("overlap", Similarity::Overlap),
     ];
     let similarity = |v: &ScalarValue| constants::word(v, "similarity", &similarities);
     let similarity = node.constant(("similarity", 0), complete, similarity)?;
-    let algorithms = algorithms(recommend, node, similarity, complete)?;
+    let algorithms = using::algorithms(recommend.using, node, similarity, complete)?;
     if complete && similarity.is_some() && !algorithms.iter().any(|using| ["item_knn", "blend"].contains(&using.name()))
     {
         return Err(Error::invalid(format!("similarity says nothing to '{}'", algorithms[0].name()))
@@ -61,7 +61,18 @@ pub(super) fn arguments<O: Operator>(
     if k == 0 {
         return Err(Error::invalid("k is 0").with_hint("give 1 or more").at(node.span(Role::Constant("k", 0))));
     }
-    Ok(Arguments { specs, targets: values("for")?, exclude: values("exclude")?, split_us, k })
+    let facts = FactExprs::of(node, complete)?;
+    let text = |v: &ScalarValue| match constants::text(v) {
+        Some(text) => Ok(text.to_string()),
+        None => Err(Error::invalid("the name of the experiment is a text").with_hint("variant => AB('exp1', …)")),
+    };
+    let experiment = node.constant(("experiment", 0), complete, text)?.unwrap_or_default();
+    // A similarity is one of item_knn, so it is not left to the purpose.
+    let using = match recommend.using {
+        Using::Purpose if similarity.is_some() => Using::Each(1),
+        using => using,
+    };
+    Ok(Arguments { specs, using, experiment, targets: values("for")?, exclude: values("exclude")?, facts, split_us, k })
 }
 
 /// The kernel names the argument at the start of its message: put the error there.
@@ -75,48 +86,6 @@ fn place<O: Operator>(node: &OperatorNode<O>, error: Error, algorithm: usize) ->
     };
     let span = node.span(role);
     error.at(span)
-}
-
-fn algorithms<O: Operator>(
-    recommend: &Recommend,
-    node: &OperatorNode<O>,
-    similarity: Option<Similarity>,
-    complete: bool,
-) -> Result<Vec<Algorithm>> {
-    let options = |similarity: Option<Similarity>| ItemKnnOptions::of(similarity.unwrap_or(Similarity::Llr));
-    let item_knn = Algorithm::ItemKnn(options(similarity));
-    if recommend.using == 0 {
-        return Ok(vec![item_knn]);
-    }
-    let part = |using: Algorithm| Part { using, weight: 1.0 };
-    let blend = Blend {
-        parts: vec![part(item_knn.clone()), part(Algorithm::Sequence(SequenceOptions::default()))],
-        scale: Scale::default(),
-    };
-    let words = [
-        ("item_knn", item_knn),
-        ("popular", Algorithm::Popular),
-        ("trending", Algorithm::Trending(TrendingOptions::default())),
-        ("sequence", Algorithm::Sequence(SequenceOptions::default())),
-        ("session_knn", Algorithm::SessionKnn(SessionKnnOptions::default())),
-        ("ease", Algorithm::Ease(EaseOptions::default())),
-        ("rp3beta", Algorithm::ItemKnn(ItemKnnOptions::rp3beta())),
-        ("repurchase", Algorithm::Repurchase),
-        ("als", Algorithm::Als(AlsOptions::default())),
-        ("blend", Algorithm::Blend(blend)),
-    ];
-    let places: Vec<(&str, usize)> = words.iter().zip(0..).map(|((word, _), place)| (*word, place)).collect();
-    let mut algorithms = Vec::with_capacity(recommend.using);
-    for i in 0..recommend.using {
-        if let Some(place) = node.constant(("using", i), complete, |v| constants::word(v, "using", &places))? {
-            algorithms.push(words[place].1.clone());
-        }
-    }
-    if algorithms.is_empty() {
-        // A parameter that has no value yet.
-        algorithms.push(words[0].1.clone());
-    }
-    Ok(algorithms)
 }
 
 /// What an event of each kind is worth: the first kinds as given, others nothing.
@@ -138,7 +107,7 @@ fn number(value: &ScalarValue) -> Result<f64> {
     }
 }
 
-fn count(value: &ScalarValue, argument: &str) -> Result<usize> {
+pub(super) fn count(value: &ScalarValue, argument: &str) -> Result<usize> {
     constants::integer(value)
         .and_then(|number| usize::try_from(number).ok())
         .ok_or_else(|| Error::invalid(format!("{argument} needs a whole number, not {value}")))

@@ -1,13 +1,17 @@
 //! RECOMMEND and RECOMMEND_EVAL on the frame of operators: [`args`] reads the call, [`worker`] gathers who did what with
-//! which item, [`state`] makes one state of it, [`lists`] and [`quality`] ask it.
+//! which item, [`item_facts`] what the newest event of an item says, [`state`] makes one state of it, [`lists`] and [`quality`] ask it.
 
 pub(crate) mod args;
 mod constants;
+mod effort;
+mod item_facts;
 mod items;
 mod lists;
 mod live;
+mod purpose;
 mod quality;
 mod state;
+mod using;
 mod worker;
 
 pub(crate) use live::LiveStates;
@@ -16,17 +20,19 @@ pub use live::{LiveModel, LiveOptions, LiveState};
 use super::node::{OperatorNode, Role};
 use super::operator::{self, Answer, Chosen, Coverage, Found, Operator, Wanted};
 use super::table_scan::total;
-use crate::behavior::recommend::{Model, RecommendSpec};
+use crate::behavior::recommend::{Effort, Model, RecommendSpec};
 use crate::error::Result;
 use chrono_tz::Tz;
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::{DataType, Field};
 use datafusion::scalar::ScalarValue;
 use datafusion::sql::sqlparser::ast::{Expr as SqlExpr, Value};
+use item_facts::FactExprs;
 use state::State;
 use std::fmt;
 use std::sync::Arc;
 use trodden_engine::predicate::Predicate;
+use using::Using;
 use worker::{Reads, RecommendWorker};
 
 /// For whom or what the lists are.
@@ -36,6 +42,19 @@ pub(crate) enum Ask {
     User,
     Item,
     Items,
+    EveryItem,
+}
+
+impl Ask {
+    /// The argument that asks for it; none for lists of everybody or everything.
+    fn argument(self) -> &'static str {
+        match self {
+            Self::User => "for_user",
+            Self::Item => "for_item",
+            Self::Items => "for_items",
+            Self::EveryUser | Self::EveryItem => "",
+        }
+    }
 }
 
 /// What makes an item seen.
@@ -48,8 +67,8 @@ pub(crate) enum SeenWords {
     Kinds(Vec<u8>),
 }
 
-/// What is fixed when the statement is read. The conditions are the kinds of events, then that of candidates; the column
-/// is the item.
+/// What is fixed when the statement is read. The conditions are the kinds of events, then that of candidates; the first
+/// column is the item.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Recommend {
     ask: Ask,
@@ -58,8 +77,10 @@ pub(crate) struct Recommend {
     weighed: usize,
     seen: SeenWords,
     candidates: bool,
-    /// Algorithms that are named, and items that are excluded.
-    using: usize,
+    /// Whether the newest event of an item says more: `boost`, `diversify`.
+    facts: bool,
+    using: Using,
+    /// Items that are excluded.
     exclude: usize,
 }
 
@@ -72,9 +93,13 @@ pub(crate) struct Evaluate(Recommend);
 pub(crate) struct Arguments {
     /// One for each algorithm, at least one, the same but for it. Items have no codes yet, so what is about items is apart.
     specs: Vec<RecommendSpec>,
+    using: Using,
+    /// The name of the experiment that divides users.
+    experiment: String,
     /// The user, the item, or the basket.
     targets: Vec<ScalarValue>,
     exclude: Vec<ScalarValue>,
+    facts: Option<FactExprs>,
     /// Of an evaluation: when the past ends, and the length of lists.
     split_us: i64,
     k: usize,
@@ -90,27 +115,54 @@ impl Recommend {
         let item = node.expr(Role::Column(0)).map(ToString::to_string).unwrap_or_default();
         write!(f, "item={item}")?;
         node.describe_list("for", &node.exprs_of(|i| Role::Constant("for", i)), f)?;
-        node.describe_list("using", &node.exprs_of(|i| Role::Constant("using", i)), f)?;
+        self.describe_using(node, f)?;
         let conditions = node.exprs_of(Role::Condition);
         let (kinds, candidates) = conditions.split_at(self.kinds.min(conditions.len()));
         if self.weighed > 0 {
             node.describe_list("events", kinds, f)?;
             node.describe_list("weights", &node.exprs_of(|i| Role::Constant("weight", i)), f)?;
         }
+        if self.ask == Ask::EveryItem {
+            write!(f, ", emit=items")?;
+        }
         node.describe_constants(names, f)?;
         node.describe_list("exclude", &node.exprs_of(|i| Role::Constant("exclude", i)), f)?;
         node.describe_list("candidates", candidates, f)?;
+        node.describe_constants(&["boost", "category", "max"], f)?;
         node.describe_frame(f)
     }
 
-    /// Whether a question is answered from kept state: one list, and none of what candidates were before.
+    /// Whether a question is answered from kept state: one list, and nothing of what newest events were before. What they
+    /// say beside candidates is not kept.
     fn is_kept(&self, spec: &Arguments) -> bool {
-        self.ask != Ask::EveryUser && !(self.candidates && spec.specs[0].as_of_us.is_some())
+        let is_one = matches!(self.ask, Ask::User | Ask::Item | Ask::Items);
+        is_one && !self.facts && !(self.candidates && spec.specs[0].as_of_us.is_some())
     }
 
-    /// Users with an event of any kind. The newest event of an item may be anybody's, so candidates need all users.
+    fn describe_using(&self, node: &OperatorNode<impl Operator>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let named = node.exprs_of(|i| Role::Constant("using", i));
+        match self.using {
+            Using::Purpose if node.expr(Role::Constant("similarity", 0)).is_none() => {
+                write!(f, ", using={}", purpose::rule(self.ask))
+            }
+            Using::Purpose => write!(f, ", using=item_knn"),
+            Using::Each(_) => node.describe_list("using", &named, f),
+            Using::Fallback(_) => node.describe_list("fallback", &named, f),
+            Using::Variants(_) => {
+                node.describe_constants(&["experiment"], f)?;
+                node.describe_list("variants", &named, f)
+            }
+        }
+    }
+
+    /// Whether the newest event of an item matters, which may be one of any kind.
+    fn reads_newest(&self) -> bool {
+        self.candidates || self.facts
+    }
+
+    /// Users with an event of any kind. The newest event of an item may be anybody's, so what is about it needs all users.
     fn choose(&self, ask: &operator::Ask<'_>) -> Result<Chosen> {
-        if self.candidates {
+        if self.reads_newest() {
             return Ok(Chosen { users: None, counted: 0, note: "all users, for the newest event of each item".into() });
         }
         let (users, _) = ask.users(Predicate::Or(ask.conditions.to_vec()))?;
@@ -132,7 +184,7 @@ impl Operator for Recommend {
         let because = DataType::List(Arc::new(Field::new_list_field(item_type.clone(), true)));
         let mut fields = match self.ask {
             Ask::EveryUser | Ask::User => vec![user],
-            Ask::Item => vec![Field::new("for_item", item_type.clone(), false)],
+            Ask::Item | Ask::EveryItem => vec![Field::new("for_item", item_type.clone(), false)],
             Ask::Items => Vec::new(),
         };
         fields.extend([
@@ -141,6 +193,12 @@ impl Operator for Recommend {
             Field::new("score", DataType::Float64, false),
             Field::new("because", because, true),
         ]);
+        if self.using.tells_algorithm() {
+            fields.push(Field::new("using", DataType::Utf8, false));
+        }
+        if matches!(self.using, Using::Variants(_)) {
+            fields.push(Field::new("variant", DataType::Utf8, false));
+        }
         fields
     }
 
@@ -153,13 +211,13 @@ impl Operator for Recommend {
     }
 
     fn every_event(&self, _spec: &Arguments) -> Result<bool> {
-        Ok(self.candidates)
+        Ok(self.reads_newest())
     }
 
-    fn worker(&self, spec: &Arguments, _by_columns: usize, _wanted: &Wanted<'_>) -> Result<RecommendWorker> {
+    fn worker(&self, spec: &Arguments, _by_columns: usize, wanted: &Wanted<'_>) -> Result<RecommendWorker> {
         let until_us = spec.specs[0].as_of_us.unwrap_or(i64::MAX);
-        let reads = Reads { until_us, candidates_until_us: until_us };
-        Ok(RecommendWorker::new(self.kinds, self.candidates, reads))
+        let reads = Reads { until_us, candidates_until_us: until_us, reasons: wanted.any(&["because"]) };
+        Ok(RecommendWorker::new(self.kinds, self.candidates, spec.facts.as_ref(), reads))
     }
 
     fn choose(&self, _spec: &Arguments, ask: &operator::Ask<'_>) -> Result<Chosen> {
@@ -172,24 +230,28 @@ impl Operator for Recommend {
         answer: &Answer<'_>,
         found: Vec<Found<'_, RecommendWorker>>,
     ) -> Result<RecordBatch> {
-        let state = State::new(self, answer, found)?;
-        let model = |of: &RecommendSpec| {
-            Model::fit(&of.view(&state.interactions), state.items.ranks(), &of.using, answer.threads).map(Arc::new)
+        let reasons = found.iter().any(|(worker, _)| worker.wants_reasons());
+        let state = State::new(self, spec.facts.as_ref(), answer, found)?;
+        let models = |of: &RecommendSpec, effort: &Effort<'_>| {
+            let model = Model::fit_within(&of.view(&state.interactions), state.items.ranks(), &of.using, effort);
+            Ok(Arc::new(model?))
         };
-        lists::answer(self.ask, spec, answer, &state, |of| Ok(model(of)?))
+        lists::answer((self.ask, reasons), spec, answer, &state, &models)
     }
 
     fn kept_answer(
         &self,
         spec: &Arguments,
         ask: &operator::Ask<'_>,
+        wanted: &Wanted<'_>,
         answer: &Answer<'_>,
     ) -> Result<Option<RecordBatch>> {
         if !self.is_kept(spec) {
             return Ok(None);
         }
         let of = |question: &live::Question<'_>| {
-            lists::answer(self.ask, spec, answer, question.state, |of| question.model(of))
+            let models = |of: &RecommendSpec, effort: &Effort<'_>| question.model(of, effort);
+            lists::answer((self.ask, wanted.any(&["because"])), spec, answer, question.state, &models)
         };
         ask.live.ask(ask, self.kinds, self.candidates, of)
     }
@@ -224,12 +286,13 @@ impl Operator for Evaluate {
     }
 
     fn every_event(&self, _spec: &Arguments) -> Result<bool> {
-        Ok(self.0.candidates)
+        Ok(self.0.reads_newest())
     }
 
     fn worker(&self, spec: &Arguments, _by_columns: usize, _wanted: &Wanted<'_>) -> Result<RecommendWorker> {
-        let reads = Reads { until_us: i64::MAX, candidates_until_us: spec.split_us.saturating_sub(1) };
-        Ok(RecommendWorker::new(self.0.kinds, self.0.candidates, reads))
+        let candidates_until_us = spec.split_us.saturating_sub(1);
+        let reads = Reads { until_us: i64::MAX, candidates_until_us, reasons: false };
+        Ok(RecommendWorker::new(self.0.kinds, self.0.candidates, spec.facts.as_ref(), reads))
     }
 
     fn choose(&self, _spec: &Arguments, ask: &operator::Ask<'_>) -> Result<Chosen> {
@@ -242,7 +305,7 @@ impl Operator for Evaluate {
         answer: &Answer<'_>,
         found: Vec<Found<'_, RecommendWorker>>,
     ) -> Result<RecordBatch> {
-        quality::answer(spec, answer, &State::new(&self.0, answer, found)?)
+        quality::answer(spec, answer, &State::new(&self.0, spec.facts.as_ref(), answer, found)?)
     }
 }
 

@@ -2,13 +2,14 @@
 //! which thread found them.
 
 use super::Recommend;
+use super::item_facts::{FactExprs, Gathering, ItemFacts, NewestRows};
 use super::items::Items;
 use super::worker::{Event, Newest, RecommendWorker};
 use crate::behavior::recommend::{Interaction, Interactions};
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::operator::{Answer, Decoder, Found};
 use datafusion::arrow::array::{Array, ArrayRef};
-use datafusion::arrow::compute::sort_to_indices;
+use datafusion::arrow::compute::{cast, sort_to_indices};
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::DataFusionError;
 use std::collections::HashMap;
@@ -22,6 +23,7 @@ pub(super) struct State {
     /// The newest event of each item that has any, where candidates are asked for.
     pub(super) newest: HashMap<u32, Newest>,
     candidates: bool,
+    pub(super) facts: ItemFacts,
 }
 
 /// What the codes of users mean. Their order decides between uses of equal time, so it is the same for all states of a
@@ -56,8 +58,16 @@ impl Users {
         }
     }
 
+    /// The numbers of all users who are listed, by code.
+    pub(super) fn listed(&self) -> &[u64] {
+        match self {
+            Self::Table { .. } => &[],
+            Self::Listed { by_code, .. } => by_code,
+        }
+    }
+
     /// Users with an event, in the numbering of a source.
-    fn listed(mut numbers: Vec<u64>, answer: &Answer<'_>) -> Result<Self> {
+    fn list(mut numbers: Vec<u64>, answer: &Answer<'_>) -> Result<Self> {
         numbers.sort_unstable();
         numbers.dedup();
         if answer.numbers_in_order {
@@ -78,12 +88,16 @@ pub(super) struct Coded {
     /// By number of user, the events of each in order.
     pub(super) events: Vec<(u64, Interaction)>,
     pub(super) newest: Vec<(u32, Newest)>,
+    /// For each thread the items behind its codes.
+    items: Vec<Vec<u32>>,
 }
 
 impl Coded {
     fn take(&mut self, worker: RecommendWorker, decoder: &dyn Decoder, items: &mut Items) -> Result<()> {
-        let RecommendWorker { events, newest, .. } = worker;
-        let met = || events.iter().map(|event| event.item).chain(newest.keys().copied());
+        let RecommendWorker { events, newest, newest_rows, .. } = worker;
+        // An item that others use may have its newest event here.
+        let of_rows = || newest_rows.iter().flat_map(NewestRows::items);
+        let met = || events.iter().map(|event| event.item).chain(newest.keys().copied()).chain(of_rows());
         // Codes of a thread are small and dense, so a list says faster than a map what each is.
         let mut codes = vec![0_u32; met().max().map_or(0, |code| code as usize + 1)];
         met().for_each(|code| codes[code as usize] = 1);
@@ -96,6 +110,7 @@ impl Coded {
                 (user, Interaction { ts_us, item: codes[item as usize], kind })
             }),
         );
+        self.items.push(codes);
         Ok(())
     }
 }
@@ -109,12 +124,14 @@ impl State {
             users: Users::Table { shards },
             newest: HashMap::new(),
             candidates,
+            facts: ItemFacts::default(),
         })
     }
 
     /// The state of what the threads found.
     pub(super) fn new(
         recommend: &Recommend,
+        facts: Option<&FactExprs>,
         answer: &Answer<'_>,
         found: Vec<Found<'_, RecommendWorker>>,
     ) -> Result<Self> {
@@ -123,14 +140,23 @@ impl State {
             None => DataType::Null,
         };
         let mut state = Self::of_table(&item_type, 1, recommend.candidates)?;
+        let mut gathering = facts.map(Gathering::new);
+        if let Some(gathering) = &mut gathering {
+            for (worker, decoder) in &found {
+                worker.newest_rows.iter().try_for_each(|rows| gathering.add(rows, *decoder))?;
+            }
+        }
         let coded = state.code(found)?;
+        if let Some(gathering) = gathering {
+            state.facts = gathering.finish(state.items.ranks().len(), |part, item| coded.items[part][item as usize]);
+        }
         let mut numbers: Vec<u64> = Vec::new();
         for (number, _) in &coded.events {
             if numbers.last() != Some(number) {
                 numbers.push(*number);
             }
         }
-        state.users = Users::listed(numbers, answer)?;
+        state.users = Users::list(numbers, answer)?;
         state.fill(coded)?;
         Ok(state)
     }
@@ -147,7 +173,7 @@ impl State {
 
     /// Puts all there is into an empty state.
     pub(super) fn fill(&mut self, coded: Coded) -> Result<()> {
-        let Coded { events, newest } = coded;
+        let Coded { events, newest, .. } = coded;
         let mut known: Option<(u64, u32)> = None;
         let mut of_users = Vec::with_capacity(events.len());
         for (number, event) in events {
@@ -179,9 +205,9 @@ impl State {
         users.filter(|&user| !self.interactions.of_user(user).is_empty())
     }
 
-    /// The values of items.
-    pub(super) fn values(&self, items: &[u32]) -> Result<ArrayRef> {
-        self.items.values(items)
+    /// The items behind codes, as a column of this type.
+    pub(super) fn values_of(&self, codes: &[u32], data_type: &DataType) -> Result<ArrayRef> {
+        Ok(cast(&self.items.values(codes)?, data_type).map_err(DataFusionError::from)?)
     }
 
     /// Bytes held on the heap.

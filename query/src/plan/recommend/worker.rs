@@ -1,5 +1,6 @@
 //! What one thread gathers: who did what with which item.
 
+use super::item_facts::{FactExprs, NewestRows};
 use crate::plan::operator::{UserRows, Worker};
 use std::collections::HashMap;
 
@@ -29,6 +30,8 @@ pub(super) struct Reads {
     pub(super) until_us: i64,
     /// Later events say nothing of what may be recommended: in an evaluation they are what was to be found.
     pub(super) candidates_until_us: i64,
+    /// Whether anybody looks at the reasons.
+    pub(super) reasons: bool,
 }
 
 /// The events of one thread.
@@ -41,14 +44,28 @@ pub(crate) struct RecommendWorker {
     reads: Reads,
     pub(super) events: Vec<Event>,
     pub(super) newest: HashMap<u32, Newest>,
+    /// What more there is to know of the newest event of an item.
+    pub(super) newest_rows: Option<NewestRows>,
 }
 
 impl RecommendWorker {
     /// Nothing yet. The first `kinds` conditions are kinds of events, the one behind them that of candidates, if there are
     /// `candidates`.
-    pub(super) fn new(kinds: usize, candidates: bool, reads: Reads) -> Self {
+    pub(super) fn new(kinds: usize, candidates: bool, facts: Option<&FactExprs>, reads: Reads) -> Self {
         let candidate = u64::from(candidates) << kinds;
-        Self { kinds: (1_u64 << kinds) - 1, candidate, reads, events: Vec::new(), newest: HashMap::new() }
+        Self {
+            kinds: (1_u64 << kinds) - 1,
+            candidate,
+            reads,
+            events: Vec::new(),
+            newest: HashMap::new(),
+            newest_rows: facts.map(NewestRows::new),
+        }
+    }
+
+    /// Whether anybody looks at the reasons.
+    pub(super) fn wants_reasons(&self) -> bool {
+        self.reads.reasons
     }
 }
 
@@ -69,6 +86,9 @@ impl Worker for RecommendWorker {
                 let known = self.newest.entry(item).or_insert(newest);
                 *known = (*known).max(newest);
             }
+            if let Some(newest_rows) = self.newest_rows.as_mut().filter(|_| ts_us <= self.reads.candidates_until_us) {
+                newest_rows.note(item, ts_us, rows, event);
+            }
             if mask & self.kinds != 0 {
                 let kind = (mask & self.kinds).trailing_zeros() as u8;
                 self.events.push(Event { user: rows.user, ts_us, item, kind });
@@ -78,6 +98,7 @@ impl Worker for RecommendWorker {
 
     fn heap_bytes(&self) -> usize {
         // Twice: the state that is made of them holds them again.
-        2 * self.events.capacity() * size_of::<Event>() + self.newest.capacity() * 32
+        let newest_rows = self.newest_rows.as_ref().map_or(0, NewestRows::heap_bytes);
+        2 * self.events.capacity() * size_of::<Event>() + self.newest.capacity() * 32 + newest_rows
     }
 }

@@ -1,6 +1,6 @@
 //! ```text
-//! RECOMMEND item [FOR USER id | FOR ITEM id | FOR ITEMS (id, …)] [USING algorithm] [TOP n] [WITH (key => value, …)]
-//!   FROM relation [WHERE condition] [ORDER BY …] [LIMIT …] [OFFSET …]
+//! RECOMMEND item [FOR USER id | FOR ITEM id | FOR ITEMS (id, …) | FOR EACH ITEM] [USING algorithm] [TOP n]
+//!   [WITH (key => value, …)] FROM relation [WHERE condition] [ORDER BY …] [LIMIT …] [OFFSET …]
 //! ```
 
 use super::clauses::{Clauses, Value};
@@ -49,14 +49,22 @@ fn arguments(reader: &mut Reader<'_>) -> Result<Vec<Vec<TokenWithSpan>>> {
 
 fn target_argument(target: &[TokenWithSpan]) -> Result<Vec<TokenWithSpan>> {
     let [word, value @ ..] = target else { return Ok(Vec::new()) };
+    if is_word(word, "EACH") {
+        return match value {
+            [item] if is_word(item, "ITEM") => Ok(argument("emit", vec![text("items", item.span)])),
+            _ => Err(Error::new(ErrorKind::Syntax, "FOR EACH takes the word ITEM")
+                .with_hint("write FOR EACH ITEM, or leave it away for a list for every user")
+                .at(word.span)),
+        };
+    }
     let found = TARGETS.iter().find(|(name, _)| is_word(word, name));
     match found {
         Some((_, name)) if !value.is_empty() => Ok(argument(name, value.to_vec())),
         _ => Err(Error::new(
             ErrorKind::Syntax,
-            format!("expected USER, ITEM or ITEMS and what it is, found '{}'", word.token),
+            format!("expected USER, ITEM or ITEMS and what it is, or EACH ITEM, found '{}'", word.token),
         )
-        .with_hint("write FOR USER 'u1', FOR ITEM 42, or FOR ITEMS (1, 2)")
+        .with_hint("write FOR USER 'u1', FOR ITEM 42, FOR ITEMS (1, 2), or FOR EACH ITEM")
         .at(word.span)),
     }
 }

@@ -88,7 +88,7 @@ pub(super) fn decode(source: &Source, bytes: &[u8]) -> Result<Option<(State, Mom
 /// The values of all items but NULL, in the order of their codes.
 fn items(state: &State) -> Result<Vec<u8>> {
     let codes: Vec<u32> = (1..state.items.ranks().len() as u32).collect();
-    let values = state.values(&codes)?;
+    let values = state.items.values(&codes)?;
     let schema = Arc::new(Schema::new(vec![Field::new("item", values.data_type().clone(), true)]));
     let mut bytes = Vec::new();
     let written = RecordBatch::try_new(Arc::clone(&schema), vec![values]).and_then(|batch| {

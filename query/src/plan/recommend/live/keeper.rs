@@ -2,6 +2,7 @@
 //! models that take long are learned again; files are written for the next opening.
 
 use super::{Live, LiveStates};
+use crate::behavior::recommend::Effort;
 use crate::error::Result;
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -137,10 +138,12 @@ impl Live {
                 (old, kept.state.interactions.clone(), kept.state.items.ranks().to_vec())
             };
             let (old, interactions, ranks) = copy;
+            let go_on = || !states.keeper.is_closed();
+            let effort = Effort { go_on: &go_on, ..Effort::of_threads(1) };
             for from in old {
                 let models = self.kept.read().as_ref().map(|kept| Arc::clone(&kept.models));
                 let Some(models) = models else { return Ok(()) };
-                models.learn(from, &interactions, &ranks, 1)?;
+                models.learn(from, &interactions, &ranks, &effort)?;
             }
             Ok(())
         };

@@ -210,7 +210,7 @@ impl Kept {
     ) -> Result<Brought> {
         let changes = || records.iter().flat_map(|(_, changes)| changes);
         let found = source.read(&snapshot.of_changes(changes()), None, cancel)?;
-        let Coded { events, newest } = code(&mut self.state, found)?;
+        let Coded { events, newest, .. } = code(&mut self.state, found)?;
         let mut edits = Vec::with_capacity(events.len());
         let count = events.len();
         for (number, event) in events {
@@ -283,7 +283,8 @@ impl Kept {
         }
         gone.into_iter().for_each(|user| self.state.interactions.replace(user, &[]));
         let count = changed.iter().map(RoaringBitmap::len).sum();
-        let Coded { events, newest } = code(&mut self.state, source.read(snapshot, Some(changed.clone()), cancel)?)?;
+        let Coded { events, newest, .. } =
+            code(&mut self.state, source.read(snapshot, Some(changed.clone()), cancel)?)?;
         for of_user in events.chunk_by(|a, b| a.0 == b.0) {
             let number = of_user[0].0;
             changed[(number >> 32) as usize].remove(number as u32);
@@ -309,10 +310,10 @@ impl Kept {
         self.state.users.code(number)?.ok_or_else(missing)
     }
 
-    /// Bytes held on the heap, about.
-    pub(super) fn heap_bytes(&self) -> usize {
+    /// Bytes held on the heap, about, without those of models.
+    pub(super) fn state_bytes(&self) -> usize {
         let edits: usize = self.steps.iter().map(|step| step.edits.len() * size_of::<Edit>()).sum();
-        self.state.heap_bytes() + self.models.heap_bytes() + self.follower.waiting_bytes() + edits
+        self.state.heap_bytes() + self.follower.waiting_bytes() + edits
     }
 }
 

@@ -12,7 +12,7 @@ mod models;
 mod source;
 
 use super::state::State;
-use crate::behavior::recommend::{Model, RecommendSpec};
+use crate::behavior::recommend::{Effort, Model, RecommendSpec};
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::operator::Ask;
 use datafusion::execution::config::SessionConfig;
@@ -96,6 +96,8 @@ struct Live {
     saved: Mutex<Option<Saved>>,
     /// Its memory when that was looked at last, in bytes.
     bytes: AtomicUsize,
+    /// The same of its models.
+    model_bytes: AtomicUsize,
     brought: Mutex<Option<Brought>>,
     /// Rows of the table at which it was too large; 0: it was not.
     too_large_at: AtomicUsize,
@@ -105,7 +107,6 @@ struct Live {
 pub(super) struct Question<'a> {
     pub(super) state: &'a State,
     kept: &'a Kept,
-    threads: usize,
     refresh_after: Duration,
 }
 
@@ -114,9 +115,9 @@ impl Question<'_> {
     ///
     /// # Errors
     /// Those of [`Model::fit`].
-    pub(super) fn model(&self, spec: &RecommendSpec) -> Result<Arc<Model>> {
+    pub(super) fn model(&self, spec: &RecommendSpec, effort: &Effort<'_>) -> Result<Arc<Model>> {
         let (interactions, ranks) = (&self.state.interactions, self.state.items.ranks());
-        self.kept.models.get(interactions, ranks, spec, self.threads, self.refresh_after)
+        self.kept.models.get(interactions, ranks, spec, effort, self.refresh_after)
     }
 }
 
@@ -175,7 +176,9 @@ impl LiveStates {
         };
         let Some(kept) = read.as_ref() else { return Ok(None) };
         let refresh_after = self.options.refresh_after;
-        answer(&Question { state: &kept.state, kept, threads: ask.threads, refresh_after }).map(Some)
+        let answer = answer(&Question { state: &kept.state, kept, refresh_after })?;
+        live.model_bytes.store(kept.models.heap_bytes(), Ordering::Relaxed);
+        Ok(Some(answer))
     }
 
     /// The state of the events of a question, read or not.
@@ -222,7 +225,7 @@ impl LiveStates {
         );
         let is_new = live.bytes.load(Ordering::Relaxed) == 0;
         if is_new || matches!(brought, Brought::Rebuilt | Brought::Reread(_)) {
-            live.bytes.store(now.heap_bytes(), Ordering::Relaxed);
+            live.bytes.store(now.state_bytes(), Ordering::Relaxed);
         }
         *kept = Some(now);
         self.make_room(live, kept)?;
@@ -233,15 +236,16 @@ impl LiveStates {
     fn make_room(&self, live: &Live, kept: &mut Option<Kept>) -> Result<()> {
         let limit_bytes = self.options.limit_bytes;
         let mut states = self.states.lock();
-        let mut total: usize = states.iter().map(|live| live.bytes.load(Ordering::Relaxed)).sum();
+        let mut total: usize = states.iter().map(|live| live.heap_bytes()).sum();
         states.retain(|other| {
-            let bytes = other.bytes.load(Ordering::Relaxed);
+            let bytes = other.heap_bytes();
             let goes = total > limit_bytes && bytes > 0 && !std::ptr::eq(other.as_ref(), live);
             total -= if goes { bytes } else { 0 };
             !goes
         });
         if total > limit_bytes {
             live.bytes.store(0, Ordering::Relaxed);
+            live.model_bytes.store(0, Ordering::Relaxed);
             *kept = None;
             return Err(Error::new(ErrorKind::ResourceLimit, "too many events to be kept"));
         }
@@ -262,9 +266,15 @@ impl Live {
             kept: RwLock::default(),
             saved: Mutex::default(),
             bytes: AtomicUsize::new(0),
+            model_bytes: AtomicUsize::new(0),
             brought: Mutex::default(),
             too_large_at: AtomicUsize::new(0),
         }
+    }
+
+    /// Its memory when that was looked at last, in bytes.
+    fn heap_bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed) + self.model_bytes.load(Ordering::Relaxed)
     }
 
     /// The state of its file, if there is one of use.
@@ -294,7 +304,7 @@ impl Live {
             source: self.source.described(),
             interactions: kept.state.interactions.len(),
             items: kept.state.items.ranks().len() - 1,
-            memory_bytes: kept.heap_bytes(),
+            memory_bytes: kept.state_bytes() + kept.models.heap_bytes(),
             position: kept.position(),
             brought: self.brought.lock().map(|brought| brought.to_string()).unwrap_or_default(),
             models: kept.models.describe(),

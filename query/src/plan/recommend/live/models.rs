@@ -1,7 +1,7 @@
 //! What algorithms learned from a kept state, as long as it is right.
 
 use super::LiveModel;
-use crate::behavior::recommend::{Algorithm, Interactions, Model, RecommendSpec, Weights};
+use crate::behavior::recommend::{Algorithm, Effort, Interactions, Model, RecommendSpec, Weights};
 use crate::error::Result;
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -73,13 +73,13 @@ impl Models {
     /// zero: a newer one is learned beside the questions.
     ///
     /// # Errors
-    /// Those of [`Model::fit`].
+    /// Those of [`Model::fit_within`].
     pub(super) fn get(
         &self,
         interactions: &Interactions,
         ranks: &[u32],
         spec: &RecommendSpec,
-        threads: usize,
+        effort: &Effort<'_>,
         refresh_after: Duration,
     ) -> Result<Arc<Model>> {
         let learned_from = LearnedFrom::of(spec);
@@ -95,13 +95,13 @@ impl Models {
             Some(kept) if learned_from.takes_long() && !refresh_after.is_zero() => KeptModel { is_old: true, ..kept },
             Some(KeptModel { model, .. }) => {
                 let model = match Arc::try_unwrap(model) {
-                    Ok(model) => model.again(&view(), ranks, &spec.using, threads)?,
-                    Err(_) => Model::fit(&view(), ranks, &spec.using, threads)?,
+                    Ok(model) => model.again(&view(), ranks, &spec.using, effort)?,
+                    Err(_) => Model::fit_within(&view(), ranks, &spec.using, effort)?,
                 };
                 KeptModel::new(learned_from, version, model)
             }
             None => {
-                let model = Model::fit(&view(), ranks, &spec.using, threads)?;
+                let model = Model::fit_within(&view(), ranks, &spec.using, effort)?;
                 KeptModel::new(learned_from, version, model)
             }
         };
@@ -129,16 +129,16 @@ impl Models {
     /// Learns a model again, from interactions that may be a copy.
     ///
     /// # Errors
-    /// Those of [`Model::fit`].
+    /// Those of [`Model::fit_within`].
     pub(super) fn learn(
         &self,
         from: LearnedFrom,
         interactions: &Interactions,
         ranks: &[u32],
-        threads: usize,
+        effort: &Effort<'_>,
     ) -> Result<()> {
         let spec = from.spec();
-        let model = Model::fit(&spec.view(interactions), ranks, &spec.using, threads)?;
+        let model = Model::fit_within(&spec.view(interactions), ranks, &spec.using, effort)?;
         self.put(KeptModel::new(from, interactions.version(), model));
         Ok(())
     }

@@ -82,8 +82,8 @@ impl Source {
         cancel: &AtomicBool,
     ) -> Result<Vec<(RecommendWorker, ItemDecoder)>> {
         let scan = BehaviorScan { users, ..self.scan.clone() };
-        let reads = Reads { until_us: i64::MAX, candidates_until_us: i64::MAX };
-        let init = || RecommendWorker::new(self.kinds, self.candidates, reads);
+        let reads = Reads { until_us: i64::MAX, candidates_until_us: i64::MAX, reasons: false };
+        let init = || RecommendWorker::new(self.kinds, self.candidates, None, reads);
         let each = |worker: &mut RecommendWorker, user: &UserEvents<'_>| {
             worker.user(&UserRows {
                 user: user_number(user.shard, user.ordinal),
