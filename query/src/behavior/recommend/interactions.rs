@@ -10,6 +10,7 @@
 
 use super::overlaps::{OverlapRow, Overlaps};
 use std::mem::size_of;
+use std::sync::Arc;
 
 /// What one event said about one item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -220,10 +221,38 @@ impl Interactions {
         self.kind_events.get(usize::from(kind)).and_then(|events| events.get(item as usize)).copied().unwrap_or(0)
     }
 
-    /// Other items with the number of users who have both, ascending by code. Found at the first call, and kept right from
-    /// then on.
-    pub(super) fn overlaps(&self, item: u32) -> OverlapRow {
-        self.overlaps.get(item, || self.find_overlaps(item))
+    /// The largest overlaps of an item with others. Found at the first call, and kept right from then on.
+    pub(super) fn overlaps(&self, item: u32) -> Arc<OverlapRow> {
+        let find = || self.overlaps.keep(item, OverlapRow::new(&self.count_overlaps(item), None));
+        self.overlaps.known(item).unwrap_or_else(find)
+    }
+
+    /// The same with all that share `fewest` users.
+    pub(super) fn overlaps_from(&self, item: u32, fewest: u32) -> Arc<OverlapRow> {
+        self.overlaps.keep(item, OverlapRow::new(&self.count_overlaps(item), Some(fewest)))
+    }
+
+    /// The same with `others` counted, too.
+    pub(super) fn overlaps_with(&self, item: u32, row: &OverlapRow, others: &[u32]) -> Arc<OverlapRow> {
+        let mut row = row.clone();
+        for &other in others {
+            row.set(other, self.count_overlap(item, other));
+        }
+        self.overlaps.keep(item, row)
+    }
+
+    /// Whether overlaps were asked for.
+    pub fn has_overlaps(&self) -> bool {
+        !self.overlaps.is_empty()
+    }
+
+    /// Finds the overlaps of an item before they are asked for; false if they were found before.
+    pub fn warm_overlaps(&self, item: u32) -> bool {
+        let is_new = self.overlaps.known(item).is_none();
+        if is_new {
+            self.overlaps(item);
+        }
+        is_new
     }
 
     /// A user's interactions in total order; none for a user who is not known.
@@ -318,14 +347,11 @@ impl Interactions {
         }
     }
 
-    fn find_overlaps(&self, item: u32) -> Vec<(u32, u32)> {
-        let Some(uses) = self.items.get(item as usize) else { return Vec::new() };
-        let mut users: Vec<u32> = uses.iter().map(|each| each.user).collect();
-        users.sort_unstable();
-        users.dedup();
+    /// With how many users of `item` each item is used, too; 0 for itself.
+    fn count_overlaps(&self, item: u32) -> Vec<u32> {
         let mut counts = vec![0_u32; self.items.len()];
         let mut counted_for = vec![u32::MAX; self.items.len()];
-        for user in users {
+        for user in self.distinct_users(item) {
             for event in &self.users[user as usize] {
                 if counted_for[event.item as usize] != user {
                     counted_for[event.item as usize] = user;
@@ -333,8 +359,25 @@ impl Interactions {
                 }
             }
         }
-        counts[item as usize] = 0;
-        (0..).zip(counts).filter(|(_, users)| *users > 0).collect()
+        if let Some(own) = counts.get_mut(item as usize) {
+            *own = 0;
+        }
+        counts
+    }
+
+    /// The number of users of both items.
+    fn count_overlap(&self, a: u32, b: u32) -> u32 {
+        let (few, other) = if self.users_of_item(a) <= self.users_of_item(b) { (a, b) } else { (b, a) };
+        let has = |user: &u32| self.users[*user as usize].iter().any(|event| event.item == other);
+        self.distinct_users(few).iter().filter(|user| has(user)).count() as u32
+    }
+
+    fn distinct_users(&self, item: u32) -> Vec<u32> {
+        let uses = self.items.get(item as usize).map_or(&[][..], Vec::as_slice);
+        let mut users: Vec<u32> = uses.iter().map(|each| each.user).collect();
+        users.sort_unstable();
+        users.dedup();
+        users
     }
 
     /// Counts users once all lists are there: the mark of an item is the user who was counted last.

@@ -1,5 +1,6 @@
 //! Items whose users also use an item: neighbours by overlap of their sets of users.
 
+use super::interactions::Interactions;
 use super::rows::{Row, Rows};
 use super::scores::{Scores, Source};
 use super::view::View;
@@ -229,7 +230,7 @@ impl ItemKnn {
     pub fn neighbours(&self, view: &View<'_>, ranks: &[u32], item: u32) -> Row {
         self.neighbours.get(view.interactions, item, || {
             if self.options.similarity.is_of_sets() && view.is_whole() {
-                return self.alike(&view.interactions.overlaps(item), ranks, item);
+                return self.alike(view.interactions, ranks, item);
             }
             let shared = self.shared.get(view.interactions, item, || self.find_shared(view, item));
             let alike = shared.iter().map(|&(other, sum)| (other, self.similarity(item, other, sum)));
@@ -239,35 +240,51 @@ impl ItemKnn {
         })
     }
 
-    /// The neighbours among items that share so many users each. Of a popular item that is most of all items, of which few
-    /// share enough users to be among the most alike: no item can be more alike than one all of whose users are shared.
-    fn alike(&self, overlaps: &[(u32, u32)], ranks: &[u32], item: u32) -> Vec<(u32, f64)> {
-        let count = self.options.neighbours;
-        let value = |&(other, users): &(u32, u32)| (other, self.similarity(item, other, f64::from(users)));
-        let fewest = if overlaps.len() <= count { 1 } else { self.fewest_shared(overlaps, item) };
-        let mut row: Vec<(u32, f64)> = overlaps.iter().filter(|entry| entry.1 >= fewest).map(value).collect();
-        row.retain(|(_, value)| *value > 0.0);
-        best_first(&mut row, ranks, count);
-        row
+    /// The neighbours by the largest overlaps of an item. No item can be more alike than one all of whose users are shared,
+    /// so that a row is long enough when that says that no other item is among the neighbours.
+    fn alike(&self, interactions: &Interactions, ranks: &[u32], item: u32) -> Vec<(u32, f64)> {
+        let mut overlaps = interactions.overlaps(item);
+        loop {
+            let row = self.best_of(&overlaps.entries, ranks, item);
+            let least = match row.last() {
+                // A little less, since sums of logarithms are not exact.
+                Some(last) if row.len() == self.options.neighbours => last.1 * (1.0 - 1e-9),
+                _ => f64::MIN_POSITIVE,
+            };
+            let can = |users: u32| self.similarity_of(item, f64::from(users), f64::from(users)) >= least;
+            let most = overlaps.most_of_others();
+            if most > 0 && can(most) {
+                overlaps = interactions.overlaps_from(item, self.fewest_that(most, can));
+                continue;
+            }
+            let unsure = overlaps.grown.iter().filter(|(_, more)| can(most + **more)).map(|(&other, _)| other);
+            let unsure: Vec<u32> = unsure.collect();
+            if unsure.is_empty() {
+                return row;
+            }
+            overlaps = interactions.overlaps_with(item, &overlaps, &unsure);
+        }
     }
 
-    /// The number of shared users below which no item can be as alike as all of the `neighbours` that share most.
-    fn fewest_shared(&self, overlaps: &[(u32, u32)], item: u32) -> u32 {
-        let mut most = overlaps.to_vec();
-        let (largest, ..) =
-            most.select_nth_unstable_by_key(self.options.neighbours, |entry| std::cmp::Reverse(entry.1));
-        let values = largest.iter().map(|&(other, users)| self.similarity(item, other, f64::from(users)));
-        // A little less, since sums of logarithms are not exact.
-        let least = values.fold(f64::INFINITY, f64::min) * (1.0 - 1e-9);
-        let (mut low, mut high) = (1, self.counts.item_users[item as usize]);
+    /// The smallest number up to `most`, which can, that can.
+    fn fewest_that(&self, most: u32, can: impl Fn(u32) -> bool) -> u32 {
+        let (mut low, mut high) = (1, most);
         while low < high {
             let middle = low + (high - low) / 2;
-            match self.similarity_of(item, f64::from(middle), f64::from(middle)) < least {
-                true => low = middle + 1,
-                false => high = middle,
+            match can(middle) {
+                true => high = middle,
+                false => low = middle + 1,
             }
         }
         low
+    }
+
+    fn best_of(&self, overlaps: &[(u32, u32)], ranks: &[u32], item: u32) -> Vec<(u32, f64)> {
+        let value = |&(other, users): &(u32, u32)| (other, self.similarity(item, other, f64::from(users)));
+        let mut row: Vec<(u32, f64)> = overlaps.iter().filter(|entry| entry.1 > 0).map(value).collect();
+        row.retain(|(_, value)| *value > 0.0);
+        best_first(&mut row, ranks, self.options.neighbours);
+        row
     }
 
     fn find_shared(&self, view: &View<'_>, item: u32) -> Vec<(u32, f64)> {

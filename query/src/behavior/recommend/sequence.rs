@@ -6,7 +6,6 @@
 use super::rows::Rows;
 use super::scores::{Scores, Source};
 use super::view::{Fixed, View};
-use std::collections::HashMap;
 use trodden_engine::error::{Error, Result};
 
 /// Options of `sequence`.
@@ -47,7 +46,9 @@ impl SequenceOptions {
 /// the event that follows over its distance in events, by the number of uses. Uses at one moment of one user count as one
 /// among the newest ones, all of them or none.
 pub fn successors(view: &View<'_>, item: u32, options: SequenceOptions, mut vote: impl FnMut(u32, f64)) {
-    let mut strength: HashMap<u32, Fixed> = HashMap::new();
+    // A list and not a map: a popular item has tens of thousands of successors to add up.
+    let mut strength = vec![Fixed::default(); view.interactions.item_count()];
+    let mut met: Vec<u32> = Vec::new();
     let (mut moments, mut uses, mut last) = (0, 0_u64, None);
     for (ts_us, user) in view.interactions.uses_between(item, view.since_us, view.until_us).rev() {
         if moments == options.uses {
@@ -64,13 +65,19 @@ pub fn successors(view: &View<'_>, item: u32, options: SequenceOptions, mut vote
                 uses += 1;
                 let followers = events[at + 1..].iter().filter(|event| view.holds(event)).take(options.steps);
                 for (gap, next) in followers.enumerate().filter(|(_, next)| next.item != item) {
-                    strength.entry(next.item).or_default().add(view.weight(next) / (gap + 1) as f64);
+                    let sum = &mut strength[next.item as usize];
+                    if *sum == Fixed::default() {
+                        met.push(next.item);
+                    }
+                    sum.add(view.weight(next) / (gap + 1) as f64);
                 }
             }
         }
         moments += usize::from(uses > before);
     }
-    strength.into_iter().for_each(|(next, sum)| vote(next, sum.value() / uses as f64));
+    met.sort_unstable();
+    met.dedup();
+    met.into_iter().for_each(|next| vote(next, strength[next as usize].value() / uses as f64));
 }
 
 /// Successors of the items that were asked for.

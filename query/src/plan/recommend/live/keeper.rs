@@ -15,6 +15,8 @@ use trodden_engine::table::Snapshot;
 /// Between two looks. A state stays this much behind the table, so that a statement that was planned a moment ago does not
 /// find it ahead.
 const TICK: Duration = Duration::from_millis(100);
+/// Of each look.
+const WARM_FOR: Duration = Duration::from_millis(50);
 /// Between two files of a state that changes.
 const SAVE_EVERY: Duration = Duration::from_secs(60);
 /// No statement can be cancelled here.
@@ -78,6 +80,7 @@ fn keep(states: &Weak<LiveStates>) {
             }
             next.insert(id, now);
             live.learn_again(&states);
+            live.warm();
             if live.saved.lock().is_none_or(|saved| saved.at.elapsed() >= SAVE_EVERY) {
                 live.save();
             }
@@ -122,6 +125,22 @@ impl Live {
             Err(error) => {
                 tracing::warn!(%error, "a kept state could not follow its table, and is read anew when it is asked")
             }
+        }
+    }
+
+    /// Finds what neighbours are made of before it is asked for, a little at each look.
+    fn warm(&self) {
+        let begun = Instant::now();
+        while begun.elapsed() < WARM_FOR {
+            let kept = self.kept.read();
+            let Some(kept) = kept.as_ref() else { return };
+            let interactions = &kept.state.interactions;
+            let next = self.warmed.load(Ordering::Relaxed);
+            if !interactions.has_overlaps() || next >= interactions.item_count() {
+                return;
+            }
+            self.warmed.store(next + 1, Ordering::Relaxed);
+            interactions.warm_overlaps(next as u32);
         }
     }
 

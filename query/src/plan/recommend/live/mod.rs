@@ -94,6 +94,8 @@ struct Live {
     /// `None` before it was read, and after an error.
     kept: RwLock<Option<Kept>>,
     saved: Mutex<Option<Saved>>,
+    /// Items up to this code were made ready for neighbours.
+    warmed: AtomicUsize,
     /// Its memory when that was looked at last, in bytes.
     bytes: AtomicUsize,
     /// The same of its models.
@@ -226,6 +228,7 @@ impl LiveStates {
         let is_new = live.bytes.load(Ordering::Relaxed) == 0;
         if is_new || matches!(brought, Brought::Rebuilt | Brought::Reread(_)) {
             live.bytes.store(now.state_bytes(), Ordering::Relaxed);
+            live.warmed.store(0, Ordering::Relaxed);
         }
         *kept = Some(now);
         self.make_room(live, kept)?;
@@ -265,6 +268,7 @@ impl Live {
             table,
             kept: RwLock::default(),
             saved: Mutex::default(),
+            warmed: AtomicUsize::new(0),
             bytes: AtomicUsize::new(0),
             model_bytes: AtomicUsize::new(0),
             brought: Mutex::default(),
