@@ -20,6 +20,7 @@ mod recommend_lists;
 mod recommend_live;
 mod recommend_model;
 mod recommend_real;
+mod recommend_sql;
 mod recommend_state;
 mod recommend_vs_model;
 mod retention_case;
