@@ -71,6 +71,50 @@ proptest! {
         }
     }
 
+    /// Neighbours come from counts that are kept right while events come and go, of which rare ones are left out until they
+    /// matter.
+    #[test]
+    fn neighbours_follow_what_comes_and_goes(
+        events in events(60),
+        acts in proptest::collection::vec((any::<bool>(), any::<prop::sample::Index>(), 0..ITEMS), 1..30),
+        ranks in crate::recommend_case::ranks(),
+        neighbours in 1..4_usize,
+        similarity in prop_oneof![
+            Just(Similarity::Llr),
+            Just(Similarity::Cosine),
+            Just(Similarity::Jaccard),
+            Just(Similarity::Overlap),
+        ],
+    ) {
+        let (mut there, mut waiting) = (events.clone(), Vec::new());
+        let mut interactions = Interactions::from_events(events);
+        let options = ItemKnnOptions { neighbours, ..ItemKnnOptions::of(similarity) };
+        let row = |interactions: &Interactions, item: u32| {
+            let view = View::whole(interactions, Weights::new(vec![1.0; 3]));
+            ItemKnn::new(&view, options).neighbours(&view, &ranks, item)
+        };
+        for (goes, pick, item) in acts {
+            let (from, to) = if goes { (&mut there, &mut waiting) } else { (&mut waiting, &mut there) };
+            if !from.is_empty() {
+                let (user, event) = from.remove(pick.index(from.len()));
+                to.push((user, event));
+                if goes { interactions.remove(user, event) } else { interactions.add(user, event) }
+            }
+            prop_assert_eq!(row(&interactions, item), row(&Interactions::from_events(there.iter().copied()), item));
+        }
+        let mut fresh = Interactions::from_events(there.iter().copied());
+        prop_assert_eq!(&interactions, &fresh);
+        fresh.forget_before(5);
+        interactions.forget_before(5);
+        let left = Interactions::from_events(there.into_iter().filter(|event| event.1.ts_us >= 5));
+        prop_assert_eq!(fresh.len(), left.len());
+        prop_assert_eq!((fresh.newest_us(), fresh.active_users()), (left.newest_us(), left.active_users()));
+        for item in 0..ITEMS {
+            prop_assert_eq!(row(&interactions, item), row(&left, item));
+            prop_assert_eq!(fresh.users_of_item(item), left.users_of_item(item));
+        }
+    }
+
     #[test]
     fn companions_are_counted(case in case(60), top in 1..5_usize, threads in 1..4_usize) {
         let case = Case { window_us: None, as_of_us: None, ..case };

@@ -8,9 +8,12 @@
 //! users must stay the same from run to run, since they order uses of equal time: shard and ordinal together do. Codes
 //! of items may be given in any order.
 
-use super::overlaps::{OverlapRow, Overlaps};
+use super::overlaps::{OverlapRow, Overlaps, fewest_of};
 use std::mem::size_of;
 use std::sync::Arc;
+
+/// Overlaps of an item that are found before they are asked for: enough for its longest list.
+const WARM_ENTRIES: usize = 256;
 
 /// What one event said about one item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -221,15 +224,17 @@ impl Interactions {
         self.kind_events.get(usize::from(kind)).and_then(|events| events.get(item as usize)).copied().unwrap_or(0)
     }
 
-    /// The largest overlaps of an item with others. Found at the first call, and kept right from then on.
-    pub(super) fn overlaps(&self, item: u32) -> Arc<OverlapRow> {
-        let find = || self.overlaps.keep(item, OverlapRow::new(&self.count_overlaps(item), None));
-        self.overlaps.known(item).unwrap_or_else(find)
+    /// The largest overlaps of an item with others, about so many. Found at the first call, and kept right from then on.
+    pub(super) fn overlaps(&self, item: u32, entries: usize) -> Arc<OverlapRow> {
+        self.overlaps.known(item).unwrap_or_else(|| {
+            let counts = self.count_overlaps(item);
+            self.overlaps.keep(item, OverlapRow::new(&counts, fewest_of(&counts, entries)))
+        })
     }
 
     /// The same with all that share `fewest` users.
     pub(super) fn overlaps_from(&self, item: u32, fewest: u32) -> Arc<OverlapRow> {
-        self.overlaps.keep(item, OverlapRow::new(&self.count_overlaps(item), Some(fewest)))
+        self.overlaps.keep(item, OverlapRow::new(&self.count_overlaps(item), fewest))
     }
 
     /// The same with `others` counted, too.
@@ -250,7 +255,7 @@ impl Interactions {
     pub fn warm_overlaps(&self, item: u32) -> bool {
         let is_new = self.overlaps.known(item).is_none();
         if is_new {
-            self.overlaps(item);
+            self.overlaps(item, WARM_ENTRIES);
         }
         is_new
     }

@@ -243,7 +243,8 @@ impl ItemKnn {
     /// The neighbours by the largest overlaps of an item. No item can be more alike than one all of whose users are shared,
     /// so that a row is long enough when that says that no other item is among the neighbours.
     fn alike(&self, interactions: &Interactions, ranks: &[u32], item: u32) -> Vec<(u32, f64)> {
-        let mut overlaps = interactions.overlaps(item);
+        // Some more than are wanted, since those that share most are not all among the most alike.
+        let mut overlaps = interactions.overlaps(item, self.options.neighbours + self.options.neighbours / 4);
         loop {
             let row = self.best_of(&overlaps.entries, ranks, item);
             let least = match row.last() {

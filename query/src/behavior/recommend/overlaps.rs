@@ -9,8 +9,6 @@ use std::collections::HashMap;
 use std::mem::size_of;
 use std::sync::Arc;
 
-/// Entries that a row has at least, where there are as many.
-const ENTRIES_MIN: usize = 256;
 /// Memory of all rows above which half of them are forgotten, in bytes.
 const BYTES_MAX: usize = 512 << 20;
 
@@ -26,9 +24,9 @@ pub(super) struct OverlapRow {
 }
 
 impl OverlapRow {
-    /// The row of these counts by item, with all entries from `fewest` on, or as many as a row has where that is `None`.
-    pub(super) fn new(counts: &[u32], fewest: Option<u32>) -> Self {
-        let fewest = fewest.unwrap_or_else(|| fewest_of(counts)).max(1);
+    /// The row of these counts by item, with all of `fewest` and more.
+    pub(super) fn new(counts: &[u32], fewest: u32) -> Self {
+        let fewest = fewest.max(1);
         let entries =
             (0..).zip(counts).filter(|(_, users)| **users >= fewest).map(|(item, &users)| (item, users)).collect();
         Self { entries, fewest, grown: HashMap::new() }
@@ -65,13 +63,13 @@ impl OverlapRow {
     }
 }
 
-/// The largest number that leaves enough entries.
-fn fewest_of(counts: &[u32]) -> u32 {
+/// The largest number that leaves `entries`, where there are as many.
+pub(super) fn fewest_of(counts: &[u32], entries: usize) -> u32 {
     let mut used: Vec<u32> = counts.iter().copied().filter(|&users| users > 0).collect();
-    if used.len() <= ENTRIES_MIN {
-        return 1;
+    match entries.checked_sub(1) {
+        Some(last) if last < used.len() => *used.select_nth_unstable_by_key(last, |&users| std::cmp::Reverse(users)).1,
+        _ => 1,
     }
-    *used.select_nth_unstable_by_key(ENTRIES_MIN - 1, |&users| std::cmp::Reverse(users)).1
 }
 
 /// The rows that were asked for.

@@ -2,12 +2,15 @@
 
 use super::Ask;
 use crate::behavior::recommend::{
-    Algorithm, Blend, EASE_ITEMS_MAX, EaseOptions, ItemKnnOptions, Part, Scale, SequenceOptions, SessionKnnOptions,
-    View,
+    Algorithm, Blend, EaseOptions, ItemKnnOptions, Part, Scale, SequenceOptions, SessionKnnOptions, View,
 };
 
 /// A user whose last event is not longer ago is in a session.
 const SESSION_US: i64 = 30 * 60_000_000;
+
+/// Up to so many items `ease` is learned without being asked for: in about a second. It takes the cube of them, so that at
+/// its own limit a first question would wait for minutes.
+const EASE_UNASKED_ITEMS: usize = 2_000;
 
 /// `item_knn` and `sequence`, added up.
 pub(super) fn blend(item_knn: Algorithm) -> Algorithm {
@@ -23,7 +26,7 @@ pub(super) fn algorithm(ask: Ask, view: &View<'_>, user: Option<u32>) -> Algorit
             Algorithm::SessionKnn(SessionKnnOptions::default())
         }
         Ask::User => blend(Algorithm::item_knn()),
-        Ask::Items if used_items(view) <= EASE_ITEMS_MAX => Algorithm::Ease(EaseOptions::default()),
+        Ask::Items if used_items(view) <= EASE_UNASKED_ITEMS => Algorithm::Ease(EaseOptions::default()),
         Ask::Items => Algorithm::ItemKnn(ItemKnnOptions::rp3beta()),
         Ask::EveryUser | Ask::Item | Ask::EveryItem => Algorithm::item_knn(),
     }
@@ -33,7 +36,7 @@ pub(super) fn algorithm(ask: Ask, view: &View<'_>, user: Option<u32>) -> Algorit
 pub(super) fn rule(ask: Ask) -> String {
     match ask {
         Ask::User => "session_knn up to 30 minutes after the user's last event, else blend".into(),
-        Ask::Items => format!("ease up to {EASE_ITEMS_MAX} items, else rp3beta"),
+        Ask::Items => format!("ease up to {EASE_UNASKED_ITEMS} items, else rp3beta"),
         Ask::EveryUser | Ask::Item | Ask::EveryItem => "item_knn".into(),
     }
 }
@@ -45,6 +48,10 @@ fn is_in_session(view: &View<'_>, user: u32) -> bool {
 
 /// Items with an event that counts.
 fn used_items(view: &View<'_>) -> usize {
+    if view.is_whole() {
+        let items = 0..view.interactions.item_count() as u32;
+        return items.filter(|&item| view.interactions.users_of_item(item) > 0).count();
+    }
     let mut is_used = vec![false; view.interactions.item_count()];
     for user in 0..view.interactions.user_count() as u32 {
         view.events(user).for_each(|event| is_used[event.item as usize] = true);
