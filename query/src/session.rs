@@ -39,6 +39,8 @@ pub(crate) fn base_state(catalog: &Arc<Catalog>, threads: usize) -> SessionState
         .with_create_default_catalog_and_schema(false)
         .with_default_catalog_and_schema(CATALOG, SCHEMA);
     config.options_mut().sql_parser.collect_spans = true;
+    // What operators say of the number of their rows is an estimate, but good enough not to divide a few among threads.
+    config.options_mut().execution.use_row_number_estimates_to_optimize_partitioning = true;
     // Operators look at the order of what they read.
     config.options_mut().sql_parser.enable_subquery_sort_elimination = false;
     let schemas = MemoryCatalogProvider::new();
