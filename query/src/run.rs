@@ -11,7 +11,9 @@ use crate::session::runtime_of;
 use crate::sql::statement::Command;
 use crate::warnings::StatementState;
 use datafusion::common::ParamValues;
-use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
+use datafusion::execution::TaskContext;
+use datafusion::execution::runtime_env::RuntimeEnv;
+use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::scalar::ScalarValue;
@@ -25,6 +27,8 @@ pub(crate) struct Runner<'a> {
     pub(crate) state: SessionState,
     pub(crate) names: Names,
     pub(crate) statement: Arc<StatementState>,
+    /// The session's, with the memory of this statement.
+    runtime: Arc<RuntimeEnv>,
     parameters: Vec<ScalarValue>,
 }
 
@@ -32,13 +36,18 @@ impl<'a> Runner<'a> {
     pub(crate) fn new(shared: &'a Shared, options: QueryOptions) -> Self {
         let statement = Arc::new(StatementState::new(&options.cancel));
         let limit = options.memory_limit_bytes.or(shared.options.memory_limit_bytes);
-        let mut state = SessionStateBuilder::new_from_existing(shared.state.clone())
-            .with_runtime_env(runtime_of(&shared.state, limit))
-            .build();
+        let runtime = runtime_of(&shared.state, limit);
+        // A copy as it is: a session that is built has every function registered anew, which takes longer than planning.
+        let mut state = shared.state.clone();
         state.mark_start_execution();
         state.config_mut().set_extension(Arc::clone(&statement));
         let names = Names::new(Arc::clone(&shared.catalog));
-        Self { shared, state, names, statement, parameters: options.parameters }
+        Self { shared, state, names, statement, runtime, parameters: options.parameters }
+    }
+
+    /// What the nodes of a plan run in.
+    pub(crate) fn task_context(&self) -> Arc<TaskContext> {
+        Arc::new(TaskContext::from(&self.state).with_runtime(Arc::clone(&self.runtime)))
     }
 
     /// Check a statement without running it.
@@ -91,7 +100,7 @@ impl<'a> Runner<'a> {
         plan: LogicalPlan,
     ) -> Result<datafusion::execution::SendableRecordBatchStream> {
         let physical = self.physical(plan).await?;
-        Ok(execute_stream(physical, self.state.task_ctx())?)
+        Ok(execute_stream(physical, self.task_context())?)
     }
 
     pub(crate) async fn physical(&self, plan: LogicalPlan) -> Result<Arc<dyn ExecutionPlan>> {

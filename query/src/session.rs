@@ -41,6 +41,8 @@ pub(crate) fn base_state(catalog: &Arc<Catalog>, threads: usize, live: Arc<LiveS
         .with_default_catalog_and_schema(CATALOG, SCHEMA)
         .with_extension(live);
     config.options_mut().sql_parser.collect_spans = true;
+    // What operators say of the number of their rows is an estimate, but good enough not to divide a few among threads.
+    config.options_mut().execution.use_row_number_estimates_to_optimize_partitioning = true;
     // Operators look at the order of what they read.
     config.options_mut().sql_parser.enable_subquery_sort_elimination = false;
     let schemas = MemoryCatalogProvider::new();

@@ -70,6 +70,31 @@ fn expected(kind: Kind, spec: &PathSpec, users: &[Vec<Event>]) -> Vec<Counted> {
     }
 }
 
+/// Codes around the limits of what fits into one byte.
+fn any_code() -> impl Strategy<Value = u32> {
+    prop_oneof![0..3_u32, 126..130_u32, 252..258_u32, Just(CUT), Just(u32::MAX), any::<u32>()]
+}
+
+proptest! {
+    #![proptest_config(config(6_000))]
+
+    /// Short keys of small codes are found in another way than others, and none is taken for another one.
+    #[test]
+    fn every_key_has_a_number_of_its_own(keys in vec(vec(any_code(), 1..11), 0..40), again in vec(0..40_usize, 0..40)) {
+        let mut tally = Tally::new(Wanted { users: false, durations: false });
+        let mut expected: std::collections::BTreeMap<Vec<u32>, u64> = std::collections::BTreeMap::new();
+        let repeated = again.iter().filter_map(|&at| keys.get(at));
+        for key in keys.iter().chain(repeated) {
+            tally.add_count(key, 1);
+            *expected.entry(key.clone()).or_default() += 1;
+        }
+        let found: Vec<(&[u32], u64)> = tally.counted().collect();
+        prop_assert_eq!(found.len(), expected.len());
+        prop_assert!(found.iter().all(|(key, count)| expected.get(*key) == Some(count)));
+        prop_assert!(keys.iter().all(|key| found[tally.clone().number_of(key) as usize].0 == key));
+    }
+}
+
 proptest! {
     #![proptest_config(config(4_000))]
 

@@ -7,7 +7,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use std::ops::Range;
 use trodden_query::behavior::path::{
-    NamedEvents, PathKernel, PathRows, PathSpec, Sessions, Tally, TallyRow, TransitionMatrix, Wanted, rank,
+    ListedEvents, ListedRows, NamedEvents, PathKernel, PathRows, PathSpec, Sessions, Tally, TallyRow, TransitionMatrix,
+    Wanted, rank,
 };
 
 /// A user's events as rows from `first` on.
@@ -57,13 +58,17 @@ fn by_cells(spec: &PathSpec, users: &[Vec<Event>], wanted: Wanted) -> Vec<TallyR
         let name = |event: &Event| nodes.iter().position(|&node| node == event.node).unwrap() as u8;
         let names: Vec<u8> = events.iter().map(name).collect();
         let times: Vec<i64> = events.iter().map(|event| event.ts).collect();
-        let user = NamedEvents { times: &times, names: &names, nodes: &nodes };
+        let named = NamedEvents { times: &times, names: &names, nodes: &nodes };
+        let nodes: Vec<u32> = events.iter().map(|event| event.node).collect();
+        let listed = ListedEvents { times: &times, nodes: &nodes };
         tally.begin_user();
-        if wanted.users {
-            assert!(matrix.add(spec, 1, &user, &mut tally));
-        } else {
-            assert!(matrix.count(spec, &user));
-        }
+        // Users of one block and of several are counted in the same cells.
+        assert!(match (wanted.users, user % 2 == 0) {
+            (true, true) => matrix.add(spec, 1, &named, &mut tally),
+            (true, false) => matrix.add(spec, 1, &listed, &mut tally),
+            (false, true) => matrix.count(spec, &named),
+            (false, false) => matrix.count(spec, &listed),
+        });
     }
     if !wanted.users {
         matrix.add_to(spec, 1, &mut tally);
@@ -88,6 +93,15 @@ proptest! {
                 assert!(way.times.is_empty());
                 untimed.push(way.stops.to_vec());
             });
+            let (times, codes): (Vec<i64>, Vec<u32>) = events.iter().map(|event| (event.ts, event.node)).unzip();
+            let masks: Vec<u64> = events.iter().map(|event| u64::from(event.is_end) << 1 | 1).collect();
+            let mut listed = Vec::new();
+            let rows = ListedRows { times: &times, nodes: &codes, masks: &masks, end: 2 };
+            kernel.ways_of_rows(&rows, true, |way| {
+                let stops = way.stops.iter().copied().zip(way.times.iter().copied()).collect();
+                listed.push(Found { anchor: way.anchor_event, stops, exited: way.exited });
+            });
+            prop_assert_eq!(&listed, &timed);
             let nodes = |way: &Found| way.stops.iter().map(|stop| stop.0).collect::<Vec<_>>();
             prop_assert_eq!(untimed, timed.iter().map(nodes).collect::<Vec<_>>());
             prop_assert_eq!(timed, path_model::ways(&spec, &events));

@@ -67,24 +67,29 @@ fn by_units(case: &Case, users: &Users, inside: bool) -> Vec<RetentionRow<u32>> 
     partial.finish(&case.spec, 0)
 }
 
+/// The users in two sets, which are numbered from 0 each.
 fn by_first_days(case: &Case, users: &Users, inside: bool) -> Option<Vec<RetentionRow<u32>>> {
-    let (starts, returns) = (days(case, users, START), days(case, users, RETURN));
-    let all = || starts.keys().chain(returns.keys()).copied();
-    let range = (all().min().unwrap_or(0), all().max().unwrap_or(0));
-    let mut table = FirstDays::new(&case.spec, users.len(), range)?;
-    for (&day, of_day) in &starts {
-        let of_day: Vec<u32> = of_day.keys().copied().collect();
-        // In two pieces: they come as they are read.
-        for piece in of_day.chunks(2) {
-            table.start(day, piece, |user| users[user as usize].0);
+    let times = || users.iter().flat_map(|user| &user.1).map(|event| case.zone.day(event.0) as i32);
+    let range = (times().min().unwrap_or(0), times().max().unwrap_or(0));
+    let mut table = FirstDays::new(&case.spec, range)?;
+    let (first, second) = users.split_at(users.len() / 2);
+    for users in [first, second] {
+        table.begin(users.len());
+        let (starts, returns) = (days(case, users, START), days(case, users, RETURN));
+        for (&day, of_day) in &starts {
+            let of_day: Vec<u32> = of_day.keys().copied().collect();
+            // In two pieces: they come as they are read.
+            for piece in of_day.chunks(2) {
+                table.start(day, piece, |user| users[user as usize].0);
+            }
         }
-    }
-    for (&day, of_day) in &returns {
-        let all: Vec<u32> = of_day.keys().copied().collect();
-        let twice: Vec<u32> = of_day.iter().filter(|(_, count)| **count > 1).map(|(user, _)| *user).collect();
-        table.returned(day, &all, inside);
-        if inside {
-            table.returned_twice(day, &twice);
+        for (&day, of_day) in &returns {
+            let all: Vec<u32> = of_day.keys().copied().collect();
+            let twice: Vec<u32> = of_day.iter().filter(|(_, count)| **count > 1).map(|(user, _)| *user).collect();
+            table.returned(day, &all, inside);
+            if inside {
+                table.returned_twice(day, &twice);
+            }
         }
     }
     let mut partial = RetentionPartial::default();

@@ -120,6 +120,13 @@ impl<'a> ConditionBits<'a> {
         self.words(word).iter().fold(0, |any, word| any | word)
     }
 
+    /// The conditions that `row` may satisfy.
+    #[inline(always)]
+    fn possible(&self, row: usize) -> u64 {
+        let words = (0..).zip(self.words(row / WORD));
+        words.fold(0, |mask, (condition, word)| mask | (word >> (row % WORD) & 1) << condition)
+    }
+
     /// The conditions among `possible` that `row` satisfies.
     #[inline(always)]
     fn satisfied(&self, possible: u64, row: usize) -> u64 {
@@ -318,19 +325,33 @@ impl<'a> UserBits<'a> {
         self.bits.any(row / WORD) >> (row % WORD) & 1 == 1
     }
 
+    /// Set the bit of `condition` in the masks of the rows that may satisfy it: `masks` has one for each of the user's rows.
+    fn add_possible(self, condition: usize, masks: &mut [u64]) {
+        for (word, _) in words_of(self.rows()) {
+            let (first, bits) = (word * WORD, self.bits.word(word, condition));
+            let (from, to) = (first.max(self.start), (first + WORD).min(self.end));
+            let masks = &mut masks[from - self.start..to - self.start];
+            (from - first..).zip(masks).for_each(|(bit, mask)| *mask |= (bits >> bit & 1) << condition);
+        }
+    }
+
     /// Replace `rows` by the rows that satisfy any condition, or all where every event counts, and `masks` by which.
     pub(crate) fn to_masks(self, rows: &mut Vec<u32>, masks: &mut Vec<u64>) {
         rows.clear();
         masks.clear();
         let every_event = self.bits.every_event;
+        if every_event && self.bits.tested == 0 {
+            rows.extend(self.start as u32..self.end as u32);
+            masks.resize(self.rows().len(), 0);
+            (0..self.bits.conditions).for_each(|condition| self.add_possible(condition, masks));
+            return;
+        }
         for (word, in_range) in words_of(self.rows()) {
             let mut any = if every_event { in_range } else { self.bits.any(word) & in_range };
             while any != 0 {
-                let (bit, row) = (any.trailing_zeros(), word * WORD + any.trailing_zeros() as usize);
+                let row = word * WORD + any.trailing_zeros() as usize;
                 any &= any - 1;
-                let possible =
-                    (0..).zip(self.bits.words(word)).fold(0, |mask, (at, word)| mask | (word >> bit & 1) << at);
-                let mask = self.bits.satisfied(possible, row);
+                let mask = self.bits.satisfied(self.bits.possible(row), row);
                 if mask != 0 || every_event {
                     rows.push(row as u32);
                     masks.push(mask);

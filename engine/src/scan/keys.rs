@@ -144,6 +144,16 @@ impl<'a> Keys<'a> {
         }
     }
 
+    /// The codes of the first `events` events in `column`, where it has one for each event; `None` where all events have the
+    /// same one. Panics past the end, as a slice does.
+    #[inline]
+    pub fn per_event(&self, column: usize, events: usize) -> Option<&'a [u32]> {
+        match &self.columns[column] {
+            KeyCodes::PerUser(_) => None,
+            KeyCodes::PerEvent(codes) => Some(&codes[self.first_event..self.first_event + events]),
+        }
+    }
+
     /// Whether every column has one code for all events of the user.
     #[inline]
     pub fn is_per_user(&self) -> bool {

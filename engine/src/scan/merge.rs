@@ -181,7 +181,11 @@ impl Gathered {
         piece.times.append_to(&mut self.ts);
         self.masks.extend_from_slice(piece.masks);
         for (place, to) in self.keys.iter_mut().enumerate() {
-            to.codes().extend((0..piece.masks.len()).map(|event| piece.keys.code(place, event)));
+            let (codes, events) = (to.codes(), piece.masks.len());
+            match piece.keys.per_event(place, events) {
+                Some(of_piece) => codes.extend_from_slice(of_piece),
+                None => codes.resize(codes.len() + events, piece.keys.code(place, 0)),
+            }
         }
     }
 

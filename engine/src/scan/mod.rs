@@ -35,7 +35,7 @@ pub use behavior::{BehaviorScan, UserEvents, Worker, scan_user_bits, scan_users}
 pub use candidates::{UserSet, matching_users};
 pub use condition_bits::UserBits;
 pub use day_users::{
-    DayUsers, SEVERAL_VALUES, covers_days, covers_values, satisfying_names, users_by_day, values_by_user,
+    DayUsers, SEVERAL_VALUES, covers_days, covers_values, in_pieces, satisfying_names, users_by_day, values_by_user,
 };
 pub use keys::{KeyCodes, KeySpace, Keys};
 pub use report::ScanReport;

@@ -87,15 +87,19 @@ const MANY_ROWS: usize = 256;
 const DENSE_PART: usize = 8;
 
 fn append_packed(times: &PackedInts<'_>, rows: &[u32], to: &mut Vec<i64>) {
-    if let (Some(&first), Some(&last)) = (rows.first(), rows.last())
-        && rows.len() >= MANY_ROWS.max((last - first) as usize / DENSE_PART)
-    {
+    let (Some(&first), Some(&last)) = (rows.first(), rows.last()) else { return };
+    let span = first as usize..last as usize + 1;
+    if rows.len() == span.len() {
+        let before = to.len();
+        to.resize(before + rows.len(), 0);
+        times.decode_into(span, &mut to[before..]);
+    } else if rows.len() >= MANY_ROWS.max(span.len() / DENSE_PART) {
         let mut all = Vec::new();
-        times.decode(first as usize..last as usize + 1, &mut all);
+        times.decode(span, &mut all);
         to.extend(rows.iter().map(|&row| all[(row - first) as usize]));
-        return;
+    } else {
+        to.extend(rows.iter().map(|&row| times.get(row as usize)));
     }
-    to.extend(rows.iter().map(|&row| times.get(row as usize)));
 }
 
 #[cfg(test)]

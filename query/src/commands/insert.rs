@@ -99,7 +99,7 @@ pub(crate) async fn fill(
     let plan = LogicalPlanBuilder::from(plan.clone()).project(exprs.collect::<Vec<_>>())?.build()?;
     let physical = runner.physical(plan).await?;
     let sink = EventSink::new(Arc::clone(&table), table_schema(&table.schema()));
-    let context = runner.state.task_ctx();
+    let context = runner.task_context();
     let rows = execute_stream(physical, Arc::clone(&context))?;
     let accepted = sink.write_all(rows, &context).await?;
     super::counts(&runner.statement, "INSERT", &[("count", i64::try_from(accepted).unwrap_or(i64::MAX))])

@@ -3,14 +3,16 @@
 use crate::error::{Error, Result};
 use datafusion::arrow::array::{RecordBatch, RecordBatchOptions};
 use datafusion::arrow::datatypes::SchemaRef;
-use datafusion::common::DataFusionError;
+use datafusion::common::stats::Precision;
 use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::{DataFusionError, Statistics};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
 use datafusion::physical_plan::metrics::{ExecutionPlanMetricsSet, MetricBuilder, MetricsSet};
 use datafusion::physical_plan::projection::ProjectionExec;
+use datafusion::physical_plan::statistics::StatisticsArgs;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties, ReplaceChildrenOptions,
@@ -28,6 +30,11 @@ pub(crate) trait Task: Send + Sync + fmt::Debug + 'static {
 
     /// Its line in plans.
     fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result;
+
+    /// How many rows the answer will have, about, where that is known to be few.
+    fn few_rows(&self) -> Option<usize> {
+        None
+    }
 
     /// The whole answer. Only `columns` of it will be looked at (`None`: all), so that others need not be right. Called on
     /// a thread that may block.
@@ -162,6 +169,16 @@ impl ExecutionPlan for SingleExec {
         };
         let stream = futures::TryStreamExt::try_flatten(futures::stream::once(answer));
         Ok(Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), stream)))
+    }
+
+    /// Few rows are not worth being divided among threads.
+    fn statistics_from_inputs(
+        &self,
+        _inputs: &[Arc<Statistics>],
+        _args: &StatisticsArgs,
+    ) -> datafusion::common::Result<Arc<Statistics>> {
+        let rows = self.task.few_rows().map_or(Precision::Absent, Precision::Inexact);
+        Ok(Arc::new(Statistics { num_rows: rows, ..Statistics::new_unknown(&self.schema) }))
     }
 
     /// A choice of columns above becomes a part of the node: what nobody looks at is not computed.

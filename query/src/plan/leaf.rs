@@ -176,6 +176,10 @@ impl<O: Operator> Task for OperatorLeaf<O> {
         }
     }
 
+    fn few_rows(&self) -> Option<usize> {
+        self.operator.few_rows(&self.spec)
+    }
+
     fn compute(
         &self,
         context: &TaskContext,

@@ -61,6 +61,11 @@ pub(crate) trait Operator: fmt::Debug + Clone + Eq + Hash + Send + Sync + Sized 
     /// Those of the specification.
     fn every_event(&self, spec: &Self::Spec) -> Result<bool>;
 
+    /// How many rows the answer has for each group, about, where that does not depend on the number of users.
+    fn few_rows(&self, _spec: &Self::Spec) -> Option<usize> {
+        None
+    }
+
     /// A worker with nothing counted yet, for events with `by_columns` columns of `by` codes.
     ///
     /// # Errors

@@ -8,6 +8,18 @@ use std::hint::select_unpredictable;
 const NODES_MAX: usize = 512;
 
 /// One user's events, in total order: none is left out, and sessions are divided by gaps or not at all.
+pub trait TimedNodes {
+    /// Times in microseconds, ascending.
+    fn times(&self) -> &[i64];
+
+    /// The node of each event.
+    fn nodes(&self) -> impl Iterator<Item = u32>;
+
+    /// The largest code that a node may have.
+    fn largest(&self) -> Option<u32>;
+}
+
+/// Events of a block, which share the nodes of short codes.
 #[derive(Debug, Clone, Copy)]
 pub struct NamedEvents<'a> {
     /// Times in microseconds, ascending.
@@ -16,6 +28,49 @@ pub struct NamedEvents<'a> {
     pub names: &'a [u8],
     /// The node of each short code.
     pub nodes: &'a [u32],
+}
+
+impl TimedNodes for NamedEvents<'_> {
+    #[inline]
+    fn times(&self) -> &[i64] {
+        self.times
+    }
+
+    #[inline]
+    fn nodes(&self) -> impl Iterator<Item = u32> {
+        self.names.iter().map(|&name| self.nodes[name as usize])
+    }
+
+    #[inline]
+    fn largest(&self) -> Option<u32> {
+        self.nodes.iter().copied().max()
+    }
+}
+
+/// Events with a node each.
+#[derive(Debug, Clone, Copy)]
+pub struct ListedEvents<'a> {
+    /// Times in microseconds, ascending.
+    pub times: &'a [i64],
+    /// The node of each event.
+    pub nodes: &'a [u32],
+}
+
+impl TimedNodes for ListedEvents<'_> {
+    #[inline]
+    fn times(&self) -> &[i64] {
+        self.times
+    }
+
+    #[inline]
+    fn nodes(&self) -> impl Iterator<Item = u32> {
+        self.nodes.iter().copied()
+    }
+
+    #[inline]
+    fn largest(&self) -> Option<u32> {
+        self.nodes.iter().copied().max()
+    }
 }
 
 /// Counts of transitions between pairs of nodes, of one group.
@@ -36,21 +91,21 @@ impl TransitionMatrix {
     }
 
     /// Counts the transitions of a user. False, and nothing is counted, where nodes are too many.
-    pub fn count(&mut self, spec: &PathSpec, user: &NamedEvents<'_>) -> bool {
-        if !self.make_room(user.nodes) {
+    pub fn count(&mut self, spec: &PathSpec, user: &impl TimedNodes) -> bool {
+        if !self.make_room(user.largest()) {
             return false;
         }
         let gap_us = gap_us(spec);
         let (width, nowhere) = (self.width, self.counts.len() - 1);
-        let row_of = |name: u8| user.nodes[name as usize] as usize * width;
-        let Some((&first, names)) = user.names.split_first() else { return true };
-        let mut source = row_of(first);
+        let mut nodes = user.nodes().map(|node| node as usize);
+        let Some(first) = nodes.next() else { return true };
+        let mut source = first * width;
         // No branch on the gap: where a session ends is hard to predict. Equal neighbours are left out at the end.
-        for (&name, times) in names.iter().zip(user.times.windows(2)) {
+        for (target, times) in nodes.zip(user.times().windows(2)) {
             let is_new = times[1].saturating_sub(times[0]) > gap_us;
-            let cell = select_unpredictable(is_new, nowhere, source + user.nodes[name as usize] as usize);
+            let cell = select_unpredictable(is_new, nowhere, source + target);
             self.counts[cell] += 1;
-            source = row_of(name);
+            source = target * width;
         }
         true
     }
@@ -69,18 +124,15 @@ impl TransitionMatrix {
 
     /// Adds the transitions of a user to `tally`, with users and durations. False, and nothing is added, where nodes are too
     /// many. The user has begun in the tally, which is the same one at each call.
-    pub fn add(&mut self, spec: &PathSpec, group: u32, user: &NamedEvents<'_>, tally: &mut Tally) -> bool {
-        if !self.make_room(user.nodes) {
+    pub fn add(&mut self, spec: &PathSpec, group: u32, user: &impl TimedNodes, tally: &mut Tally) -> bool {
+        if !self.make_room(user.largest()) {
             return false;
         }
         let gap_us = gap_us(spec);
-        let (Some((&first, names)), Some((&began, times))) = (user.names.split_first(), user.times.split_first())
-        else {
-            return true;
-        };
-        let (mut source, mut since, mut before) = (user.nodes[first as usize], began, began);
-        for (&name, &at) in names.iter().zip(times) {
-            let target = user.nodes[name as usize];
+        let mut nodes = user.nodes();
+        let (Some(first), Some((&began, times))) = (nodes.next(), user.times().split_first()) else { return true };
+        let (mut source, mut since, mut before) = (first, began, began);
+        for (target, &at) in nodes.zip(times) {
             if at.saturating_sub(before) > gap_us {
                 (source, since) = (target, at);
             } else if !(spec.collapse && target == source) {
@@ -101,9 +153,9 @@ impl TransitionMatrix {
         8 * self.counts.capacity() + 4 * self.numbers.capacity()
     }
 
-    /// Make cells for `nodes`. False where they are too many.
-    fn make_room(&mut self, nodes: &[u32]) -> bool {
-        let needed = nodes.iter().max().map_or(0, |&node| node as usize + 1);
+    /// Make cells for nodes up to `largest`. False where they are too many.
+    fn make_room(&mut self, largest: Option<u32>) -> bool {
+        let needed = largest.map_or(0, |node| node as usize + 1);
         if needed <= self.width {
             return true;
         }

@@ -20,8 +20,8 @@ mod ways;
 
 pub use kernel::{END, EXCLUDE, NO_CODE, PathKernel, START, Transition, UserInput, Way};
 pub use keys::{Counted, EdgeKey, LEAVING, edges_of_way, path_key, transition_key};
-pub use matrix::{NamedEvents, TransitionMatrix};
+pub use matrix::{ListedEvents, NamedEvents, TimedNodes, TransitionMatrix};
 pub use ranking::{TallyRow, rank};
-pub use row_ways::PathRows;
+pub use row_ways::{ListedRows, PathRows};
 pub use spec::{Anchor, CUT, PathSpec, STEPS_MAX, Sessions, TOP_MAX};
 pub use tally::{Tally, Wanted};

@@ -22,6 +22,46 @@ pub trait PathRows {
     fn first_end(&self, range: Range<usize>) -> Option<usize>;
 }
 
+/// One user's events with a node each, in total order, none of which is left out.
+#[derive(Debug, Clone, Copy)]
+pub struct ListedRows<'a> {
+    /// Times in microseconds, ascending.
+    pub times: &'a [i64],
+    /// The node of each event.
+    pub nodes: &'a [u32],
+    /// Conditions of each event.
+    pub masks: &'a [u64],
+    /// The bit of a mask that says that the event is an end.
+    pub end: u64,
+}
+
+impl PathRows for ListedRows<'_> {
+    fn rows(&self) -> Range<usize> {
+        0..self.nodes.len()
+    }
+
+    #[inline(always)]
+    fn node(&self, row: usize) -> u32 {
+        self.nodes[row]
+    }
+
+    #[inline(always)]
+    fn time(&self, row: usize) -> i64 {
+        self.times[row]
+    }
+
+    #[inline(always)]
+    fn is_within(&self, early: usize, late: usize, limit_us: i64) -> bool {
+        self.times[late].saturating_sub(self.times[early]) <= limit_us
+    }
+
+    #[inline]
+    fn first_end(&self, range: Range<usize>) -> Option<usize> {
+        let first = range.start;
+        self.masks[range].iter().position(|mask| mask & self.end != 0).map(|place| first + place)
+    }
+}
+
 /// Walks back from ends. Buffers are kept from user to user.
 #[derive(Debug, Default)]
 pub(super) struct RowWays {

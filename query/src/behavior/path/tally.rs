@@ -25,7 +25,10 @@ const NEXT_USER: u32 = 1 << 31;
 pub struct Tally {
     wanted: Wanted,
     hasher: DefaultHashBuilder,
-    /// Numbers of keys, by the hash of the key.
+    /// Numbers of keys that [`packed`] makes one number of, as most are: no code of them is looked at. Of many keys one is
+    /// seldom at hand, and each place that is looked at costs more than all else.
+    short: HashTable<(u64, u32)>,
+    /// Numbers of the other keys, by the hash of the key.
     numbers: HashTable<u32>,
     codes: Vec<u32>,
     /// Where in `codes` each key ends.
@@ -50,6 +53,7 @@ impl Tally {
         Self {
             wanted,
             hasher: DefaultHashBuilder::default(),
+            short: HashTable::new(),
             numbers: HashTable::new(),
             codes: Vec::new(),
             ends: Vec::new(),
@@ -160,7 +164,10 @@ impl Tally {
         let by_key = self.ends.capacity() + self.counts.capacity() + self.users.capacity() + self.last_users.capacity();
         let codes = self.codes.capacity() + self.user_keys.capacity() + self.duration_keys.capacity();
         // A place of the table is the number and a byte of its hash.
-        8 * (by_key + self.durations_us.capacity()) + 4 * codes + 5 * self.numbers.capacity()
+        8 * (by_key + self.durations_us.capacity())
+            + 4 * codes
+            + 5 * self.numbers.capacity()
+            + 17 * self.short.capacity()
     }
 
     /// Calls `found` for the different keys of each user, user after user, and says which is the first of another user.
@@ -170,21 +177,46 @@ impl Tally {
 
     /// The number of `key`, which it keeps in this tally.
     pub fn number_of(&mut self, key: &[u32]) -> u32 {
-        let (codes, ends, hasher) = (&mut self.codes, &mut self.ends, &self.hasher);
-        let hash = hasher.hash_one(key);
+        let Some(packed) = packed(key) else { return self.number_of_long(key) };
+        let hash = self.hasher.hash_one(packed);
+        if let Some(&(_, number)) = self.short.find(hash, |known| known.0 == packed) {
+            return number;
+        }
+        let number = self.append(key);
+        self.short.insert_unique(hash, (packed, number), |other| self.hasher.hash_one(other.0));
+        number
+    }
+
+    fn number_of_long(&mut self, key: &[u32]) -> u32 {
+        let (codes, ends) = (&self.codes, &self.ends);
+        let hash = self.hasher.hash_one(key);
         if let Some(&number) = self.numbers.find(hash, |&number| key_of(codes, ends, number as usize) == key) {
             return number;
         }
-        // The memory of a query is used up long before half of all u32 are.
-        let number = ends.len() as u32;
-        codes.extend_from_slice(key);
-        ends.push(codes.len());
+        let number = self.append(key);
+        let (codes, ends, hasher) = (&self.codes, &self.ends, &self.hasher);
         self.numbers.insert_unique(hash, number, |&other| hasher.hash_one(key_of(codes, ends, other as usize)));
+        number
+    }
+
+    /// Keep a new key.
+    fn append(&mut self, key: &[u32]) -> u32 {
+        // The memory of a query is used up long before half of all u32 are.
+        let number = self.ends.len() as u32;
+        self.codes.extend_from_slice(key);
+        self.ends.push(self.codes.len());
         self.counts.push(0);
         self.users.push(0);
         self.last_users.push(0);
         number
     }
+}
+
+/// Few small codes as one number, a byte each: another one for each other key, since no byte is 0.
+#[inline]
+fn packed(key: &[u32]) -> Option<u64> {
+    let is_small = key.len() <= 8 && key.iter().fold(0, |any, code| any | code) < 255;
+    is_small.then(|| key.iter().fold(0, |packed, &code| packed << 8 | u64::from(code + 1)))
 }
 
 fn key_of<'a>(codes: &'a [u32], ends: &[usize], number: usize) -> &'a [u32] {

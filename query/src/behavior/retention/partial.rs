@@ -2,7 +2,7 @@
 
 use super::kernel::UserCohort;
 use super::spec::{RetentionSpec, Windows};
-use std::collections::HashMap;
+use hashbrown::HashMap;
 use std::hash::Hash;
 
 /// A row of `emit => 'matrix'`.
@@ -108,13 +108,11 @@ impl<K: Eq + Hash + Ord + Clone> RetentionPartial<K> {
         self.cohorts.keys().map(|(_, key)| key)
     }
 
-    /// The same cohorts with other keys. Groups that get the same key become one.
-    pub fn with_keys<L: Eq + Hash + Ord + Clone>(self, key: impl Fn(&K) -> L) -> RetentionPartial<L> {
-        let mut partial = RetentionPartial::default();
-        for ((cohort_us, of_group), cohort) in self.cohorts {
-            partial.merge_cohort(cohort_us, key(&of_group), cohort);
+    /// Adds everything of `other`, whose keys mean what `key` makes of them. Different ones may mean the same.
+    pub fn merge_as<L: Eq + Hash>(&mut self, other: RetentionPartial<L>, key: impl Fn(&L) -> K) {
+        for ((cohort_us, theirs), cohort) in other.cohorts {
+            self.cohorts.entry((cohort_us, key(&theirs))).or_default().merge(cohort);
         }
-        partial
     }
 
     /// Whether there is no cohort.
@@ -131,27 +129,39 @@ impl<K: Eq + Hash + Ord + Clone> RetentionPartial<K> {
     /// The rows in the order of cohort, key and period. Each cohort has a row for every period that `spec` asks for,
     /// with 0 where nobody counts. `newest_ts` is the time of the newest event of the snapshot, of any user.
     pub fn finish(self, spec: &RetentionSpec, newest_ts: i64) -> Vec<RetentionRow<K>> {
-        let mut cohorts: Vec<((i64, K), CohortPartial)> = self.cohorts.into_iter().collect();
+        self.finish_as(spec, newest_ts, |key| key)
+    }
+
+    /// As [`Self::finish`], with the key that `key` makes of each: another one of each other.
+    pub fn finish_as<L: Ord + Clone>(
+        self,
+        spec: &RetentionSpec,
+        newest_ts: i64,
+        key: impl Fn(K) -> L,
+    ) -> Vec<RetentionRow<L>> {
+        let keyed =
+            self.cohorts.into_iter().map(|((cohort_us, of_group), cohort)| ((cohort_us, key(of_group)), cohort));
+        let mut cohorts: Vec<((i64, L), CohortPartial)> = keyed.collect();
         cohorts.sort_unstable_by(|a, b| a.0.cmp(&b.0));
         // With calendar windows all groups of a cohort share the ends of its periods.
         let mut ends = PeriodEnds { spec, of: None, ends_us: Vec::new() };
-        let rows = cohorts.into_iter().flat_map(|((cohort_us, key), cohort)| {
-            let ends_us = ends.of(cohort_us, cohort.last_start_ts).to_vec();
-            (0..spec.periods.rows()).map(move |row| {
-                let period = spec.periods.period(row);
+        let mut rows = Vec::with_capacity(cohorts.len() * spec.periods.rows());
+        for ((cohort_us, key), cohort) in cohorts {
+            let ends_us = ends.of(cohort_us, cohort.last_start_ts);
+            rows.extend(ends_us.iter().enumerate().map(|(row, &end_us)| {
                 let users = cohort.users.get(row).copied().unwrap_or(0);
                 RetentionRow {
                     cohort_us,
                     key: key.clone(),
                     cohort_users: cohort.cohort_users,
-                    period,
+                    period: spec.periods.period(row),
                     users,
                     rate: users as f64 / cohort.cohort_users as f64,
-                    complete: newest_ts >= ends_us[row],
+                    complete: newest_ts >= end_us,
                 }
-            })
-        });
-        rows.collect()
+            }));
+        }
+        rows
     }
 }
 
@@ -170,8 +180,7 @@ impl PeriodEnds<'_> {
         };
         if self.of.replace(decides) != Some(decides) {
             let periods = (0..self.spec.periods.rows()).map(|row| self.spec.periods.period(row));
-            let ends = periods.map(|period| self.spec.period_end_us(cohort_us, last_start_ts, period));
-            self.ends_us = ends.collect();
+            self.ends_us = self.spec.period_ends_us(cohort_us, last_start_ts, periods);
         }
         &self.ends_us
     }

@@ -70,16 +70,22 @@ impl RetentionSpec {
         (months - 1..=months + 1).rev().find(over).unwrap_or(0).max(0)
     }
 
-    /// The first instant after `period`, for a cohort that starts at `cohort_us` and whose last start event is at
+    /// The first instant after each of `periods`, for a cohort that starts at `cohort_us` and whose last start event is at
     /// `last_start_ts`.
-    pub(super) fn period_end_us(&self, cohort_us: i64, last_start_ts: i64, period: u32) -> i64 {
-        let next = i64::from(period) + 1;
+    pub(super) fn period_ends_us(
+        &self,
+        cohort_us: i64,
+        last_start_ts: i64,
+        periods: impl Iterator<Item = u32>,
+    ) -> Vec<i64> {
+        let next = periods.map(|period| i64::from(period) + 1);
         match self.windows {
-            Windows::Rolling => self.rolling_start_us(last_start_ts, next),
+            Windows::Rolling => next.map(|next| self.rolling_start_us(last_start_ts, next)).collect(),
             Windows::Calendar => {
                 let unit = self.period.unit();
                 let first = unit.span(cohort_us, self.time_zone).number;
-                unit.start_us(first.saturating_add(self.period.units().saturating_mul(next)), self.time_zone)
+                let after = |next: i64| first.saturating_add(self.period.units().saturating_mul(next));
+                next.map(|next| unit.start_us(after(next), self.time_zone)).collect()
             }
         }
     }

@@ -112,6 +112,10 @@ impl Operator for Path {
         Ok(true)
     }
 
+    fn few_rows(&self, spec: &PathSpec) -> Option<usize> {
+        (self.emit != Emit::Users).then_some(spec.top as usize + 1)
+    }
+
     fn worker(&self, spec: &PathSpec, by_columns: usize, wanted: &Wanted<'_>) -> Result<PathWorker> {
         let wanted = path::Wanted { users: wanted.any(&["users"]), durations: wanted.any(&["median_seconds"]) };
         PathWorker::new(self, spec, by_columns, wanted)

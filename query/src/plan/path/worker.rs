@@ -4,8 +4,8 @@
 use super::user_ways::UserWays;
 use super::{Emit, Path};
 use crate::behavior::path::{
-    Counted, NamedEvents, PathKernel, PathRows, PathSpec, Sessions, Tally, TransitionMatrix, UserInput, Wanted, Way,
-    edges_of_way, path_key, transition_key,
+    Counted, ListedEvents, ListedRows, NO_CODE, NamedEvents, PathKernel, PathRows, PathSpec, Sessions, Tally,
+    TimedNodes, TransitionMatrix, UserInput, Wanted, Way, edges_of_way, path_key, transition_key,
 };
 use crate::error::Result;
 use crate::plan::groups::Groups;
@@ -110,8 +110,8 @@ impl PathWorker {
         }
     }
 
-    fn user_by_pairs(&mut self, user: &UserBits<'_>, by: &Keys<'_>) -> bool {
-        let events = NamedEvents { times: user.times(), names: user.name_codes(), nodes: user.name_keys() };
+    /// Count a user whose events all count in the group of `by`. False where there are no cells.
+    fn user_by_pairs(&mut self, events: &impl TimedNodes, by: &Keys<'_>) -> bool {
         let results = &mut self.results;
         let group = results.groups.of(by, 0);
         let place = group as usize;
@@ -123,10 +123,49 @@ impl PathWorker {
         }
         let matrix = &mut results.matrices[place];
         if results.counts_only {
-            return matrix.count(&results.spec, &events);
+            return matrix.count(&results.spec, events);
         }
         results.tally.begin_user();
-        matrix.add(&results.spec, group, &events, &mut results.tally)
+        matrix.add(&results.spec, group, events, &mut results.tally)
+    }
+
+    fn user_by_ends(&mut self, user: u64, rows: &impl PathRows, by: &Keys<'_>) {
+        let results = &mut self.results;
+        results.tally.begin_user();
+        // Edges are told from the times between stops.
+        let with_times = !results.counts_only || results.emit == Emit::Edges;
+        self.kernel.ways_of_rows(rows, with_times, |way| results.add_way(user, way, by));
+    }
+
+    /// Count a user whose events are in several blocks the way it is done within one. False where that is not enough.
+    fn user_at_once(&mut self, rows: &UserRows<'_>, times: &[i64]) -> bool {
+        let nodes = rows.columns.per_event(0, rows.masks.len());
+        let Some(nodes) = nodes.filter(|nodes| !nodes.contains(&NO_CODE)) else { return false };
+        match self.reads {
+            Reads::Pairs if rows.by.is_per_user() => self.user_by_pairs(&ListedEvents { times, nodes }, &rows.by),
+            Reads::Ends => {
+                let listed = ListedRows { times, nodes, masks: rows.masks, end: 1 << self.end };
+                self.user_by_ends(rows.user, &listed, &rows.by);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Count a user by everything there is.
+    fn user_by_events(&mut self, rows: &UserRows<'_>, times: &[i64]) {
+        let events = rows.masks.len();
+        self.nodes.clear();
+        self.nodes.extend((0..events).map(|event| rows.columns.code(0, event)));
+        self.sessions.clear();
+        if self.kernel.spec().sessions == Sessions::Named {
+            self.sessions.extend((0..events).map(|event| rows.columns.code(1, event)));
+        }
+        let bits = &self.bits;
+        let mask = |mask: &u64| bits.iter().enumerate().fold(0, |all, (at, bit)| all | (bit * (mask >> at & 1)));
+        self.masks.clear();
+        self.masks.extend(rows.masks.iter().map(mask));
+        self.run(rows.user, times, &rows.by);
     }
 }
 
@@ -142,14 +181,12 @@ impl Worker for PathWorker {
         }
         match self.reads {
             Reads::Nothing => false,
-            Reads::Pairs => self.user_by_pairs(user, by),
+            Reads::Pairs => {
+                let events = NamedEvents { times: user.times(), names: user.name_codes(), nodes: user.name_keys() };
+                self.user_by_pairs(&events, by)
+            }
             Reads::Ends => {
-                let results = &mut self.results;
-                results.tally.begin_user();
-                let rows = BitRows { user, end: self.end };
-                // Edges are told from the times between stops.
-                let with_times = !results.counts_only || results.emit == Emit::Edges;
-                self.kernel.ways_of_rows(&rows, with_times, |way| results.add_way(number, way, by));
+                self.user_by_ends(number, &BitRows { user, end: self.end }, by);
                 true
             }
             Reads::Everything => {
@@ -165,20 +202,12 @@ impl Worker for PathWorker {
     }
 
     fn user(&mut self, rows: &UserRows<'_>) {
-        let events = rows.masks.len();
-        self.nodes.clear();
-        self.nodes.extend((0..events).map(|event| rows.columns.code(0, event)));
-        self.sessions.clear();
-        if self.kernel.spec().sessions == Sessions::Named {
-            self.sessions.extend((0..events).map(|event| rows.columns.code(1, event)));
+        let mut buffer = std::mem::take(&mut self.times);
+        let times = rows.times.decode(&mut buffer);
+        if !self.user_at_once(rows, times) {
+            self.user_by_events(rows, times);
         }
-        let bits = &self.bits;
-        let mask = |mask: &u64| bits.iter().enumerate().fold(0, |all, (at, bit)| all | (bit * (mask >> at & 1)));
-        self.masks.clear();
-        self.masks.extend(rows.masks.iter().map(mask));
-        let mut times = std::mem::take(&mut self.times);
-        self.run(rows.user, rows.times.decode(&mut times), &rows.by);
-        self.times = times;
+        self.times = buffer;
     }
 
     fn heap_bytes(&self) -> usize {

@@ -6,6 +6,7 @@
 
 use super::worker::RetentionWorker;
 use super::{Emit, RETURN, Retention, START};
+use crate::behavior::bucket::DAY_US;
 use crate::behavior::retention::{CohortPartial, Cohorts, FirstDays, RetentionSpec, Windows};
 use crate::error::{Error, Result};
 use crate::plan::operator::{Ask, Coverage, Indexed, Worker};
@@ -15,7 +16,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use trodden_engine::predicate::Predicate;
 use trodden_engine::scan::{
-    DayUsers, KeySpace, SEVERAL_VALUES, covers_days, covers_values, satisfying_names, users_by_day, values_by_user,
+    DayUsers, KeySpace, SEVERAL_VALUES, covers_days, covers_values, in_pieces, satisfying_names, users_by_day,
+    values_by_user,
 };
 
 /// Whether day bitmaps cover the question, and why not.
@@ -106,6 +108,7 @@ pub(super) fn by_indexes(
             spec,
             overlap,
             worker: RetentionWorker::new(spec, retention.emit, ask.by_columns.len())?,
+            table: FirstDays::new(spec, days_around(ask.times())),
             keys: KeySpace::new(ask.by_columns.len()),
             rest: vec![RoaringBitmap::new(); shards],
             reservation: reservation.new_empty(),
@@ -113,7 +116,7 @@ pub(super) fn by_indexes(
         loop {
             let shard = next.fetch_add(1, Ordering::Relaxed);
             if shard >= shards {
-                return Ok(Some(thread));
+                return Ok(Some(thread.finished()));
             }
             ask.statement.check_cancelled()?;
             if !thread.shard(shard)? {
@@ -138,12 +141,20 @@ pub(super) fn by_indexes(
     Ok(Some(Indexed { found, rest }))
 }
 
+/// Days that those of all events are among, whatever the time zone: none is a day away from UTC.
+fn days_around((first_us, last_us): (i64, i64)) -> (i32, i32) {
+    let day = |us: i64| us.div_euclid(DAY_US) as i32;
+    if first_us <= last_us { (day(first_us) - 1, day(last_us) + 1) } else { (0, 0) }
+}
+
 /// What one thread needs and finds.
 struct Thread<'a> {
     ask: &'a Ask<'a>,
     spec: &'a RetentionSpec,
     overlap: Overlap,
     worker: RetentionWorker,
+    /// For the most frequent question.
+    table: Option<FirstDays>,
     keys: KeySpace,
     /// Per shard the users that have to be read.
     rest: Vec<RoaringBitmap>,
@@ -168,21 +179,30 @@ impl Thread<'_> {
             codes.push(of_column);
         }
         self.leave_several(shard, &starts, &codes);
-        let users = ask.snapshot.shards[shard].next_ordinal as usize;
-        let days = || starts.iter().chain(&returns).map(|of_day| of_day.day);
-        let (Some(first), Some(last)) = (days().min(), days().max()) else { return Ok(true) };
-        match FirstDays::new(self.spec, users, (first, last)) {
-            Some(table) => self.first_days(shard, table, &starts, &returns, &codes),
+        match self.table.take() {
+            Some(table) => self.table = Some(self.first_days(shard, table, &starts, &returns, &codes)),
             None => {
                 let mut starters = RoaringBitmap::new();
                 starts.iter().for_each(|day| starters |= &*day.users);
                 starters -= &self.rest[shard];
+                let users = ask.snapshot.shards[shard].next_ordinal as usize;
                 let returned = Returned::new(&returns, &starters, users, |day| self.spec.unit_of_day(day));
                 self.count(&starts, &returns, starters, &returned, &codes);
             }
         }
-        self.reservation.try_resize(self.worker.heap_bytes())?;
+        let of_table = self.table.as_ref().map_or(0, FirstDays::heap_bytes);
+        self.reservation.try_resize(self.worker.heap_bytes() + of_table)?;
         Ok(true)
+    }
+
+    /// All that was found is in the worker.
+    fn finished(mut self) -> Self {
+        if let Some(table) = self.table.take() {
+            for (cohort_us, group, cohort) in table.finish(self.spec) {
+                self.worker.partial.merge_cohort(cohort_us, group, cohort);
+            }
+        }
+        self
     }
 
     /// Leave users with several values in a `by` column to be read: which is that of the start event only it knows.
@@ -201,8 +221,9 @@ impl Thread<'_> {
         starts: &[DayUsers],
         returns: &[DayUsers],
         codes: &[Vec<u32>],
-    ) {
+    ) -> FirstDays {
         let (rest, groups) = (&self.rest[shard], &mut self.worker.groups);
+        table.begin(self.ask.snapshot.shards[shard].next_ordinal as usize);
         for of_day in starts {
             let users = if rest.is_empty() { Arc::clone(&of_day.users) } else { Arc::new(&*of_day.users - rest) };
             in_pieces(&users, |users| {
@@ -217,9 +238,7 @@ impl Thread<'_> {
                 in_pieces(&twice, |users| table.returned_twice(of_day.day, users));
             }
         }
-        for (cohort_us, group, cohort) in table.finish(self.spec) {
-            self.worker.partial.merge_cohort(cohort_us, group, cohort);
-        }
+        table
     }
 
     /// Go through the days with a start, and count the cohorts of their users.
@@ -317,18 +336,5 @@ impl Returned {
     fn of(&self, user: u32, unit: i64) -> impl Iterator<Item = i64> + '_ {
         let range = self.starts[user as usize] as usize..self.starts[user as usize + 1] as usize;
         self.units[range].iter().map(|&unit| i64::from(unit)).skip_while(move |&of_user| of_user < unit)
-    }
-}
-
-/// Give the ordinals of a bitmap to `each`, many at once.
-fn in_pieces(users: &RoaringBitmap, mut each: impl FnMut(&[u32])) {
-    let mut buffer = [0; 1_024];
-    let mut ordinals = users.iter();
-    loop {
-        let piece = ordinals.next_many(&mut buffer);
-        if piece.is_empty() {
-            return;
-        }
-        each(piece);
     }
 }

@@ -22,7 +22,7 @@ pub(super) fn matrix(
     found: Vec<Found<'_, RetentionWorker>>,
 ) -> Result<RecordBatch> {
     let mut groups = GroupValues::default();
-    let mut all = RetentionPartial::default();
+    let mut all = RetentionPartial::<u32>::default();
     for (worker, decoder) in found {
         let RetentionWorker { partial, groups: codes, .. } = worker;
         let mut used: Vec<u32> = partial.keys().copied().collect();
@@ -32,12 +32,12 @@ pub(super) fn matrix(
         let values = answer.by_rows(decoder, &keys, 1)?;
         let numbers: HashMap<u32, u32> =
             used.into_iter().zip(values).map(|(group, values)| (group, groups.number(values))).collect();
-        all.merge(partial.with_keys(|group| numbers[group]));
+        all.merge_as(partial, |group| numbers[group]);
     }
     let newest_ts = if all.is_empty() { i64::MIN } else { (answer.newest_ts)()? };
     let columns = groups.columns(answer)?;
     let ranks = groups.ranks(&columns)?;
-    let rows = all.with_keys(|&group| (ranks[group as usize], group)).finish(spec, newest_ts);
+    let rows = all.finish_as(spec, newest_ts, |group| (ranks[group as usize], group));
     matrix_batch(answer, &columns, &rows)
 }
 

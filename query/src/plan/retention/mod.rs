@@ -25,6 +25,9 @@ const START: usize = 0;
 /// The condition that counts as coming back.
 const RETURN: usize = 1;
 
+/// Cohorts that a table has, about.
+const COHORTS: usize = 100;
+
 /// The shape of the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Emit {
@@ -94,6 +97,10 @@ impl Operator for Retention {
 
     fn every_event(&self, _spec: &RetentionSpec) -> Result<bool> {
         Ok(false)
+    }
+
+    fn few_rows(&self, spec: &RetentionSpec) -> Option<usize> {
+        (self.emit == Emit::Matrix).then(|| COHORTS * spec.periods.rows())
     }
 
     fn worker(&self, spec: &RetentionSpec, by_columns: usize, _wanted: &Wanted<'_>) -> Result<RetentionWorker> {
