@@ -103,7 +103,12 @@ proptest! {
             prop_assert_eq!(row(&interactions, item), row(&Interactions::from_events(there.iter().copied()), item));
         }
         let mut fresh = Interactions::from_events(there.iter().copied());
-        prop_assert_eq!(&interactions, &fresh);
+        for code in 0..USERS.max(ITEMS) {
+            prop_assert_eq!(interactions.of_user(code), fresh.of_user(code));
+            let uses = |of: &Interactions| of.uses_between(code, i64::MIN, i64::MAX).collect::<Vec<_>>();
+            prop_assert_eq!(uses(&interactions), uses(&fresh));
+        }
+        prop_assert_eq!((interactions.len(), interactions.newest_us()), (fresh.len(), fresh.newest_us()));
         fresh.forget_before(5);
         interactions.forget_before(5);
         let left = Interactions::from_events(there.into_iter().filter(|event| event.1.ts_us >= 5));

@@ -11,25 +11,21 @@ use std::collections::HashMap;
 /// Rows that a user's bits have room for.
 const ROWS_MAX: usize = 64;
 
-/// What is kept of a user who has started.
-#[derive(Debug, Clone, Copy, Default)]
+/// The unit of users who did not start, which no day comes after.
+const NEVER: i32 = i32::MAX / 2;
+
+/// What is kept of a user.
+#[derive(Debug, Clone, Copy)]
 struct User {
     /// A bit for each row in which the user counts.
     rows: u64,
     /// The day of the start, counted from the first day.
     start: u32,
-    /// The place of the cohort.
-    cohort: u32,
+    /// Its unit, counted from the first one.
+    unit: i32,
 }
 
-/// What a day of return means to a user, by the distance of its unit from that of the start.
-#[derive(Debug, Clone, Copy)]
-struct Row {
-    /// Its bit; none for rows that are not reported.
-    bit: u64,
-    /// Its number; that behind the last one for rows that are not reported.
-    number: usize,
-}
+const NOT_STARTED: User = User { rows: 0, start: u32::MAX, unit: NEVER };
 
 /// One cohort of one group.
 #[derive(Debug)]
@@ -47,15 +43,14 @@ pub struct FirstDays {
     /// The unit of each day from the first one on, less that of the first.
     units: Vec<i32>,
     first_unit: i64,
-    /// The row for each distance of units; the last entry is for all other distances, so that nothing has to be asked of a
-    /// user.
-    by_distance: Vec<Row>,
-    /// Rows of a cohort that are reported.
+    /// The bit of the row for each distance of units; none for rows that are not reported, and as the last entry for all
+    /// other distances, so that nothing has to be asked of a user.
+    bits: Vec<u64>,
     rows: usize,
     cohorts: Vec<Cohort>,
     /// For each unit with starts, and each group: one more than the place of the cohort.
     places: HashMap<i64, Vec<u32>>,
-    /// Users by cohort and row, and for each cohort a place behind its rows for what is not reported.
+    /// Users by cohort and row, of the sets before this one.
     counts: Vec<u64>,
     set: Set,
 }
@@ -63,10 +58,12 @@ pub struct FirstDays {
 /// The users of one set.
 #[derive(Debug, Default)]
 struct Set {
-    /// A bit for each who has started. Most users of a day have started on another one, or never: they are told by this
-    /// alone, which is so small that it stays at hand.
+    /// A bit for each who has started. Most starts of a day are of users who started before: they are told by this alone,
+    /// which is so small that it stays at hand.
     started: Vec<u64>,
     users: Vec<User>,
+    /// The place of the cohort of each who has started.
+    cohorts: Vec<u32>,
     picked: Vec<u32>,
 }
 
@@ -74,12 +71,14 @@ impl Set {
     fn begin(&mut self, users: usize) {
         self.started.clear();
         self.started.resize(users.div_ceil(64), 0);
-        self.users.resize(users, User::default());
+        self.users.clear();
+        self.users.resize(users, NOT_STARTED);
+        self.cohorts.resize(users, 0);
     }
 }
 
-/// Put those of `users` into `picked` who have started, or who have not. No branch on it: it is hard to predict.
-fn pick<'a>(started: &[u64], users: &[u32], has_started: bool, picked: &'a mut Vec<u32>) -> &'a [u32] {
+/// Put those of `users` into `picked` who have not started. No branch on it: it is hard to predict.
+fn pick_new<'a>(started: &[u64], users: &[u32], picked: &'a mut Vec<u32>) -> &'a [u32] {
     if picked.len() < users.len() {
         picked.resize(users.len(), 0);
     }
@@ -87,8 +86,7 @@ fn pick<'a>(started: &[u64], users: &[u32], has_started: bool, picked: &'a mut V
     let mut count = 0;
     for &user in users {
         picked[count] = user;
-        let bit = started[user as usize / 64] >> (user % 64) & 1;
-        count += usize::from((bit == 1) == has_started);
+        count += usize::from(started[user as usize / 64] >> (user % 64) & 1 == 0);
     }
     &picked[..count]
 }
@@ -104,15 +102,14 @@ impl FirstDays {
         let first_unit = spec.unit_of_day(first);
         let units: Vec<i32> = (first..=last).map(|day| (spec.unit_of_day(day) - first_unit) as i32).collect();
         let per_period = spec.period.units();
-        let nowhere = Row { bit: 0, number: rows };
-        let row = |distance: i32| {
-            let number = spec.periods.row(i64::from(distance) / per_period) as usize;
-            if number < rows { Row { bit: 1 << number, number } } else { nowhere }
+        let bit = |distance: i32| {
+            let row = spec.periods.row(i64::from(distance) / per_period) as usize;
+            if row < rows { 1 << row } else { 0 }
         };
         let distances = 0..=units.last().copied().unwrap_or(0);
         Some(Self {
             first_day: first,
-            by_distance: distances.map(row).chain([nowhere]).collect(),
+            bits: distances.map(bit).chain([0]).collect(),
             units,
             first_unit,
             rows,
@@ -125,19 +122,22 @@ impl FirstDays {
 
     /// What follows is of other users, with numbers below `users`.
     pub fn begin(&mut self, users: usize) {
+        self.count();
         self.set.begin(users);
     }
 
     /// Users with a start event on `day`, and the group of each.
     pub fn start(&mut self, day: i32, users: &[u32], mut group: impl FnMut(u32) -> u32) {
         let start = (day - self.first_day) as u32;
-        let unit = self.first_unit + i64::from(self.units[start as usize]);
+        let of_day = User { rows: 0, start, unit: self.units[start as usize] };
+        let unit = self.first_unit + i64::from(of_day.unit);
         let (cohorts, places) = (&mut self.cohorts, self.places.entry(unit).or_default());
-        let Set { started, users: all, picked } = &mut self.set;
-        for &user in pick(started, users, false, picked) {
+        let Set { started, users: all, cohorts: cohort_of, picked } = &mut self.set;
+        for &user in pick_new(started, users, picked) {
             let cohort = cohort(cohorts, places, unit, group(user));
             cohorts[cohort as usize].users += 1;
-            all[user as usize] = User { rows: 0, start, cohort };
+            cohort_of[user as usize] = cohort;
+            all[user as usize] = of_day;
             started[user as usize / 64] |= 1 << (user % 64);
         }
     }
@@ -147,52 +147,53 @@ impl FirstDays {
     pub fn returned(&mut self, day: i32, users: &[u32], itself: bool) {
         let day = (day - self.first_day) as u32;
         let unit = self.units[day as usize];
-        let others = self.by_distance.len() - 1;
-        let places = self.rows + 1;
-        self.counts.resize(self.cohorts.len() * places, 0);
-        let (units, by_distance, counts) = (&self.units[..], &self.by_distance[..], &mut self.counts[..]);
-        let Set { started, users: all, picked } = &mut self.set;
-        for &number in pick(started, users, true, picked) {
-            let user = &mut all[number as usize];
+        let others = self.bits.len() as u32 - 1;
+        for &number in users {
+            let user = &mut self.set.users[number as usize];
             // A day before the start is a very long way behind it.
-            let distance = unit.wrapping_sub(units[user.start as usize]) as u32 as usize;
-            let is_start = itself && user.start == day;
-            let row = by_distance[if is_start { others } else { distance.min(others) }];
-            let is_new = row.bit & !user.rows != 0;
-            user.rows |= row.bit;
-            counts[user.cohort as usize * places + row.number] += u64::from(is_new);
+            let distance = unit.wrapping_sub(user.unit) as u32;
+            let bit = self.bits[distance.min(others) as usize];
+            user.rows |= if itself && user.start == day { 0 } else { bit };
         }
     }
 
     /// Users with two return events on `day`, or more: one of them is not the start event.
     pub fn returned_twice(&mut self, day: i32, users: &[u32]) {
         let start = (day - self.first_day) as u32;
-        let places = self.rows + 1;
-        self.counts.resize(self.cohorts.len() * places, 0);
-        let Set { started, users: all, picked } = &mut self.set;
-        for &number in pick(started, users, true, picked) {
-            let user = &mut all[number as usize];
-            let is_new = user.start == start && user.rows & 1 == 0;
-            user.rows |= u64::from(is_new);
-            self.counts[user.cohort as usize * places] += u64::from(is_new);
+        for &number in users {
+            let user = &mut self.set.users[number as usize];
+            user.rows |= u64::from(user.start == start);
+        }
+    }
+
+    /// Add up the rows of the users at hand.
+    fn count(&mut self) {
+        let rows = self.rows;
+        self.counts.resize(self.cohorts.len() * rows, 0);
+        for (user, &cohort) in self.set.users.iter().zip(&self.set.cohorts).filter(|(user, _)| user.rows != 0) {
+            let of_cohort = &mut self.counts[cohort as usize * rows..][..rows];
+            let mut left = user.rows;
+            while left != 0 {
+                of_cohort[left.trailing_zeros() as usize] += 1;
+                left &= left - 1;
+            }
         }
     }
 
     /// Bytes held on the heap, for accounting of memory.
     pub fn heap_bytes(&self) -> usize {
-        let of_set = self.set.users.capacity() * size_of::<User>() + 8 * self.set.started.capacity();
-        let of_days = 20 * self.units.len() + 32 * self.places.capacity();
+        let of_set = self.set.users.capacity() * (size_of::<User>() + 4) + 8 * self.set.started.capacity();
+        let of_days = 12 * self.units.len() + 32 * self.places.capacity();
         of_set + of_days + self.cohorts.capacity() * (size_of::<Cohort>() + 4) + 8 * self.counts.capacity()
     }
 
     /// The cohorts: start, group and users of each.
     pub fn finish(mut self, spec: &RetentionSpec) -> impl Iterator<Item = (i64, u32, CohortPartial)> {
-        let (spec, rows, places) = (spec.clone(), self.rows, self.rows + 1);
-        self.counts.resize(self.cohorts.len() * places, 0);
-        let counts = self.counts;
+        self.count();
+        let (spec, rows, counts) = (spec.clone(), self.rows, self.counts);
         self.cohorts.into_iter().enumerate().map(move |(place, cohort)| {
             let cohort_us = spec.unit_start_us(cohort.unit);
-            let users = counts[place * places..][..rows].to_vec();
+            let users = counts[place * rows..][..rows].to_vec();
             (cohort_us, cohort.group, CohortPartial::of_counts(cohort.users, cohort_us, users))
         })
     }
