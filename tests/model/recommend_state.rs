@@ -96,7 +96,9 @@ proptest! {
         for (goes, pick, item) in acts {
             let (from, to) = if goes { (&mut there, &mut waiting) } else { (&mut waiting, &mut there) };
             if !from.is_empty() {
-                let (user, event) = from.remove(pick.index(from.len()));
+                let (user, event) = from[pick.index(from.len())];
+                // Of several that are the same the last one goes.
+                from.remove(from.iter().rposition(|other| *other == (user, event)).expect("it is there"));
                 to.push((user, event));
                 if goes { interactions.remove(user, event) } else { interactions.add(user, event) }
             }

@@ -28,7 +28,7 @@ fn the_plan_tells_which_algorithm_answers() {
     let test = filled(10);
     for (arguments, told) in [
         ("for_user => 'u1'", "using=session_knn up to 30 minutes after the user's last event, else blend"),
-        ("for_items => ['i1']", "using=ease up to 10000 items, else rp3beta"),
+        ("for_items => ['i1']", "using=ease up to 2000 items, else rp3beta"),
         ("for_item => 'i1'", "using=item_knn"),
         ("emit => 'items'", "using=item_knn, emit=items"),
         ("for_user => 'u1', similarity => 'cosine'", "using=item_knn, similarity='cosine'"),
@@ -67,7 +67,7 @@ fn a_model_that_takes_long_ends_with_its_statement() {
         let _ = nobody_sends.recv_timeout(Duration::from_millis(400));
         cancel.cancel();
     });
-    let sql = "SELECT * FROM RECOMMEND(events, item => item, for_items => ['i1'])";
+    let sql = "SELECT * FROM RECOMMEND(events, item => item, for_items => ['i1'], using => 'ease')";
     let error = test.database.query_blocking_with(sql, options).expect_err("cancelled");
     assert_eq!(error.kind(), ErrorKind::Cancelled, "{error}");
     stopper.join().expect("it ends");

@@ -118,6 +118,8 @@ pub struct ItemKnn {
     shared: Rows,
     /// The neighbours by it.
     neighbours: Rows,
+    /// The first of them, where few were asked for.
+    voters: Rows,
 }
 
 /// How many users each item has, and how many items each user.
@@ -200,7 +202,7 @@ impl ItemKnn {
     pub fn new(view: &View<'_>, options: ItemKnnOptions) -> Self {
         let with_users = matches!(options.similarity, Similarity::Bm25 { .. } | Similarity::Rp3Beta { .. });
         let counts = Counts::new(view, with_users);
-        Self { options, counts, shared: Rows::default(), neighbours: Rows::default() }
+        Self { options, counts, shared: Rows::default(), neighbours: Rows::default(), voters: Rows::default() }
     }
 
     /// The same for a later state of the interactions, keeping what is still right of the items that did not change. Only for
@@ -223,42 +225,57 @@ impl ItemKnn {
     /// Bytes of the rows that were asked for.
     pub fn heap_bytes(&self) -> usize {
         let counts = 4 * (self.counts.item_users.capacity() + self.counts.user_items.capacity());
-        counts + self.shared.heap_bytes() + self.neighbours.heap_bytes()
+        counts + self.shared.heap_bytes() + self.neighbours.heap_bytes() + self.voters.heap_bytes()
     }
 
     /// The neighbours of an item, the most alike first, found at its first call. `ranks` orders those that are equally alike.
     pub fn neighbours(&self, view: &View<'_>, ranks: &[u32], item: u32) -> Row {
-        self.neighbours.get(view.interactions, item, || {
-            if self.options.similarity.is_of_sets() && view.is_whole() {
-                return self.alike(view.interactions, ranks, item);
-            }
-            let shared = self.shared.get(view.interactions, item, || self.find_shared(view, item));
-            let alike = shared.iter().map(|&(other, sum)| (other, self.similarity(item, other, sum)));
-            let mut row: Vec<(u32, f64)> = alike.filter(|(_, value)| *value > 0.0).collect();
-            best_first(&mut row, ranks, self.options.neighbours);
-            row
-        })
+        self.neighbours
+            .get(view.interactions, item, || self.find_neighbours(view, ranks, item, self.options.neighbours))
+    }
+
+    /// The first `count` of them, which are found faster where they are few.
+    fn nearest(&self, view: &View<'_>, ranks: &[u32], item: u32, count: usize) -> Row {
+        if count != self.options.voters || count >= self.options.neighbours {
+            return self.neighbours(view, ranks, item);
+        }
+        self.voters.get(view.interactions, item, || self.find_neighbours(view, ranks, item, count))
+    }
+
+    fn find_neighbours(&self, view: &View<'_>, ranks: &[u32], item: u32, count: usize) -> Vec<(u32, f64)> {
+        if self.options.similarity.is_of_sets() && view.is_whole() {
+            return self.alike(view.interactions, ranks, item, count);
+        }
+        let shared = self.shared.get(view.interactions, item, || self.find_shared(view, item));
+        let alike = shared.iter().map(|&(other, sum)| (other, self.similarity(item, other, sum)));
+        let mut row: Vec<(u32, f64)> = alike.filter(|(_, value)| *value > 0.0).collect();
+        best_first(&mut row, ranks, count);
+        row
     }
 
     /// The neighbours by the largest overlaps of an item. No item can be more alike than one all of whose users are shared,
     /// so that a row is long enough when that says that no other item is among the neighbours.
-    fn alike(&self, interactions: &Interactions, ranks: &[u32], item: u32) -> Vec<(u32, f64)> {
+    fn alike(&self, interactions: &Interactions, ranks: &[u32], item: u32, count: usize) -> Vec<(u32, f64)> {
+        if interactions.users_of_item(item) == 0 {
+            return Vec::new();
+        }
         // Some more than are wanted, since those that share most are not all among the most alike.
         let mut overlaps = interactions.overlaps(item, self.options.neighbours + self.options.neighbours / 4);
         loop {
-            let row = self.best_of(&overlaps.entries, ranks, item);
+            let row = self.best_of(&overlaps.entries, ranks, item, count);
             let least = match row.last() {
                 // A little less, since sums of logarithms are not exact.
-                Some(last) if row.len() == self.options.neighbours => last.1 * (1.0 - 1e-9),
+                Some(last) if row.len() == count => last.1 * (1.0 - 1e-9),
                 _ => f64::MIN_POSITIVE,
             };
-            let can = |users: u32| self.similarity_of(item, f64::from(users), f64::from(users)) >= least;
             let most = overlaps.most_of_others();
-            if most > 0 && can(most) {
-                overlaps = interactions.overlaps_from(item, self.fewest_that(most, can));
+            let fewest = self.fewest_shared(item, least);
+            if fewest <= most {
+                // Some fewer, so that a few more events do not make it too short again.
+                overlaps = interactions.overlaps_from(item, fewest - fewest / 4);
                 continue;
             }
-            let unsure = overlaps.grown.iter().filter(|(_, more)| can(most + **more)).map(|(&other, _)| other);
+            let unsure = overlaps.grown.iter().filter(|(_, more)| most + **more >= fewest).map(|(&other, _)| other);
             let unsure: Vec<u32> = unsure.collect();
             if unsure.is_empty() {
                 return row;
@@ -267,12 +284,12 @@ impl ItemKnn {
         }
     }
 
-    /// The smallest number up to `most`, which can, that can.
-    fn fewest_that(&self, most: u32, can: impl Fn(u32) -> bool) -> u32 {
-        let (mut low, mut high) = (1, most);
+    /// The number of shared users below which no item is so much alike.
+    fn fewest_shared(&self, item: u32, least: f64) -> u32 {
+        let (mut low, mut high) = (1, self.counts.item_users[item as usize] + 1);
         while low < high {
             let middle = low + (high - low) / 2;
-            match can(middle) {
+            match self.similarity_of(item, f64::from(middle), f64::from(middle)) >= least {
                 true => high = middle,
                 false => low = middle + 1,
             }
@@ -280,11 +297,22 @@ impl ItemKnn {
         low
     }
 
-    fn best_of(&self, overlaps: &[(u32, u32)], ranks: &[u32], item: u32) -> Vec<(u32, f64)> {
+    /// The most alike of these. Of many only those are compared that share enough users to be among the best.
+    fn best_of(&self, overlaps: &[(u32, u32)], ranks: &[u32], item: u32, count: usize) -> Vec<(u32, f64)> {
         let value = |&(other, users): &(u32, u32)| (other, self.similarity(item, other, f64::from(users)));
-        let mut row: Vec<(u32, f64)> = overlaps.iter().filter(|entry| entry.1 > 0).map(value).collect();
+        let mut fewest = 1;
+        if overlaps.len() > 4 * count {
+            let mut most = overlaps.to_vec();
+            let (largest, ..) = most.select_nth_unstable_by_key(2 * count, |entry| std::cmp::Reverse(entry.1));
+            let mut values: Vec<(u32, f64)> = largest.iter().map(value).filter(|(_, value)| *value > 0.0).collect();
+            best_first(&mut values, ranks, count);
+            if let Some(last) = values.last().filter(|_| values.len() == count) {
+                fewest = self.fewest_shared(item, last.1 * (1.0 - 1e-9));
+            }
+        }
+        let mut row: Vec<(u32, f64)> = overlaps.iter().filter(|entry| entry.1 >= fewest).map(value).collect();
         row.retain(|(_, value)| *value > 0.0);
-        best_first(&mut row, ranks, self.options.neighbours);
+        best_first(&mut row, ranks, count);
         row
     }
 
@@ -330,7 +358,7 @@ impl ItemKnn {
     /// Adds the first `voters` neighbours of each source.
     pub(super) fn score(&self, view: &View<'_>, ranks: &[u32], sources: &[Source], voters: usize, scores: &mut Scores) {
         for source in sources {
-            for &(item, value) in self.neighbours(view, ranks, source.item).iter().take(voters) {
+            for &(item, value) in self.nearest(view, ranks, source.item, voters).iter().take(voters) {
                 scores.add(item, source.weight * value);
             }
         }

@@ -128,19 +128,27 @@ impl Live {
         }
     }
 
-    /// Finds what neighbours are made of before it is asked for, a little at each look.
+    /// Finds what neighbours are made of before it is asked for, a little at each look: of items with most users first, which
+    /// are asked for most and take longest.
     fn warm(&self) {
         let begun = Instant::now();
         while begun.elapsed() < WARM_FOR {
             let kept = self.kept.read();
             let Some(kept) = kept.as_ref() else { return };
             let interactions = &kept.state.interactions;
-            let next = self.warmed.load(Ordering::Relaxed);
-            if !interactions.has_overlaps() || next >= interactions.item_count() {
+            if !interactions.has_overlaps() {
                 return;
             }
-            self.warmed.store(next + 1, Ordering::Relaxed);
-            interactions.warm_overlaps(next as u32);
+            let mut cold = self.cold.lock();
+            let cold = cold.get_or_insert_with(|| {
+                let mut items: Vec<u32> = (0..interactions.item_count() as u32).collect();
+                items.sort_by_key(|&item| interactions.users_of_item(item));
+                items
+            });
+            match cold.pop() {
+                Some(item) => drop(interactions.warm_overlaps(item)),
+                None => return,
+            }
         }
     }
 

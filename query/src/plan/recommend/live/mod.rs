@@ -94,8 +94,8 @@ struct Live {
     /// `None` before it was read, and after an error.
     kept: RwLock<Option<Kept>>,
     saved: Mutex<Option<Saved>>,
-    /// Items up to this code were made ready for neighbours.
-    warmed: AtomicUsize,
+    /// Items of which nothing is ready for neighbours, the next one at the end; `None`: that has not begun.
+    cold: Mutex<Option<Vec<u32>>>,
     /// Its memory when that was looked at last, in bytes.
     bytes: AtomicUsize,
     /// The same of its models.
@@ -228,7 +228,7 @@ impl LiveStates {
         let is_new = live.bytes.load(Ordering::Relaxed) == 0;
         if is_new || matches!(brought, Brought::Rebuilt | Brought::Reread(_)) {
             live.bytes.store(now.state_bytes(), Ordering::Relaxed);
-            live.warmed.store(0, Ordering::Relaxed);
+            *live.cold.lock() = None;
         }
         *kept = Some(now);
         self.make_room(live, kept)?;
@@ -268,7 +268,7 @@ impl Live {
             table,
             kept: RwLock::default(),
             saved: Mutex::default(),
-            warmed: AtomicUsize::new(0),
+            cold: Mutex::default(),
             bytes: AtomicUsize::new(0),
             model_bytes: AtomicUsize::new(0),
             brought: Mutex::default(),
