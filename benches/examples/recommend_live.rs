@@ -1,8 +1,10 @@
 //! How long a list for one user takes while events arrive, and how soon an event is in the next list.
 //!
 //! ```text
-//! recommend_live DATABASE [QUESTIONS [EVENTS_PER_S]]
+//! recommend_live DATABASE [QUESTIONS [EVENTS_PER_S [WARM_S]]]
 //! ```
+//!
+//! For `WARM_S` seconds it asks without measuring: what neighbours are made of is found beside the first questions.
 //!
 //! The database is written to, so give a copy. Its table is `ev` with a column `product_id`, as the comparison with other
 //! systems loads it.
@@ -23,9 +25,10 @@ const ALGORITHMS: [&str; 6] = ["item_knn", "session_knn", "sequence", "popular",
 
 fn main() -> Result<(), Failure> {
     let mut arguments = std::env::args().skip(1);
-    let path = arguments.next().ok_or("recommend_live DATABASE [QUESTIONS [EVENTS_PER_S]]")?;
+    let path = arguments.next().ok_or("recommend_live DATABASE [QUESTIONS [EVENTS_PER_S [WARM_S]]]")?;
     let questions: usize = arguments.next().map_or(Ok(500), |text| text.parse())?;
     let events_per_s: u64 = arguments.next().map_or(Ok(1_000), |text| text.parse())?;
+    let warm = Duration::from_secs(arguments.next().map_or(Ok(0), |text| text.parse())?);
     let opened = Instant::now();
     let database = Database::open_with(&path, Options::default())?;
     let users =
@@ -54,7 +57,8 @@ fn main() -> Result<(), Failure> {
     let (stop, written) = (AtomicBool::new(false), AtomicU64::new(0));
     std::thread::scope(|scope| -> Result<(), Failure> {
         let writer = scope.spawn(|| write(&database, &users, events_per_s, &stop, &written));
-        let measured = measure(&users, questions, &statement, &ask)
+        let measured = warm_up(warm, &users, &statement("item_knn")?, &ask)
+            .and_then(|()| measure(&users, questions, &statement, &ask))
             .and_then(|()| fresh(&database, &users, &statement("item_knn")?, &ask));
         stop.store(true, Ordering::Relaxed);
         writer.join().map_err(|_| "the writer panicked")?.map_err(|error| error.to_string())?;
@@ -66,6 +70,18 @@ fn main() -> Result<(), Failure> {
 }
 
 type Ask<'a> = dyn Fn(&Statement, &str) -> Result<(Vec<i64>, f64), Failure> + 'a;
+
+/// Asks without measuring.
+fn warm_up(span: Duration, users: &[String], statement: &Statement, ask: &Ask<'_>) -> Result<(), Failure> {
+    let begun = Instant::now();
+    let mut question = 1 << 32;
+    while begun.elapsed() < span {
+        ask(statement, &users[random(question) as usize % users.len()])?;
+        question += 1;
+        std::thread::park_timeout(Duration::from_millis(5));
+    }
+    Ok(())
+}
 
 fn measure(
     users: &[String],

@@ -8,12 +8,9 @@
 //! users must stay the same from run to run, since they order uses of equal time: shard and ordinal together do. Codes
 //! of items may be given in any order.
 
-use super::overlaps::{OverlapRow, Overlaps, fewest_of};
+use super::overlaps::{OverlapRow, Overlaps};
 use std::mem::size_of;
 use std::sync::Arc;
-
-/// Overlaps of an item that are found before they are asked for: enough for its longest list.
-const WARM_ENTRIES: usize = 256;
 
 /// What one event said about one item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -224,11 +221,13 @@ impl Interactions {
         self.kind_events.get(usize::from(kind)).and_then(|events| events.get(item as usize)).copied().unwrap_or(0)
     }
 
-    /// The largest overlaps of an item with others, about so many. Found at the first call, and kept right from then on.
-    pub(super) fn overlaps(&self, item: u32, entries: usize) -> Arc<OverlapRow> {
+    /// The largest overlaps of an item with others. Found at the first call, when `fewest_of` says of all of them from how many
+    /// users on they are wanted, and kept right from then on.
+    pub(super) fn overlaps(&self, item: u32, fewest_of: impl FnOnce(&[(u32, u32)]) -> u32) -> Arc<OverlapRow> {
         self.overlaps.known(item).unwrap_or_else(|| {
             let counts = self.count_overlaps(item);
-            self.overlaps.keep(item, OverlapRow::new(&counts, fewest_of(&counts, entries)))
+            let all: Vec<(u32, u32)> = (0..).zip(counts.iter().copied()).filter(|entry| entry.1 > 0).collect();
+            self.overlaps.keep(item, OverlapRow::new(&counts, fewest_of(&all)))
         })
     }
 
@@ -244,20 +243,6 @@ impl Interactions {
             row.set(other, self.count_overlap(item, other));
         }
         self.overlaps.keep(item, row)
-    }
-
-    /// Whether overlaps were asked for.
-    pub fn has_overlaps(&self) -> bool {
-        !self.overlaps.is_empty()
-    }
-
-    /// Finds the overlaps of an item before they are asked for; false if they were found before.
-    pub fn warm_overlaps(&self, item: u32) -> bool {
-        let is_new = self.overlaps.known(item).is_none();
-        if is_new {
-            self.overlaps(item, WARM_ENTRIES);
-        }
-        is_new
     }
 
     /// A user's interactions in total order; none for a user who is not known.

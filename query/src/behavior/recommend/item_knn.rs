@@ -234,6 +234,11 @@ impl ItemKnn {
             .get(view.interactions, item, || self.find_neighbours(view, ranks, item, self.options.neighbours))
     }
 
+    /// Finds what the neighbours of an item are made of before they are asked for.
+    pub fn warm(&self, view: &View<'_>, ranks: &[u32], item: u32) {
+        self.nearest(view, ranks, item, self.options.voters);
+    }
+
     /// The first `count` of them, which are found faster where they are few.
     fn nearest(&self, view: &View<'_>, ranks: &[u32], item: u32, count: usize) -> Row {
         if count != self.options.voters || count >= self.options.neighbours {
@@ -259,20 +264,21 @@ impl ItemKnn {
         if interactions.users_of_item(item) == 0 {
             return Vec::new();
         }
-        // Some more than are wanted, since those that share most are not all among the most alike.
-        let mut overlaps = interactions.overlaps(item, self.options.neighbours + self.options.neighbours / 4);
+        let fewest_of = |row: &[(u32, f64)]| match row.last() {
+            // A little less, since sums of logarithms are not exact.
+            Some(last) if row.len() == count => self.fewest_shared(item, last.1 * (1.0 - 1e-9)),
+            _ => 1,
+        };
+        // Some fewer are kept, so that a few more events do not make the row too short.
+        let with_room = |fewest: u32| fewest - fewest / 4;
+        let first = |all: &[(u32, u32)]| with_room(fewest_of(&self.best_of(all, ranks, item, count)));
+        let mut overlaps = interactions.overlaps(item, first);
         loop {
             let row = self.best_of(&overlaps.entries, ranks, item, count);
-            let least = match row.last() {
-                // A little less, since sums of logarithms are not exact.
-                Some(last) if row.len() == count => last.1 * (1.0 - 1e-9),
-                _ => f64::MIN_POSITIVE,
-            };
             let most = overlaps.most_of_others();
-            let fewest = self.fewest_shared(item, least);
+            let fewest = fewest_of(&row);
             if fewest <= most {
-                // Some fewer, so that a few more events do not make it too short again.
-                overlaps = interactions.overlaps_from(item, fewest - fewest / 4);
+                overlaps = interactions.overlaps_from(item, with_room(fewest));
                 continue;
             }
             let unsure = overlaps.grown.iter().filter(|(_, more)| most + **more >= fewest).map(|(&other, _)| other);

@@ -63,15 +63,6 @@ impl OverlapRow {
     }
 }
 
-/// The largest number that leaves `entries`, where there are as many.
-pub(super) fn fewest_of(counts: &[u32], entries: usize) -> u32 {
-    let mut used: Vec<u32> = counts.iter().copied().filter(|&users| users > 0).collect();
-    match entries.checked_sub(1) {
-        Some(last) if last < used.len() => *used.select_nth_unstable_by_key(last, |&users| std::cmp::Reverse(users)).1,
-        _ => 1,
-    }
-}
-
 /// The rows that were asked for.
 #[derive(Debug, Default)]
 pub(super) struct Overlaps(RwLock<Rows>);

@@ -23,7 +23,7 @@ pub struct SequenceOptions {
 
 impl Default for SequenceOptions {
     fn default() -> Self {
-        Self { steps: 10, uses: 5_000, sources: 3, recency: 0.5 }
+        Self { steps: 10, uses: 1_000, sources: 3, recency: 0.5 }
     }
 }
 

@@ -17,6 +17,8 @@ use trodden_engine::table::Snapshot;
 const TICK: Duration = Duration::from_millis(100);
 /// Of each look.
 const WARM_FOR: Duration = Duration::from_millis(50);
+/// Of that, without a pause in which the state can be brought forward.
+const WARM_AT_ONCE: Duration = Duration::from_millis(2);
 /// Between two files of a state that changes.
 const SAVE_EVERY: Duration = Duration::from_secs(60);
 /// No statement can be cancelled here.
@@ -133,21 +135,19 @@ impl Live {
     fn warm(&self) {
         let begun = Instant::now();
         while begun.elapsed() < WARM_FOR {
+            // Anew each time: whoever brings the state forward waits for it.
             let kept = self.kept.read();
             let Some(kept) = kept.as_ref() else { return };
-            let interactions = &kept.state.interactions;
-            if !interactions.has_overlaps() {
-                return;
-            }
+            let (interactions, ranks) = (&kept.state.interactions, kept.state.items.ranks());
             let mut cold = self.cold.lock();
             let cold = cold.get_or_insert_with(|| {
                 let mut items: Vec<u32> = (0..interactions.item_count() as u32).collect();
                 items.sort_by_key(|&item| interactions.users_of_item(item));
                 items
             });
-            match cold.pop() {
-                Some(item) => drop(interactions.warm_overlaps(item)),
-                None => return,
+            let until = Instant::now() + WARM_AT_ONCE;
+            if cold.is_empty() || !kept.models.warm(interactions, ranks, cold, until) {
+                return;
             }
         }
     }

@@ -1,7 +1,9 @@
 //! What algorithms learned from a kept state, as long as it is right.
 
 use super::LiveModel;
-use crate::behavior::recommend::{Algorithm, Effort, Interactions, Model, RecommendSpec, Weights};
+use crate::behavior::recommend::{
+    Algorithm, Effort, Interactions, ItemKnn, ItemKnnOptions, Model, RecommendSpec, Similarity, Weights,
+};
 use crate::error::Result;
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -28,6 +30,16 @@ struct KeptModel {
 impl KeptModel {
     fn new(learned_from: LearnedFrom, version: u64, model: Model) -> Self {
         Self { learned_from, version, learned_at: Instant::now(), is_old: false, model: Arc::new(model) }
+    }
+}
+
+/// How an algorithm finds neighbours, if it does.
+fn neighbours(using: &Algorithm) -> Option<ItemKnnOptions> {
+    match using {
+        Algorithm::ItemKnn(options) => Some(*options),
+        Algorithm::Repurchase => Some(ItemKnnOptions::of(Similarity::Llr)),
+        Algorithm::Blend(blend) => blend.parts.iter().find_map(|part| neighbours(&part.using)),
+        _ => None,
     }
 }
 
@@ -141,6 +153,31 @@ impl Models {
         let model = Model::fit_within(&spec.view(interactions), ranks, &spec.using, effort)?;
         self.put(KeptModel::new(from, interactions.version(), model));
         Ok(())
+    }
+
+    /// Finds what neighbours of `items` are made of, from the last one on, until a time; false where no model has neighbours.
+    pub(super) fn warm(
+        &self,
+        interactions: &Interactions,
+        ranks: &[u32],
+        items: &mut Vec<u32>,
+        until: Instant,
+    ) -> bool {
+        let last = self
+            .0
+            .lock()
+            .iter()
+            .rev()
+            .find_map(|kept| Some((kept.learned_from.spec(), neighbours(&kept.learned_from.using)?)));
+        let Some((spec, options)) = last else { return false };
+        let view = spec.view(interactions);
+        let knn = ItemKnn::new(&view, options);
+        while Instant::now() < until
+            && let Some(item) = items.pop()
+        {
+            knn.warm(&view, ranks, item);
+        }
+        true
     }
 
     /// What the models are.

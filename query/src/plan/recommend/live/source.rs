@@ -13,6 +13,9 @@ use trodden_engine::predicate::Predicate;
 use trodden_engine::scan::{BehaviorScan, KeySpace, UserEvents, scan_users};
 use trodden_engine::table::Snapshot;
 
+/// Rows that one thread reads at once.
+const FEW_ROWS: u64 = 10_000;
+
 /// The events of a question.
 #[derive(Debug)]
 pub(super) struct Source {
@@ -98,7 +101,9 @@ impl Source {
                 false => Ok(()),
             }
         };
-        let (workers, _) = scan_users(snapshot, &scan, self.threads, cancel, init, each)?;
+        // To start threads takes longer than to read what arrived since the last question.
+        let threads = if snapshot.rows() < FEW_ROWS { 1 } else { self.threads };
+        let (workers, _) = scan_users(snapshot, &scan, threads, cancel, init, each)?;
         let decoder = |keys| ItemDecoder { keys, item_type: self.item_type.clone() };
         Ok(workers.into_iter().map(|worker| (worker.partial, decoder(worker.keys))).collect())
     }
