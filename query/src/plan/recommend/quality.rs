@@ -17,7 +17,7 @@ pub(super) fn answer(arguments: &Arguments, answer: &Answer<'_>, state: &State) 
     let ranks = state.items.ranks();
     let specs = (0..arguments.specs.len()).map(|i| spec_of(arguments, i, state)).collect::<Result<Vec<_>>>()?;
     let variants = match arguments.using {
-        Using::Variants(_) => Some(variants_of(arguments, &(answer.user_ids)(state.users.listed())?)?),
+        Using::Variants(_) => Some(variants_by_code(arguments, answer, state)?),
         _ => None,
     };
     let chains: Vec<&[RecommendSpec]> = match arguments.using {
@@ -56,4 +56,15 @@ fn name(chain: &[RecommendSpec]) -> String {
             format!("fallback({})", names.join(", "))
         }
     }
+}
+
+/// The variant of each user, by code.
+fn variants_by_code(arguments: &Arguments, answer: &Answer<'_>, state: &State) -> Result<Vec<usize>> {
+    let users: Vec<u32> = state.active_users().collect();
+    let numbers: Vec<u64> = users.iter().map(|&user| state.users.number(user)).collect();
+    let mut by_code = vec![usize::MAX; state.interactions.user_count()];
+    for (user, variant) in users.into_iter().zip(variants_of(arguments, &(answer.user_ids)(&numbers)?)?) {
+        by_code[user as usize] = variant;
+    }
+    Ok(by_code)
 }

@@ -30,7 +30,7 @@ pub(super) struct State {
 /// table: by ordinal, then by shard.
 #[derive(Debug)]
 pub(super) enum Users {
-    /// Every user of a table of so many shards has a code.
+    /// Every user of a table of so many shards has a code; in others there is no event.
     Table { shards: u32 },
     /// The numbers of the users with an event, in the numbering of the source, by code; and by number.
     Listed { by_code: Vec<u64>, codes: HashMap<u64, u32> },
@@ -42,6 +42,9 @@ impl Users {
         match self {
             Self::Table { shards } => {
                 let (shard, ordinal) = ((number >> 32) as u32, number as u32);
+                if shard >= *shards {
+                    return Ok(None);
+                }
                 let code = ordinal.checked_mul(*shards).and_then(|first| first.checked_add(shard));
                 let code = code.filter(|&code| code < u32::MAX);
                 code.map(Some).ok_or_else(|| Error::new(ErrorKind::ResourceLimit, "the table has 2^32 users"))
@@ -58,20 +61,20 @@ impl Users {
         }
     }
 
-    /// The numbers of all users who are listed, by code.
-    pub(super) fn listed(&self) -> &[u64] {
-        match self {
-            Self::Table { .. } => &[],
-            Self::Listed { by_code, .. } => by_code,
-        }
-    }
-
     /// Users with an event, in the numbering of a source.
     fn list(mut numbers: Vec<u64>, answer: &Answer<'_>) -> Result<Self> {
+        if answer.numbers_in_order {
+            // Shard and ordinal are the high and the low half.
+            let largest = |half: fn(u64) -> u64| numbers.iter().map(|&number| half(number)).max().unwrap_or(0) as u32;
+            let (shards, ordinals) = (largest(|number| number >> 32) + 1, largest(|number| number & 0xffff_ffff));
+            // Where most users of the table are there, no list of them is needed.
+            if u64::from(shards) * (u64::from(ordinals) + 1) <= 8 * numbers.len() as u64 {
+                return Ok(Self::Table { shards });
+            }
+        }
         numbers.sort_unstable();
         numbers.dedup();
         if answer.numbers_in_order {
-            // Shard and ordinal are the high and the low half.
             numbers.sort_unstable_by_key(|number| number.rotate_left(32));
         } else if !numbers.is_empty() {
             let order = sort_to_indices(&(answer.user_ids)(&numbers)?, None, None).map_err(DataFusionError::from)?;
