@@ -2,6 +2,7 @@
 
 use crate::support::rows;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 use trodden_query::{Database, LiveOptions, Options};
 
 const QUESTION: &str = "SELECT item, score FROM RECOMMEND(events, item => item, for_user => 'ann', using => 'popular')";
@@ -137,4 +138,32 @@ fn a_plan_says_what_is_kept() {
     };
     assert!(plan(", for_user => 'ann'").contains("answered by the state that is kept in memory"));
     assert!(!plan("").contains("kept in memory"));
+}
+
+#[test]
+fn a_model_that_takes_long_is_learned_beside_the_questions() {
+    let ease =
+        "SELECT item, because IS NOT NULL FROM RECOMMEND(events, item => item, for_items => ['tea'], using => 'ease')";
+    let more = "INSERT INTO events (user_id, ts, event, item) VALUES ('fay', '2026-01-07', 'buy', 'tea'), ('fay', '2026-01-07', 'buy', 'new')";
+    let opened = |refresh_after: Duration| {
+        let live = LiveOptions { refresh_after, ..LiveOptions::default() };
+        let database =
+            Database::in_memory(Options { threads: 2, live, ..Options::default() }).expect("memory is there");
+        fill(&database);
+        assert_eq!(ask(&database, ease)[0], ["milk", "true"]);
+        ask(&database, more);
+        database
+    };
+    let is_learned = |database: &Database| ask(database, ease).contains(&vec!["new".into(), "true".into()]);
+    assert!(is_learned(&opened(Duration::ZERO)), "before the question is answered");
+    let later = opened(Duration::from_secs(3600));
+    assert_eq!(ask(&later, ease)[0], ["milk", "true"]);
+    assert!(!is_learned(&later), "an hour has not gone");
+    assert_eq!(ask(&later, "SHOW RECOMMENDERS")[0][7], "ease");
+    let beside = opened(Duration::from_millis(1));
+    let begun = Instant::now();
+    while !is_learned(&beside) {
+        assert!(begun.elapsed() < Duration::from_secs(60), "nobody learns it again");
+        std::thread::park_timeout(Duration::from_millis(20));
+    }
 }

@@ -98,25 +98,28 @@ impl Models {
         let version = interactions.version();
         let known = {
             let mut models = self.0.lock();
-            let place = models.iter().position(|kept| kept.learned_from == learned_from);
-            place.map(|place| models.remove(place))
-        };
-        let view = || spec.view(interactions);
-        let kept = match known {
-            Some(kept) if kept.version == version => kept,
-            Some(kept) if learned_from.takes_long() && !refresh_after.is_zero() => KeptModel { is_old: true, ..kept },
-            Some(KeptModel { model, .. }) => {
-                let model = match Arc::try_unwrap(model) {
-                    Ok(model) => model.again(&view(), ranks, &spec.using, effort)?,
-                    Err(_) => Model::fit_within(&view(), ranks, &spec.using, effort)?,
-                };
-                KeptModel::new(learned_from, version, model)
-            }
-            None => {
-                let model = Model::fit_within(&view(), ranks, &spec.using, effort)?;
-                KeptModel::new(learned_from, version, model)
+            match models.iter().position(|kept| kept.learned_from == learned_from) {
+                Some(place) => {
+                    models[place..].rotate_left(1);
+                    let place = models.len() - 1;
+                    let kept = &mut models[place];
+                    let is_now = kept.version == version;
+                    // Left where it is, so that nobody who asks at the same time learns it again.
+                    if is_now || learned_from.takes_long() && !refresh_after.is_zero() {
+                        kept.is_old |= !is_now;
+                        return Ok(Arc::clone(&kept.model));
+                    }
+                    Some(models.remove(place))
+                }
+                None => None,
             }
         };
+        let view = spec.view(interactions);
+        let model = match known.map(|kept| Arc::try_unwrap(kept.model)) {
+            Some(Ok(model)) => model.again(&view, ranks, &spec.using, effort)?,
+            _ => Model::fit_within(&view, ranks, &spec.using, effort)?,
+        };
+        let kept = KeptModel::new(learned_from, version, model);
         let model = Arc::clone(&kept.model);
         self.put(kept);
         Ok(model)

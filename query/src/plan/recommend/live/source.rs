@@ -9,9 +9,10 @@ use datafusion::arrow::datatypes::DataType;
 use roaring::RoaringBitmap;
 use std::sync::atomic::AtomicBool;
 use trodden_engine::error::{Error as EngineError, ErrorKind as EngineErrorKind};
-use trodden_engine::predicate::Predicate;
+use trodden_engine::predicate::{ColumnRef, CompareOp, Predicate};
 use trodden_engine::scan::{BehaviorScan, KeySpace, UserEvents, scan_users};
 use trodden_engine::table::Snapshot;
+use trodden_engine::types::Value;
 
 /// Rows that one thread reads at once.
 const FEW_ROWS: u64 = 10_000;
@@ -71,7 +72,12 @@ impl Source {
     /// The events and the item in words.
     pub(super) fn described(&self) -> String {
         let item = self.scan.keys.first().map_or("", |column| column.name());
-        format!("item={item}, events={:?}, filter={:?}", self.scan.conditions, self.scan.filter)
+        let events: Vec<String> = self.scan.conditions.iter().map(described).collect();
+        let filter = match &self.scan.filter {
+            Predicate::True => String::new(),
+            filter => format!(", filter={}", described(filter)),
+        };
+        format!("item={item}, events=[{}]{filter}", events.join(", "))
     }
 
     /// What threads find among the events of `snapshot`, of `users` by shard if they are given.
@@ -106,6 +112,15 @@ impl Source {
         let (workers, _) = scan_users(snapshot, &scan, threads, cancel, init, each)?;
         let decoder = |keys| ItemDecoder { keys, item_type: self.item_type.clone() };
         Ok(workers.into_iter().map(|worker| (worker.partial, decoder(worker.keys))).collect())
+    }
+}
+
+/// A condition for a person; an event by its name.
+fn described(predicate: &Predicate) -> String {
+    match predicate {
+        Predicate::Compare { column: ColumnRef::Event, op: CompareOp::Eq, value: Value::Text(name) } => name.clone(),
+        Predicate::True => "all".into(),
+        other => format!("{other:?}"),
     }
 }
 
