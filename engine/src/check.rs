@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use crate::ingest::shard_of;
 use crate::log::Record;
 use crate::manifest::Manifest;
-use crate::table::{LiveSegment, Shared, TableState};
+use crate::table::{LiveSegment, Shared, TableState, check_derived};
 use std::fmt;
 use std::sync::Arc;
 
@@ -147,7 +147,7 @@ fn check_users(shared: &Shared, number: u16, live: &LiveSegment) -> Result<u64> 
     Ok(ids.len() as u64)
 }
 
-/// Files that nothing refers to.
+/// Derived files, and files that nothing refers to.
 fn check_files(shared: &Shared, state: &TableState, findings: &mut Findings) {
     let names = match shared.store.list(&format!("{}/", shared.directory)) {
         Ok(names) => names,
@@ -156,6 +156,10 @@ fn check_files(shared: &Shared, state: &TableState, findings: &mut Findings) {
     let live: Vec<String> = state.manifest.segments().map(|entry| shared.segment_file(entry.file)).collect();
     for name in names {
         let own = name.strip_prefix(&shared.directory).unwrap_or(&name);
+        if own.starts_with("/derived-") {
+            findings.note(&name, shared.store.get(&name).and_then(|file| check_derived(file.as_slice()).map(drop)));
+            continue;
+        }
         let known = own.starts_with("/catalog/") || own.starts_with("/log-") || own.starts_with("/manifest-");
         if !known && !live.contains(&name) {
             findings.add(name, "nothing refers to this file; an unfinished import or compaction leaves such files until the next opening");

@@ -1,4 +1,4 @@
-//! The files of a database in words: segments, logs, manifests, definitions, and the file `FORMAT`.
+//! The files of a database in words: segments, logs, manifests, definitions, derived files, and the file `FORMAT`.
 
 use crate::failure::{Failure, Outcome};
 use crate::report::Report;
@@ -8,6 +8,7 @@ use trodden_query::engine::error::Error;
 use trodden_query::engine::log::describe_log;
 use trodden_query::engine::segment::{Description, describe_segment};
 use trodden_query::engine::storage::Blob;
+use trodden_query::engine::table::check_derived;
 
 /// What is in a file.
 #[derive(Debug)]
@@ -32,6 +33,14 @@ pub fn inspect(path: &Path) -> Outcome<Inspection> {
     let blob = Blob::map(path).map_err(told)?;
     if name.starts_with("log-") {
         return describe_log(&path.display().to_string(), blob.as_slice()).map(whole).map_err(told);
+    }
+    if name.starts_with("derived-") {
+        let told_bytes =
+            |bytes| format!("derived: {bytes} bytes, with the right checksum; made again when it is not there\n");
+        return check_derived(blob.as_slice())
+            .map(told_bytes)
+            .map(whole)
+            .map_err(|error| told(error.at(path.display())));
     }
     let Description { text, damage } = describe_segment(blob);
     let count = damage.len();

@@ -86,9 +86,12 @@ fn a_kept_file_that_is_damaged_or_gone_is_made_again() {
         changed[bytes.len() / 2] ^= 1;
         changed
     }];
+    assert_eq!(open(&path, 1 << 20).engine().check(), []);
     for damaged in cut {
         std::fs::write(&file, damaged()).expect("it can be written");
         let database = open(&path, 1 << 20);
+        let [finding] = database.engine().check().try_into().expect("one finding");
+        assert!(finding.place.contains("derived-") && finding.problem.contains("delete it"), "{finding}");
         assert_eq!(ask(&database, QUESTION), expected);
         assert_eq!(last_question(&database), "all events were read");
     }

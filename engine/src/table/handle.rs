@@ -36,9 +36,8 @@ impl TableHandle {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
         };
-        let (bytes, crc) = blob.as_slice().split_at(blob.len().saturating_sub(CRC_BYTES));
-        if crc != crc32c::crc32c(bytes).to_le_bytes() {
-            tracing::warn!(file = self.file(name), "a file of derived state is damaged, and is made again");
+        if let Err(error) = check_derived(blob.as_slice()) {
+            tracing::warn!(file = self.file(name), %error, "derived state is made again");
             return Ok(None);
         }
         Ok(Some(DerivedBytes(blob)))
@@ -85,6 +84,19 @@ impl Shared {
     pub(crate) fn remove_derived(&self) -> Result<()> {
         let names = self.store.list(&format!("{}/derived-", self.directory))?;
         names.iter().try_for_each(|name| self.store.delete(name))
+    }
+}
+
+/// How many bytes were written to a derived file, of which these are all.
+///
+/// # Errors
+/// `Corrupt` where the checksum is not that of the bytes.
+pub fn check_derived(file: &[u8]) -> Result<usize> {
+    let (bytes, crc) = file.split_at(file.len().saturating_sub(CRC_BYTES));
+    match crc == crc32c::crc32c(bytes).to_le_bytes() {
+        true => Ok(bytes.len()),
+        false => Err(Error::corrupt("the checksum of this derived file is not that of its bytes")
+            .with_hint("delete it: it is made again when it is needed")),
     }
 }
 

@@ -22,7 +22,7 @@ mod tests;
 pub use append::Appended;
 pub(crate) use commit::MAX_RECORD_BYTES;
 pub use follow::{Change, Follower};
-pub use handle::{DerivedBytes, TableHandle};
+pub use handle::{DerivedBytes, TableHandle, check_derived};
 pub(crate) use import::fingerprint_text;
 pub use import::{Import, Imported};
 pub use snapshot::{LiveSegment, ShardSnapshot, Snapshot};
