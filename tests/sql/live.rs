@@ -170,3 +170,18 @@ fn a_model_that_takes_long_is_learned_beside_the_questions() {
         std::thread::park_timeout(Duration::from_millis(20));
     }
 }
+
+#[test]
+fn a_state_that_grows_over_the_limit_is_dropped() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let database = open(&directory.path().join("db"), 20_000);
+    fill(&database);
+    ask(&database, QUESTION);
+    assert_eq!(database.live_states().len(), 1);
+    for turn in 0..60 {
+        let rows: Vec<String> = (0..20).map(|n| format!("('u{n}', '2026-02-01', 'buy', 'i{}')", turn % 7)).collect();
+        ask(&database, &format!("INSERT INTO events (user_id, ts, event, item) VALUES {}", rows.join(", ")));
+        assert_eq!(ask(&database, QUESTION).len(), (turn + 3).min(9), "{turn}");
+    }
+    assert_eq!(database.live_states(), []);
+}

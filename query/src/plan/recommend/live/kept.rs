@@ -18,6 +18,8 @@ use trodden_engine::table::{Change, Follower, Snapshot};
 
 /// Changes of a table that wait to be taken in, in bytes: more of them are not held, and their users are read again.
 const WAITING_BYTES: usize = 64 << 20;
+/// What an event that is added takes, in the lists of its user and of its item with their room to grow, in bytes.
+const EVENT_BYTES: usize = 40;
 /// So many steps can be taken back, for a statement that is older than the one before it.
 const STEPS_MAX: usize = 256;
 
@@ -77,6 +79,8 @@ pub(super) struct Kept {
     waiting: VecDeque<(u64, Vec<Change>)>,
     /// The last steps, the newest at the end.
     steps: VecDeque<Step>,
+    /// Its memory when all of it was looked at last, and what came since, in bytes.
+    bytes: usize,
     pub(super) models: Arc<Models>,
 }
 
@@ -99,6 +103,12 @@ enum Edit {
 }
 
 impl Kept {
+    fn new(state: State, moment: Moment, follower: Follower) -> Self {
+        let bytes = state.heap_bytes();
+        let (waiting, steps, models) = Default::default();
+        Self { state, moment, follower, waiting, steps, bytes, models }
+    }
+
     /// The state of a snapshot, read from its events.
     ///
     /// # Errors
@@ -109,8 +119,7 @@ impl Kept {
         let mut state = State::of_table(&source.item_type, source.shards, source.candidates)?;
         let coded = code(&mut state, source.read(snapshot, None, cancel)?)?;
         state.fill(coded)?;
-        let (waiting, steps, models) = Default::default();
-        Ok(Self { state, moment: Moment::of(snapshot), follower, waiting, steps, models })
+        Ok(Self::new(state, Moment::of(snapshot), follower))
     }
 
     /// The state that a file has, to be brought to the moment of a snapshot. `None` where it is of something else, or past
@@ -123,8 +132,7 @@ impl Kept {
         let Some((state, moment)) = file::decode(source, bytes)? else { return Ok(None) };
         let now = Moment::of(snapshot);
         let is_past = moment.position > now.position || moment.next_seq.len() != now.next_seq.len();
-        let (waiting, steps, models) = Default::default();
-        Ok((!is_past).then_some(Self { state, moment, follower, waiting, steps, models }))
+        Ok((!is_past).then(|| Self::new(state, moment, follower)))
     }
 
     /// The bytes of a file for [`Self::load`]. `None` with candidates, whose newest events no file has.
@@ -235,6 +243,7 @@ impl Kept {
         if self.steps.len() > STEPS_MAX {
             self.steps.pop_front();
         }
+        self.bytes += count * EVENT_BYTES;
         Ok(Brought::Forward(count))
     }
 
@@ -297,6 +306,7 @@ impl Kept {
             *known = (*known).max(newer);
         }
         self.moment = Moment::of(snapshot);
+        self.bytes = self.state.heap_bytes();
         Ok(Brought::Reread(count))
     }
 
@@ -313,7 +323,7 @@ impl Kept {
     /// Bytes held on the heap, about, without those of models.
     pub(super) fn state_bytes(&self) -> usize {
         let edits: usize = self.steps.iter().map(|step| step.edits.len() * size_of::<Edit>()).sum();
-        self.state.heap_bytes() + self.follower.waiting_bytes() + edits
+        self.bytes + self.follower.waiting_bytes() + edits
     }
 }
 

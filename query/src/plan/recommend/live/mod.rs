@@ -227,9 +227,9 @@ impl LiveStates {
         );
         let is_new = live.bytes.load(Ordering::Relaxed) == 0;
         if is_new || matches!(brought, Brought::Rebuilt | Brought::Reread(_)) {
-            live.bytes.store(now.state_bytes(), Ordering::Relaxed);
             *live.cold.lock() = None;
         }
+        live.bytes.store(now.state_bytes(), Ordering::Relaxed);
         *kept = Some(now);
         self.make_room(live, kept)?;
         Ok(true)
