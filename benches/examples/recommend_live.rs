@@ -1,7 +1,7 @@
 //! How long a list for one user takes while events arrive, and how soon an event is in the next list.
 //!
 //! ```text
-//! recommend_live DATABASE [QUESTIONS [EVENTS_PER_S [WARM_S]]]
+//! recommend_live DATABASE [QUESTIONS [EVENTS_PER_S [WARM_S [ALGORITHM,…]]]]
 //! ```
 //!
 //! For `WARM_S` seconds it asks without measuring: what neighbours are made of is found beside the first questions.
@@ -21,14 +21,16 @@ type Failure = Box<dyn std::error::Error>;
 const BATCH: usize = 100;
 /// 2030-01-01: after all events of the generated data, so that what is written is the newest.
 const AFTER_US: i64 = 1_893_456_000_000_000;
-const ALGORITHMS: [&str; 6] = ["item_knn", "session_knn", "sequence", "popular", "repurchase", "blend"];
+const ALGORITHMS: &str = "item_knn,session_knn,sequence,popular,repurchase,blend";
 
 fn main() -> Result<(), Failure> {
     let mut arguments = std::env::args().skip(1);
-    let path = arguments.next().ok_or("recommend_live DATABASE [QUESTIONS [EVENTS_PER_S [WARM_S]]]")?;
+    let path = arguments.next().ok_or("recommend_live DATABASE [QUESTIONS [EVENTS_PER_S [WARM_S [ALGORITHM,…]]]]")?;
     let questions: usize = arguments.next().map_or(Ok(500), |text| text.parse())?;
     let events_per_s: u64 = arguments.next().map_or(Ok(1_000), |text| text.parse())?;
     let warm = Duration::from_secs(arguments.next().map_or(Ok(0), |text| text.parse())?);
+    let algorithms = arguments.next().unwrap_or_else(|| ALGORITHMS.into());
+    let algorithms: Vec<&str> = algorithms.split(',').collect();
     let opened = Instant::now();
     let database = Database::open_with(&path, Options::default())?;
     let users =
@@ -58,7 +60,7 @@ fn main() -> Result<(), Failure> {
     std::thread::scope(|scope| -> Result<(), Failure> {
         let writer = scope.spawn(|| write(&database, &users, events_per_s, &stop, &written));
         let measured = warm_up(warm, &users, &statement("item_knn")?, &ask)
-            .and_then(|()| measure(&users, questions, &statement, &ask))
+            .and_then(|()| measure((&users, questions), &algorithms, &statement, &ask))
             .and_then(|()| fresh(&database, &users, &statement("item_knn")?, &ask));
         stop.store(true, Ordering::Relaxed);
         writer.join().map_err(|_| "the writer panicked")?.map_err(|error| error.to_string())?;
@@ -84,12 +86,12 @@ fn warm_up(span: Duration, users: &[String], statement: &Statement, ask: &Ask<'_
 }
 
 fn measure(
-    users: &[String],
-    questions: usize,
+    (users, questions): (&[String], usize),
+    algorithms: &[&str],
     statement: &dyn Fn(&str) -> Result<Statement, Failure>,
     ask: &Ask<'_>,
 ) -> Result<(), Failure> {
-    for using in ALGORITHMS {
+    for using in algorithms {
         let statement = statement(using)?;
         ask(&statement, &users[0])?;
         let mut times_ms = Vec::with_capacity(questions);

@@ -1,6 +1,7 @@
 //! The embedded database: open it, put events in, ask.
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::plan::cache::PlanCache;
 use crate::plan::catalog::{Catalog, resolve};
 use crate::plan::recommend::{LiveOptions, LiveState, LiveStates};
 use crate::result::QueryResult;
@@ -84,6 +85,7 @@ pub(crate) struct Shared {
     pub(crate) options: Options,
     /// Statements of `PREPARE`, by name.
     pub(crate) prepared: Mutex<HashMap<String, Statement>>,
+    pub(crate) plans: PlanCache,
     pub(crate) retention: RetentionClock,
     runtime: OnceLock<Runtime>,
 }
@@ -148,8 +150,8 @@ impl Database {
         let catalog = Arc::new(Catalog::open(engine));
         let live = Arc::new(LiveStates::new(options.live));
         let state = base_state(&catalog, options.threads, Arc::clone(&live));
-        let (prepared, retention) = (Mutex::default(), RetentionClock::default());
-        let shared = Shared { catalog, state, live, options, prepared, retention, runtime: OnceLock::new() };
+        let (prepared, plans, retention, runtime) = Default::default();
+        let shared = Shared { catalog, state, live, options, prepared, plans, retention, runtime };
         Self { shared: Arc::new(shared) }
     }
 

@@ -3,11 +3,13 @@
 use crate::commands;
 use crate::database::{QueryOptions, Shared, Statement};
 use crate::error::{Error, ErrorKind, Result};
+use crate::plan::cache::{Meanings, may_be_kept};
 use crate::plan::catalog::{Names, normalised, plain_name};
 use crate::plan::context::StatementContext;
 use crate::plan::stoppable::stoppable;
 use crate::result::QueryResult;
 use crate::session::runtime_of;
+use crate::sql::script::RawStatement;
 use crate::sql::statement::Command;
 use crate::warnings::StatementState;
 use datafusion::common::ParamValues;
@@ -62,7 +64,7 @@ impl<'a> Runner<'a> {
         self.statement.check_cancelled()?;
         self.enforce_retention().await;
         match &statement.command {
-            Command::Relational(parsed) => self.relational(parsed).await,
+            Command::Relational(parsed) => self.relational(parsed, &statement.raw).await,
             Command::Prepare { name, statement: inner } => self.prepare(name, inner, statement),
             Command::Execute { name, parameters } => self.execute(name, parameters).await,
             Command::Deallocate(name) => {
@@ -79,11 +81,17 @@ impl<'a> Runner<'a> {
         StatementContext::new(&self.state, &self.names).plan(parsed.clone())
     }
 
-    async fn relational(self, parsed: &DfStatement) -> Result<QueryResult> {
-        if let DfStatement::Statement(ast) = parsed
-            && let Ast::Insert(insert) = &**ast
-        {
-            return commands::insert::run(self, insert).await;
+    async fn relational(self, parsed: &DfStatement, raw: &RawStatement) -> Result<QueryResult> {
+        if let DfStatement::Statement(ast) = parsed {
+            match &**ast {
+                Ast::Insert(insert) => return commands::insert::run(self, insert).await,
+                Ast::Query(_) => {
+                    let physical = self.query(parsed, raw).await?;
+                    let stream = execute_stream(physical, self.task_context())?;
+                    return Ok(QueryResult::stream(stream, self.statement, "SELECT"));
+                }
+                _ => {}
+            }
         }
         let plan = self.logical(parsed)?;
         let tag = tag(&plan);
@@ -92,6 +100,26 @@ impl<'a> Runner<'a> {
             stream = commands::copy::explained(stream, copy.target.clone());
         }
         Ok(QueryResult::stream(stream, self.statement, tag))
+    }
+
+    /// The plan of a query: one that is kept from the last time, or a new one, which is kept where that is possible.
+    async fn query(&self, parsed: &DfStatement, raw: &RawStatement) -> Result<Arc<dyn ExecutionPlan>> {
+        let meanings = Meanings::now(&self.names);
+        let optimized = match self.shared.plans.get(raw, &self.names)? {
+            Some(plan) => plan,
+            None => {
+                let planned = self.logical(parsed)?;
+                if !may_be_kept(raw, &planned)? {
+                    return self.physical(planned).await;
+                }
+                let optimized = self.state.optimize(&planned)?;
+                self.shared.plans.put(raw, meanings, &planned, &optimized)?;
+                optimized
+            }
+        };
+        let plan = self.with_parameters(optimized)?;
+        let physical = self.state.query_planner().create_physical_plan(&plan, &self.state).await?;
+        Ok(stoppable(physical, &self.statement)?)
     }
 
     /// Put the parameters in, refuse what this session does not do, and start.
@@ -109,16 +137,21 @@ impl<'a> Runner<'a> {
                 let what = plan.display().to_string();
                 return Err(Error::unsupported(format!("this statement is not offered: {what}")));
             }
-            plan if self.parameters.is_empty() => plan,
-            plan => plan.with_param_values(ParamValues::from(self.parameters.clone()))?,
+            plan => self.with_parameters(plan)?,
         };
-        if let Some(missing) = plan.get_parameter_names()?.into_iter().min() {
-            return Err(
-                Error::invalid(format!("parameter {missing} has no value")).with_hint("give a value for each $n")
-            );
-        }
         let physical = self.state.create_physical_plan(&plan).await?;
         Ok(stoppable(physical, &self.statement)?)
+    }
+
+    fn with_parameters(&self, plan: LogicalPlan) -> Result<LogicalPlan> {
+        match plan.get_parameter_names()?.into_iter().min() {
+            None => Ok(plan),
+            Some(missing) if self.parameters.is_empty() => {
+                let error = Error::invalid(format!("parameter {missing} has no value"));
+                Err(error.with_hint("give a value for each $n"))
+            }
+            Some(_) => Ok(plan.with_param_values(ParamValues::from(self.parameters.clone()))?),
+        }
     }
 
     fn no_such_statement(&self, name: &str) -> Error {
@@ -149,8 +182,7 @@ impl<'a> Runner<'a> {
         let Command::Relational(parsed) = &prepared.command else {
             return Err(Error::internal("only relational statements are prepared"));
         };
-        let parsed = parsed.clone();
-        self.relational(&parsed).await
+        self.relational(parsed, &prepared.raw).await
     }
 
     /// The value of an expression without columns.

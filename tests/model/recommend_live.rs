@@ -25,7 +25,7 @@ enum Act {
     AskLate(usize, Vec<(u8, i64, u8, u8, bool)>),
 }
 
-const QUESTIONS: [&str; 14] = [
+const QUESTIONS: [&str; 16] = [
     "for_user => 'u1', using => 'item_knn', weights => WEIGHTS(buy => 5, view => 1)",
     "for_user => 'u1', using => 'sequence', seen => 'include'",
     "for_user => 'u2', using => 'session_knn', seen => 'include', top => 3",
@@ -40,6 +40,8 @@ const QUESTIONS: [&str; 14] = [
     "for_items => ['i1', 'i3'], using => 'ease', candidates => stock",
     "for_items => ['i0', 'i9'], using => 'als', seen => 'include'",
     "for_user => 'u1', candidates => stock, as_of => TIMESTAMP '2026-01-01 00:30:00'",
+    "emit => 'items', similarity => 'overlap', weights => WEIGHTS(buy => 1)",
+    "emit => 'items', candidates => stock, top => 3",
 ];
 
 fn event() -> impl Strategy<Value = (u8, i64, u8, u8, bool)> {

@@ -5,8 +5,8 @@ use crate::recommend_case::{Case, ITEMS, USERS, case};
 use crate::recommend_model::{self as model, ease, history, own_items, session_knn, similarity, successors};
 use proptest::prelude::*;
 use trodden_query::behavior::recommend::{
-    Algorithm, AlsOptions, EaseOptions, ItemKnn, ItemKnnOptions, Model, SequenceOptions, SessionKnnOptions, Similarity,
-    Target, TrendingOptions, scores,
+    Algorithm, AlsOptions, EaseOptions, Interaction, Interactions, ItemKnn, ItemKnnOptions, Model, SequenceOptions,
+    SessionKnnOptions, Similarity, Target, TrendingOptions, View, Weights, scores,
 };
 
 /// What an algorithm gives to each item for a target.
@@ -208,4 +208,25 @@ fn first(place: usize) -> f64 {
     x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     x ^= x >> 31;
     ((x >> 40) as f64 / 16_777_216.0 - 0.5) / 10.0
+}
+
+/// Of a long history the neighbours of the newest 50 items count, and of all items that they are the user's own.
+#[test]
+fn neighbours_of_the_newest_own_items() {
+    const OWN: u32 = 80;
+    let hour_us = 3_600_000_000;
+    let event = |item: u32| Interaction { ts_us: i64::from(item) * hour_us, item, kind: 0 };
+    let own = (0..OWN).map(|item| (0, event(item)));
+    // Item 200 is beside the oldest item of user 0, item 201 beside the newest; the others make neither of them usual.
+    let others =
+        [(1, event(0)), (1, event(200)), (2, event(OWN - 1)), (2, event(201)), (3, event(300)), (4, event(301))];
+    let interactions = Interactions::from_events(own.chain(others));
+    let ranks: Vec<u32> = (0..interactions.item_count() as u32).collect();
+    let view = View::whole(&interactions, Weights::new(vec![1.0]));
+    let model = Model::fit(&view, &ranks, &Algorithm::Repurchase, 1).expect("it learns");
+    let found: Vec<(u32, f64)> = scores(&view, &ranks, &model, Target::User(0));
+    let score = |item: u32| found.iter().find(|score| score.0 == item).map_or(0.0, |score| score.1);
+    assert!((0..OWN).all(|item| score(item) > 0.0));
+    assert_eq!(score(200), 0.0);
+    assert!(score(201) > 0.0);
 }

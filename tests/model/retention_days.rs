@@ -5,6 +5,7 @@ use crate::retention_case::{Case, Event, case, events, grid};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
+use trodden_engine::scan::NO_DAY;
 use trodden_query::behavior::retention::{
     Cohorts, FirstDays, Mode, RETURN, RetentionKernel, RetentionPartial, RetentionRow, START, Windows,
 };
@@ -74,15 +75,10 @@ fn by_first_days(case: &Case, users: &Users, inside: bool) -> Option<Vec<Retenti
     let mut table = FirstDays::new(&case.spec, range)?;
     let (first, second) = users.split_at(users.len() / 2);
     for users in [first, second] {
-        table.begin(users.len());
         let (starts, returns) = (days(case, users, START), days(case, users, RETURN));
-        for (&day, of_day) in &starts {
-            let of_day: Vec<u32> = of_day.keys().copied().collect();
-            // In two pieces: they come as they are read.
-            for piece in of_day.chunks(2) {
-                table.start(day, piece, |user| users[user as usize].0);
-            }
-        }
+        let day_of = |user: u32| starts.iter().find(|(_, of_day)| of_day.contains_key(&user)).map(|(&day, _)| day);
+        let first: Vec<i32> = (0..users.len() as u32).map(|user| day_of(user).unwrap_or(NO_DAY)).collect();
+        table.begin(&first, |user| users[user as usize].0);
         for (&day, of_day) in &returns {
             let all: Vec<u32> = of_day.keys().copied().collect();
             let twice: Vec<u32> = of_day.iter().filter(|(_, count)| **count > 1).map(|(user, _)| *user).collect();

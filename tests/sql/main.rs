@@ -7,6 +7,7 @@ mod docs;
 mod errors;
 mod files;
 mod insert;
+mod kept_plans;
 mod layouts;
 mod live;
 mod old_segments;

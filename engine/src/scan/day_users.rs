@@ -104,7 +104,11 @@ fn segments(snapshot: &Snapshot) -> impl Iterator<Item = (usize, &LiveSegment)> 
 }
 
 /// The first and the last day of `time`; `None` where it begins or ends within a day of the segment's events.
-fn whole_days(snapshot: &Snapshot, segment: &Segment, time: TimeRange) -> Result<Option<RangeInclusive<i32>>> {
+pub(super) fn whole_days(
+    snapshot: &Snapshot,
+    segment: &Segment,
+    time: TimeRange,
+) -> Result<Option<RangeInclusive<i32>>> {
     let (meta, tz) = (segment.meta(), snapshot.options.tz()?);
     if segment.time_zone() != tz {
         return Ok(None);
@@ -120,13 +124,13 @@ fn whole_days(snapshot: &Snapshot, segment: &Segment, time: TimeRange) -> Result
 }
 
 /// Which event names of a segment satisfy a condition.
-enum Names {
+pub(super) enum Names {
     All,
     Some(Vec<u32>),
 }
 
 impl Names {
-    fn of(node: &Node, segment: &Segment) -> Option<Self> {
+    pub(super) fn of(node: &Node, segment: &Segment) -> Option<Self> {
         let mut passes = vec![false; segment.event_names().len()];
         if !mark(node, &mut passes) {
             return None;
@@ -135,6 +139,17 @@ impl Names {
             return Some(Self::All);
         }
         Some(Self::Some((0..).zip(passes).filter(|(_, passes)| *passes).map(|(code, _)| code).collect()))
+    }
+}
+
+impl Names {
+    /// The lists of days that hold their users: that of any event, or one a name.
+    pub(super) fn lists(&self, segment: &Segment) -> Vec<Option<u32>> {
+        match self {
+            Self::All if segment.has_day_counts() => vec![None],
+            Self::All => (0..segment.event_names().len() as u32).map(Some).collect(),
+            Self::Some(codes) => codes.iter().copied().map(Some).collect(),
+        }
     }
 }
 
@@ -193,15 +208,10 @@ impl Reader<'_> {
     /// Add the segment's users; false if it lacks the bitmaps.
     fn read(&mut self, names: &Names) -> Result<bool> {
         let segment = &self.live.segment;
-        let counted = segment.has_day_counts();
-        if self.twice && !counted {
+        if self.twice && !segment.has_day_counts() {
             return Ok(false);
         }
-        match names {
-            Names::All if counted => self.add(None)?,
-            Names::All => (0..segment.event_names().len() as u32).try_for_each(|code| self.add(Some(code)))?,
-            Names::Some(codes) => codes.iter().try_for_each(|&code| self.add(Some(code)))?,
-        }
+        names.lists(segment).into_iter().try_for_each(|list| self.add(list))?;
         Ok(true)
     }
 

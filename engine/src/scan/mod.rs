@@ -21,6 +21,7 @@ mod condition_bits;
 mod day_users;
 mod evaluate;
 mod event_rows;
+mod first_days;
 mod key_reader;
 pub mod keys;
 mod merge;
@@ -31,13 +32,15 @@ mod selection;
 mod test;
 mod times;
 
+pub use crate::segment::NO_DAY;
 pub use behavior::{BehaviorScan, UserEvents, Worker, scan_user_bits, scan_users};
 pub use candidates::{UserSet, matching_users};
 pub use condition_bits::UserBits;
 pub use day_users::{
     DayUsers, SEVERAL_VALUES, covers_days, covers_values, in_pieces, satisfying_names, users_by_day, values_by_user,
 };
-pub use keys::{KeyCodes, KeySpace, Keys};
+pub use first_days::first_days;
+pub use keys::{KEY_NULL, KeyCodes, KeySpace, Keys};
 pub use report::ScanReport;
 pub use rows::{RowMorsel, RowPlan, RowScan, plan_rows};
 pub use times::Times;

@@ -3,6 +3,7 @@
 use super::block::Block;
 use super::buffer::double_of_key;
 use super::dictionary;
+use super::first_days::FirstDaysCache;
 use super::footer::{BlockTables, ColumnInfo, Extent, Footer};
 use super::format::{self, CHUNK_BYTES, EVENT_COLUMN, PROPERTY_COLUMNS, RANGE_BYTES};
 use super::meta::{BlockMeta, ColumnStats, SegmentMeta};
@@ -43,6 +44,7 @@ pub struct Segment {
     checked_directory: OnceLock<()>,
     checked_page_directory: OnceLock<()>,
     bitmaps: Mutex<BitmapCache>,
+    pub(super) first_days: Mutex<FirstDaysCache>,
     pages: [Mutex<Option<(usize, Page)>>; CACHED_PAGES],
 }
 
@@ -92,6 +94,7 @@ impl Segment {
             checked_directory: OnceLock::new(),
             checked_page_directory: OnceLock::new(),
             bitmaps: Mutex::default(),
+            first_days: Mutex::default(),
             pages: std::array::from_fn(|_| Mutex::new(None)),
             footer,
             tables,

@@ -13,6 +13,7 @@ use parking_lot::{Mutex, RwLock};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use trodden_engine::types::{Schema, TableOptions};
 use trodden_engine::{Engine, Table};
 
@@ -47,6 +48,8 @@ impl View {
 pub(crate) struct Catalog {
     pub(crate) engine: Arc<Engine>,
     pub(crate) views: RwLock<BTreeMap<String, View>>,
+    /// How often views were defined or dropped.
+    views_version: AtomicU64,
 }
 
 impl fmt::Debug for Catalog {
@@ -91,7 +94,7 @@ impl Catalog {
                 Err(error) => tracing::warn!(view = %name, %error, "a view cannot be read, and is left out"),
             }
         }
-        Self { engine: Arc::new(engine), views: RwLock::new(views) }
+        Self { engine: Arc::new(engine), views: RwLock::new(views), views_version: AtomicU64::new(0) }
     }
 
     /// Keep a view, or forget one. Durable on return.
@@ -111,7 +114,13 @@ impl Catalog {
             Some((view, _)) => drop(views.insert(name.to_string(), view)),
             None => drop(views.remove(name)),
         }
+        self.views_version.fetch_add(1, Ordering::Release);
         Ok(())
+    }
+
+    /// Another number after every change of a view.
+    pub(crate) fn views_version(&self) -> u64 {
+        self.views_version.load(Ordering::Acquire)
     }
 
     /// Make a table, unless a view has its name.

@@ -6,7 +6,7 @@
 //! `by` values, and [`answer`] helps to make rows of what was found. What an
 //! operator adds to all this is an [`operator::Operator`]: [`funnel`], [`path`], [`retention`], [`recommend`].
 //!
-//! [`row_order`] keeps the order of an input that has one, and [`stoppable`] makes every plan end when it is cancelled.
+//! [`cache`] has the plans of questions that were asked before. [`row_order`] keeps the order of an input that has one, and [`stoppable`] makes every plan end when it is cancelled.
 
 pub(crate) mod relation;
 pub(crate) mod arguments;
@@ -30,6 +30,7 @@ pub(crate) mod exec;
 pub(crate) mod stoppable;
 pub(crate) mod catalog;
 pub(crate) mod context;
+pub(crate) mod cache;
 
 pub(crate) mod funnel;
 pub(crate) mod path;

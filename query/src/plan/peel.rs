@@ -28,8 +28,13 @@ impl TableHandle {
         self.0.downcast_ref::<EventTable>().expect("checked when the handle was made")
     }
 
-    fn of(scan: &TableScan) -> Option<Self> {
-        let provider = source_as_provider(&scan.source).ok()?;
+    /// That of a scan, if it reads one.
+    pub(crate) fn of(scan: &TableScan) -> Option<Self> {
+        Self::of_provider(source_as_provider(&scan.source).ok()?)
+    }
+
+    /// That of a provider, if it is one.
+    pub(crate) fn of_provider(provider: Arc<dyn datafusion::catalog::TableProvider>) -> Option<Self> {
         provider.is::<EventTable>().then_some(Self(provider))
     }
 }

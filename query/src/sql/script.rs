@@ -16,6 +16,8 @@ pub(crate) struct RawStatement {
     pub(crate) tokens: Vec<TokenWithSpan>,
     /// Its text.
     pub(crate) text: String,
+    /// Where it begins in the script.
+    pub(crate) start: Location,
 }
 
 /// The statements of `script`, without the empty ones.
@@ -28,9 +30,9 @@ pub(crate) fn split(script: &str) -> Result<Vec<RawStatement>> {
     let mut statements = Vec::new();
     for part in tokens.split(|token| token.token == Token::SemiColon) {
         let Some((first, last)) = significant(part) else { continue };
-        let tokens = part[first..=last].to_vec();
+        let (tokens, start) = (part[first..=last].to_vec(), part[first].span.start);
         let text = script[offsets.range(&part[first], &part[last])].to_string();
-        statements.push(RawStatement { tokens, text });
+        statements.push(RawStatement { tokens, text, start });
     }
     Ok(statements)
 }

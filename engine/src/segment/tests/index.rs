@@ -57,6 +57,14 @@ fn check_events(rows: &Rows, segment: &Segment, tz: Tz) {
             let after: Vec<i32> = read(some..=i32::MAX).into_iter().map(|(day, _)| day).collect();
             assert_eq!(after, expected.iter().map(|(day, _)| *day).filter(|day| *day >= some).collect::<Vec<_>>());
             assert!(read(some..=some).len() <= 1);
+            if least == 1 {
+                let of =
+                    |user| expected.iter().find(|(_, users)| users.contains(&user)).map_or(NO_DAY, |(day, _)| *day);
+                let first: Vec<i32> = (0..segment.introduced().end).map(of).collect();
+                // Once found, once kept.
+                assert_eq!(*segment.first_days(code).unwrap(), first, "{name:?}");
+                assert_eq!(*segment.first_days(code).unwrap(), first, "{name:?}");
+            }
         }
     }
     assert_eq!(segment.event_code("no such event"), None);

@@ -4,7 +4,7 @@
 //! with one set of buffers a thread.
 
 use super::effort::Effort;
-use super::item_knn::Similarity;
+use super::item_knn::{OfSets, Similarity};
 use super::pairs::Pairs;
 use std::ops::Range;
 use trodden_engine::error::Result;
@@ -33,11 +33,11 @@ pub(super) fn most_alike(
     (similarity, top): (Similarity, usize),
     effort: &Effort<'_>,
 ) -> Result<Vec<Vec<(u32, f64)>>> {
-    let users_of = |column: usize| pairs.column(column).0.len() as f64;
-    let all = pairs.user_count() as f64;
+    let users: Vec<f64> = (0..pairs.items.len()).map(|column| pairs.column(column).0.len() as f64).collect();
+    let of_sets = OfSets::new(similarity, pairs.user_count() as u32);
     each(pairs, effort, |search: &mut Search<'_, Positive>, column| {
-        let own = users_of(column);
-        let alike = |other: u32, both: u32| similarity.of_sets(f64::from(both), own, users_of(other as usize), all);
+        let own = users[column];
+        let alike = |other: u32, both: u32| of_sets.of(f64::from(both), own, users[other as usize]);
         search.best(column, top, |other, both| Positive(alike(other, both)));
         let found = search.found.iter().filter(|(value, _)| value.0 > 0.0);
         found.map(|&(value, other)| (pairs.items[other as usize], value.0)).collect()

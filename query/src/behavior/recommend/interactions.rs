@@ -9,8 +9,8 @@
 //! of items may be given in any order.
 
 use super::overlaps::{OverlapRow, Overlaps};
+use parking_lot::{RwLock, RwLockWriteGuard};
 use std::mem::size_of;
-use std::sync::Arc;
 
 /// What one event said about one item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,10 +59,20 @@ pub struct Interactions {
     newest_us: Option<i64>,
     /// Events of each kind, by item.
     kind_events: Vec<Vec<u32>>,
-    overlaps: Overlaps,
+    overlaps: KeptOverlaps,
     /// For each item, the number of the last event that gave one of its users another item, or it another user.
     changed_at: Vec<u64>,
     version: u64,
+}
+
+/// Rows that questions find and changes keep right.
+#[derive(Debug, Default)]
+struct KeptOverlaps(RwLock<Overlaps>);
+
+impl Clone for KeptOverlaps {
+    fn clone(&self) -> Self {
+        Self(RwLock::new(self.0.read().clone()))
+    }
 }
 
 impl PartialEq for Interactions {
@@ -169,7 +179,7 @@ impl Interactions {
             uses.drain(..uses.partition_point(|each| each.ts_us() < since_us));
         }
         self.version += 1;
-        self.overlaps = Overlaps::default();
+        self.overlaps = self.overlaps.clone();
         self.newest_us = self.newest_us.filter(|&newest_us| newest_us >= since_us);
         self.len = self.users.iter().map(Vec::len).sum();
         self.kind_events.iter_mut().for_each(|events| events.fill(0));
@@ -221,28 +231,34 @@ impl Interactions {
         self.kind_events.get(usize::from(kind)).and_then(|events| events.get(item as usize)).copied().unwrap_or(0)
     }
 
-    /// The largest overlaps of an item with others. Found at the first call, when `fewest_of` says of all of them from how many
-    /// users on they are wanted, and kept right from then on.
-    pub(super) fn overlaps(&self, item: u32, fewest_of: impl FnOnce(&[(u32, u32)]) -> u32) -> Arc<OverlapRow> {
-        self.overlaps.known(item).unwrap_or_else(|| {
-            let counts = self.count_overlaps(item);
-            let all: Vec<(u32, u32)> = (0..).zip(counts.iter().copied()).filter(|entry| entry.1 > 0).collect();
-            self.overlaps.keep(item, OverlapRow::new(&counts, fewest_of(&all)))
-        })
-    }
-
-    /// The same with all that share `fewest` users.
-    pub(super) fn overlaps_from(&self, item: u32, fewest: u32) -> Arc<OverlapRow> {
-        self.overlaps.keep(item, OverlapRow::new(&self.count_overlaps(item), fewest))
-    }
-
-    /// The same with `others` counted, too.
-    pub(super) fn overlaps_with(&self, item: u32, row: &OverlapRow, others: &[u32]) -> Arc<OverlapRow> {
-        let mut row = row.clone();
-        for &other in others {
-            row.set(other, self.count_overlap(item, other));
+    /// Gives the numbers of users that an item shares with others to `read`.
+    pub(super) fn overlaps<R>(&self, item: u32, read: impl FnOnce(OverlapRow<'_>) -> R) -> R {
+        {
+            let overlaps = self.overlaps.0.read();
+            if let Some(row) = overlaps.row(item) {
+                return read(row);
+            }
         }
-        self.overlaps.keep(item, row)
+        let counts = self.count_overlaps(item);
+        if self.overlaps.0.read().has_room_for(self.users_of_item(item)) {
+            let mut overlaps = self.overlaps.0.write();
+            overlaps.keep(item, &counts, &self.item_users);
+            let overlaps = RwLockWriteGuard::downgrade(overlaps);
+            if let Some(row) = overlaps.row(item) {
+                return read(row);
+            }
+        }
+        read(OverlapRow::Counted(&counts))
+    }
+
+    /// Keeps what is counted for questions about neighbours within a limit, in bytes.
+    pub fn keep_overlaps_within(&mut self, bytes_max: usize) {
+        self.overlaps.0.get_mut().keep_within(bytes_max);
+    }
+
+    /// Bytes of what is kept for questions about neighbours.
+    pub fn overlap_bytes(&self) -> usize {
+        self.overlaps.0.read().heap_bytes()
     }
 
     /// A user's interactions in total order; none for a user who is not known.
@@ -280,20 +296,14 @@ impl Interactions {
         self.changed_at.get(item as usize).copied().unwrap_or(0)
     }
 
-    /// Bytes held on the heap.
+    /// Bytes held on the heap, without [`Self::overlap_bytes`].
     pub fn heap_bytes(&self) -> usize {
         let lists: usize = self.users.iter().map(|list| list.capacity() * size_of::<Interaction>()).sum();
         let uses: usize = self.items.iter().map(|uses| uses.capacity() * size_of::<Use>()).sum();
         let kinds: usize = self.kind_events.iter().map(|events| events.capacity() * 4).sum();
         let heads =
             self.users.capacity() * size_of::<Vec<Interaction>>() + self.items.capacity() * size_of::<Vec<Use>>();
-        lists
-            + uses
-            + heads
-            + self.item_users.capacity() * 4
-            + self.changed_at.capacity() * 8
-            + kinds
-            + self.overlaps.heap_bytes()
+        lists + uses + heads + self.item_users.capacity() * 4 + self.changed_at.capacity() * 8 + kinds
     }
 
     fn make_room(&mut self, users: usize, items: usize) {
@@ -329,11 +339,12 @@ impl Interactions {
         for other in list {
             self.changed_at[other.item as usize] = self.version;
         }
-        if !self.overlaps.is_empty() {
+        let overlaps = self.overlaps.0.get_mut();
+        if !overlaps.is_empty() {
             let mut others: Vec<u32> = list.iter().map(|other| other.item).collect();
             others.sort_unstable();
             others.dedup();
-            self.overlaps.pair(item, &others, is_new);
+            overlaps.pair(item, &others, is_new);
         }
     }
 
@@ -353,13 +364,6 @@ impl Interactions {
             *own = 0;
         }
         counts
-    }
-
-    /// The number of users of both items.
-    fn count_overlap(&self, a: u32, b: u32) -> u32 {
-        let (few, other) = if self.users_of_item(a) <= self.users_of_item(b) { (a, b) } else { (b, a) };
-        let has = |user: &u32| self.users[*user as usize].iter().any(|event| event.item == other);
-        self.distinct_users(few).iter().filter(|user| has(user)).count() as u32
     }
 
     fn distinct_users(&self, item: u32) -> Vec<u32> {

@@ -1,9 +1,13 @@
 //! Items whose users also use an item: neighbours by overlap of their sets of users.
 
+use super::classes::Classes;
 use super::interactions::Interactions;
+use super::llr::Llr;
+use super::overlaps::OverlapRow;
 use super::rows::{Row, Rows};
 use super::scores::{Scores, Source};
 use super::view::View;
+use std::sync::atomic::{AtomicU64, Ordering};
 use trodden_engine::error::{Error, Result};
 
 /// How alike two items are, from `both` users of both, `a` and `b` users of each, and all `n` users.
@@ -42,15 +46,30 @@ impl Similarity {
     pub(super) fn is_of_sets(self) -> bool {
         matches!(self, Self::Llr | Self::Cosine | Self::Jaccard | Self::Overlap)
     }
+}
 
-    /// The similarity of two items with `a` and `b` users of `n`, `both` of whom have both; 0 where that does not decide it.
-    pub(super) fn of_sets(self, both: f64, a: f64, b: f64, n: f64) -> f64 {
-        match self {
-            Self::Llr => llr(both, a, b, n),
-            Self::Cosine => both / (a * b).sqrt(),
-            Self::Jaccard => both / (a + b - both),
-            Self::Overlap => both,
-            Self::Bm25 { .. } | Self::Rp3Beta { .. } => 0.0,
+/// A similarity among so many users: of sets of users, where their numbers decide it.
+#[derive(Debug, Clone)]
+pub(super) struct OfSets {
+    similarity: Similarity,
+    llr: Option<Llr>,
+}
+
+impl OfSets {
+    /// The similarity of sets of `n` users in all.
+    pub(super) fn new(similarity: Similarity, n: u32) -> Self {
+        Self { similarity, llr: (similarity == Similarity::Llr).then(|| Llr::of_users(n)) }
+    }
+
+    /// The similarity of two items with `a` and `b` users, `both` of whom have both; 0 where that does not decide it.
+    #[inline]
+    pub(super) fn of(&self, both: f64, a: f64, b: f64) -> f64 {
+        match self.similarity {
+            Similarity::Llr => self.llr.as_ref().map_or(0.0, |llr| llr.of(both, a, b)),
+            Similarity::Cosine => both / (a * b).sqrt(),
+            Similarity::Jaccard => both / (a + b - both),
+            Similarity::Overlap => both,
+            Similarity::Bm25 { .. } | Similarity::Rp3Beta { .. } => 0.0,
         }
     }
 }
@@ -73,7 +92,7 @@ pub struct ItemKnnOptions {
 impl ItemKnnOptions {
     /// 200 neighbours by a similarity, of which 20 vote, and newer items of the history count more.
     pub fn of(similarity: Similarity) -> Self {
-        Self { similarity, neighbours: 200, voters: 20, sources: 100, recency: 0.95 }
+        Self { similarity, neighbours: 200, voters: 20, sources: 50, recency: 0.95 }
     }
 
     /// Walks with the powers that do well on a shop's purchases.
@@ -114,12 +133,38 @@ impl ItemKnnOptions {
 pub struct ItemKnn {
     options: ItemKnnOptions,
     counts: Counts,
+    of_sets: OfSets,
+    classes: Classes,
+    least: Least,
     /// What each item shares with others: as long as the item and its users did not change, it stays.
     shared: Rows,
     /// The neighbours by it.
     neighbours: Rows,
     /// The first of them, where few were asked for.
     voters: Rows,
+}
+
+/// The similarity of the last neighbour of each item when it was asked for last, as bits; 0 where that is not known.
+#[derive(Debug, Default)]
+struct Least {
+    of_voters: Vec<AtomicU64>,
+    of_neighbours: Vec<AtomicU64>,
+}
+
+impl Least {
+    fn new(items: usize) -> Self {
+        Self::default().with_room_for(items)
+    }
+
+    fn with_room_for(mut self, items: usize) -> Self {
+        self.of_voters.resize_with(items, AtomicU64::default);
+        self.of_neighbours.resize_with(items, AtomicU64::default);
+        self
+    }
+
+    fn of(&self, item: u32, voters: bool) -> &AtomicU64 {
+        if voters { &self.of_voters[item as usize] } else { &self.of_neighbours[item as usize] }
+    }
 }
 
 /// How many users each item has, and how many items each user.
@@ -202,7 +247,11 @@ impl ItemKnn {
     pub fn new(view: &View<'_>, options: ItemKnnOptions) -> Self {
         let with_users = matches!(options.similarity, Similarity::Bm25 { .. } | Similarity::Rp3Beta { .. });
         let counts = Counts::new(view, with_users);
-        Self { options, counts, shared: Rows::default(), neighbours: Rows::default(), voters: Rows::default() }
+        let of_sets = OfSets::new(options.similarity, counts.users);
+        let classes = Classes::new(&counts.item_users);
+        let least = Least::new(counts.item_users.len());
+        let (shared, neighbours, voters) = Default::default();
+        Self { options, counts, of_sets, classes, least, shared, neighbours, voters }
     }
 
     /// The same for a later state of the interactions, keeping what is still right of the items that did not change. Only for
@@ -214,6 +263,7 @@ impl ItemKnn {
         if view.is_whole() && !matches!(self.options.similarity, Similarity::Bm25 { .. }) {
             fresh.shared = self.shared.kept(view.interactions);
         }
+        fresh.least = self.least.with_room_for(fresh.counts.item_users.len());
         fresh
     }
 
@@ -225,7 +275,8 @@ impl ItemKnn {
     /// Bytes of the rows that were asked for.
     pub fn heap_bytes(&self) -> usize {
         let counts = 4 * (self.counts.item_users.capacity() + self.counts.user_items.capacity());
-        counts + self.shared.heap_bytes() + self.neighbours.heap_bytes() + self.voters.heap_bytes()
+        let of_items = self.classes.of_item.capacity() + 16 * self.least.of_voters.capacity();
+        counts + of_items + self.shared.heap_bytes() + self.neighbours.heap_bytes() + self.voters.heap_bytes()
     }
 
     /// The neighbours of an item, the most alike first, found at its first call. `ranks` orders those that are equally alike.
@@ -258,66 +309,48 @@ impl ItemKnn {
         row
     }
 
-    /// The neighbours by the largest overlaps of an item. No item can be more alike than one all of whose users are shared,
-    /// so that a row is long enough when that says that no other item is among the neighbours.
+    /// The neighbours by the overlaps of an item. Most items share too few users with it to be among them, which their number
+    /// of users tells: what was the least similarity of a neighbour at the last question says what is too few, and all are
+    /// compared if it has fallen.
     fn alike(&self, interactions: &Interactions, ranks: &[u32], item: u32, count: usize) -> Vec<(u32, f64)> {
+        /// How much of the last least similarity one has to have to be compared.
+        const NEARLY: f64 = 0.9;
         if interactions.users_of_item(item) == 0 {
             return Vec::new();
         }
-        let fewest_of = |row: &[(u32, f64)]| match row.last() {
-            // A little less, since sums of logarithms are not exact.
-            Some(last) if row.len() == count => self.fewest_shared(item, last.1 * (1.0 - 1e-9)),
-            _ => 1,
-        };
-        // Some fewer are kept, so that a few more events do not make the row too short.
-        let with_room = |fewest: u32| fewest - fewest / 4;
-        let first = |all: &[(u32, u32)]| with_room(fewest_of(&self.best_of(all, ranks, item, count)));
-        let mut overlaps = interactions.overlaps(item, first);
-        loop {
-            let row = self.best_of(&overlaps.entries, ranks, item, count);
-            let most = overlaps.most_of_others();
-            let fewest = fewest_of(&row);
-            if fewest <= most {
-                overlaps = interactions.overlaps_from(item, with_room(fewest));
-                continue;
+        let least = self.least.of(item, count == self.options.voters);
+        let row = interactions.overlaps(item, |overlaps| {
+            let at_least = NEARLY * f64::from_bits(least.load(Ordering::Relaxed));
+            if at_least > 0.0 {
+                let fewest = self.classes.fewest_shared(self.counts.item_users[item as usize], at_least, &self.of_sets);
+                let row = self.best_of(&overlaps, &fewest, ranks, item, count);
+                if row.len() == count && row[count - 1].1 >= at_least {
+                    return row;
+                }
             }
-            let unsure = overlaps.grown.iter().filter(|(_, more)| most + **more >= fewest).map(|(&other, _)| other);
-            let unsure: Vec<u32> = unsure.collect();
-            if unsure.is_empty() {
-                return row;
-            }
-            overlaps = interactions.overlaps_with(item, &overlaps, &unsure);
-        }
+            self.best_of(&overlaps, &[1; 256], ranks, item, count)
+        });
+        let last = row.last().filter(|_| row.len() == count).map_or(0.0, |last| last.1);
+        least.store(last.to_bits(), Ordering::Relaxed);
+        row
     }
 
-    /// The number of shared users below which no item is so much alike.
-    fn fewest_shared(&self, item: u32, least: f64) -> u32 {
-        let (mut low, mut high) = (1, self.counts.item_users[item as usize] + 1);
-        while low < high {
-            let middle = low + (high - low) / 2;
-            match self.similarity_of(item, f64::from(middle), f64::from(middle)) >= least {
-                true => high = middle,
-                false => low = middle + 1,
+    /// The most alike of those that share at least so many users, by class.
+    fn best_of(
+        &self,
+        overlaps: &OverlapRow<'_>,
+        fewest: &[u32; 256],
+        ranks: &[u32],
+        item: u32,
+        count: usize,
+    ) -> Vec<(u32, f64)> {
+        let mut row = Vec::new();
+        overlaps.each(&self.classes.of_item, fewest, |other, users| {
+            let value = self.similarity(item, other, f64::from(users));
+            if value > 0.0 {
+                row.push((other, value));
             }
-        }
-        low
-    }
-
-    /// The most alike of these. Of many only those are compared that share enough users to be among the best.
-    fn best_of(&self, overlaps: &[(u32, u32)], ranks: &[u32], item: u32, count: usize) -> Vec<(u32, f64)> {
-        let value = |&(other, users): &(u32, u32)| (other, self.similarity(item, other, f64::from(users)));
-        let mut fewest = 1;
-        if overlaps.len() > 4 * count {
-            let mut most = overlaps.to_vec();
-            let (largest, ..) = most.select_nth_unstable_by_key(2 * count, |entry| std::cmp::Reverse(entry.1));
-            let mut values: Vec<(u32, f64)> = largest.iter().map(value).filter(|(_, value)| *value > 0.0).collect();
-            best_first(&mut values, ranks, count);
-            if let Some(last) = values.last().filter(|_| values.len() == count) {
-                fewest = self.fewest_shared(item, last.1 * (1.0 - 1e-9));
-            }
-        }
-        let mut row: Vec<(u32, f64)> = overlaps.iter().filter(|entry| entry.1 >= fewest).map(value).collect();
-        row.retain(|(_, value)| *value > 0.0);
+        });
         best_first(&mut row, ranks, count);
         row
     }
@@ -350,7 +383,7 @@ impl ItemKnn {
                 weight(a) * weight(b) * sum
             }
             Similarity::Rp3Beta { alpha, beta } => a.powf(-alpha) * sum * b.powf(-beta),
-            of_sets => of_sets.of_sets(sum, a, b, f64::from(self.counts.users)),
+            _ => self.of_sets.of(sum, a, b),
         }
     }
 
@@ -385,16 +418,4 @@ pub(super) fn best_first(row: &mut Vec<(u32, f64)>, ranks: &[u32], count: usize)
 /// The place of an item in the order by value.
 pub(super) fn rank(ranks: &[u32], item: u32) -> (u32, u32) {
     (ranks.get(item as usize).copied().unwrap_or(u32::MAX), item)
-}
-
-/// Log-likelihood ratio of the 2x2 table of users of both, of one, of the other, of neither; 0 where chance alone would
-/// give more users of both.
-pub fn llr(both: f64, a: f64, b: f64, n: f64) -> f64 {
-    if both * n <= a * b {
-        return 0.0;
-    }
-    let x_ln_x = |x: f64| if x > 0.0 { x * x.ln() } else { 0.0 };
-    let cells = x_ln_x(both) + x_ln_x(a - both) + x_ln_x(b - both) + x_ln_x(n - a - b + both);
-    let margins = x_ln_x(a) + x_ln_x(n - a) + x_ln_x(b) + x_ln_x(n - b);
-    (2.0 * (cells + x_ln_x(n) - margins)).max(0.0)
 }

@@ -1,7 +1,7 @@
 //! An algorithm made ready for one snapshot: what it learned, how it scores, and which source gave what.
 
 use super::als::Als;
-use super::blend::Scale;
+use super::blend::{Part, Scale};
 use super::ease::Ease;
 use super::effort::Effort;
 use super::item_knn::{ItemKnn, ItemKnnOptions, Similarity};
@@ -11,7 +11,7 @@ use super::recency::{Recency, basket, history};
 use super::repurchase;
 use super::scores::{Scores, Source};
 use super::sequence::Sequence;
-use super::session_knn::{self, SessionKnn};
+use super::session_knn::{self, FoundSessions, SessionKnn};
 use super::spec::Algorithm;
 use super::view::View;
 use trodden_engine::error::Result;
@@ -89,8 +89,7 @@ impl Model {
             Algorithm::Repurchase => Method::Repurchase(ItemKnn::new(view, ItemKnnOptions::of(Similarity::Llr))),
             Algorithm::Als(options) => Method::Als(Als::fit(&Pairs::new(view, ranks), *options, effort)?),
             Algorithm::Blend(blend) => {
-                let fit =
-                    |part: &super::blend::Part| Ok((part.weight, Self::fit_within(view, ranks, &part.using, effort)?));
+                let fit = |part: &Part| Ok((part.weight, Self::fit_within(view, ranks, &part.using, effort)?));
                 Method::Blend(blend.parts.iter().map(fit).collect::<Result<_>>()?, blend.scale)
             }
         };
@@ -102,9 +101,15 @@ impl Model {
     /// # Errors
     /// Those of [`Self::fit_within`].
     pub fn again(self, view: &View<'_>, ranks: &[u32], algorithm: &Algorithm, effort: &Effort<'_>) -> Result<Self> {
-        let method = match self.method {
-            Method::ItemKnn(knn) => Method::ItemKnn(knn.refreshed(view)),
-            Method::Repurchase(knn) => Method::Repurchase(knn.refreshed(view)),
+        let method = match (self.method, algorithm) {
+            (Method::ItemKnn(knn), _) => Method::ItemKnn(knn.refreshed(view)),
+            (Method::Repurchase(knn), _) => Method::Repurchase(knn.refreshed(view)),
+            (Method::Blend(parts, scale), Algorithm::Blend(blend)) => {
+                let again = |((weight, part), known): ((f64, Self), &Part)| {
+                    Ok((weight, part.again(view, ranks, &known.using, effort)?))
+                };
+                Method::Blend(parts.into_iter().zip(&blend.parts).map(again).collect::<Result<_>>()?, scale)
+            }
             _ => return Self::fit_within(view, ranks, algorithm, effort),
         };
         Ok(Self { method })
@@ -199,7 +204,7 @@ impl Model {
                 }
             }
             Method::SessionKnn(knn) => {
-                session_knn::score(knn, view, sources, target.user(), scores);
+                session_knn::score(knn, (view, asked.sessions), sources, target.user(), scores);
             }
             Method::ItemKnn(knn) => {
                 // A list for an item is its neighbours; where several items vote, those far down are noise.
@@ -208,7 +213,7 @@ impl Model {
                 knn.score(view, ranks, part, voters, scores);
             }
             Method::Ease(ease) => ease.score(part, scores),
-            Method::Repurchase(knn) => repurchase::score(knn, view, ranks, part, sources.len(), scores),
+            Method::Repurchase(knn) => repurchase::score(knn, view, ranks, (sources, only), scores),
             Method::Als(als) => als.score(part, scores),
             Method::Blend(..) => {}
         }
@@ -233,7 +238,7 @@ impl Model {
             return sources.iter().map(|source| source.item).zip(als.shares(&sources, items)).collect();
         }
         if let Method::SessionKnn(knn) = &self.method {
-            let shares = session_knn::shares(knn, asked.view, &sources, asked.target.user(), items);
+            let shares = session_knn::shares(knn, (asked.view, asked.sessions), &sources, asked.target.user(), items);
             return sources.iter().map(|source| source.item).zip(shares).collect();
         }
         let mut scores = Scores::new(asked.view.interactions.item_count());
@@ -266,6 +271,7 @@ pub(super) struct Asked<'a> {
     pub(super) view: &'a View<'a>,
     pub(super) ranks: &'a [u32],
     pub(super) target: Target<'a>,
+    pub(super) sessions: &'a FoundSessions,
     /// Whether an item may be in the list.
     pub(super) may: &'a dyn Fn(u32) -> bool,
 }

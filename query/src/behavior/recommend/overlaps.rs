@@ -1,132 +1,257 @@
-//! With how many users each item shares its users, for the items that were asked for: kept right while events come and go,
-//! since counting anew for a popular item means to look at most of what there is.
+//! With how many users each item shares its users: found when it is asked for, since counting for a popular item means to
+//! look at most of what there is, and kept right while events come and go, for one addition a pair of items.
 //!
-//! Most items share few users with most others, so a row holds the largest numbers only, and says what the others are at
-//! most. Whoever needs more asks for a longer row.
+//! A row has a number for every other item, in the order of codes. Where memory does not suffice for the rows of all items,
+//! those of the items with most users are kept; to count anew is cheap for the others.
 
-use parking_lot::RwLock;
 use std::collections::HashMap;
 use std::mem::size_of;
-use std::sync::Arc;
 
-/// Memory of all rows above which half of them are forgotten, in bytes.
-const BYTES_MAX: usize = 512 << 20;
-
-/// The largest overlaps of an item.
-#[derive(Debug, Clone)]
-pub(super) struct OverlapRow {
-    /// Other items by code, ascending, and the number of users of both.
-    pub(super) entries: Vec<(u32, u32)>,
-    /// Every other item that shared so many users, when the row was found, is among the entries.
-    pub(super) fewest: u32,
-    /// By item that is not: how many users came to be shared since. Few.
-    pub(super) grown: HashMap<u32, u32>,
-}
-
-impl OverlapRow {
-    /// The row of these counts by item, with all of `fewest` and more.
-    pub(super) fn new(counts: &[u32], fewest: u32) -> Self {
-        let fewest = fewest.max(1);
-        let entries =
-            (0..).zip(counts).filter(|(_, users)| **users >= fewest).map(|(item, &users)| (item, users)).collect();
-        Self { entries, fewest, grown: HashMap::new() }
-    }
-
-    /// The most users that an item can share that is no entry.
-    pub(super) fn most_of_others(&self) -> u32 {
-        self.fewest - 1
-    }
-
-    /// Sets the number of an item that was counted.
-    pub(super) fn set(&mut self, item: u32, users: u32) {
-        self.grown.remove(&item);
-        match self.entries.binary_search_by_key(&item, |entry| entry.0) {
-            Ok(at) => self.entries[at].1 = users,
-            Err(at) => self.entries.insert(at, (item, users)),
-        }
-    }
-
-    fn count(&mut self, with: u32, is_new: bool) {
-        match (self.entries.binary_search_by_key(&with, |entry| entry.0), is_new) {
-            (Ok(at), true) => self.entries[at].1 += 1,
-            // It stays with 0: what is an entry is exact.
-            (Ok(at), false) => self.entries[at].1 -= 1,
-            (Err(at), true) if self.fewest == 1 => self.entries.insert(at, (with, 1)),
-            (Err(_), true) => *self.grown.entry(with).or_default() += 1,
-            // What it was at most, it still is.
-            (Err(_), false) => {}
-        }
-    }
-
-    fn heap_bytes(&self) -> usize {
-        self.entries.capacity() * size_of::<(u32, u32)>() + self.grown.capacity() * 2 * size_of::<(u32, u32)>()
-    }
-}
+/// Memory of all rows unless another limit is set, in bytes.
+const BYTES_MAX: usize = 1 << 30;
 
 /// The rows that were asked for.
-#[derive(Debug, Default)]
-pub(super) struct Overlaps(RwLock<Rows>);
-
-#[derive(Debug, Default)]
-struct Rows {
-    of_item: HashMap<u32, Arc<OverlapRow>>,
+#[derive(Debug)]
+pub(super) struct Overlaps {
+    /// By code of item: as much of each number as fits into a cell.
+    rows: Vec<Option<Vec<u16>>>,
+    /// The most that a cell holds; what a number has above it is in `more`.
+    full: u16,
+    more: HashMap<(u32, u32), u32>,
+    /// Memory of the cells, in bytes.
     bytes: usize,
+    bytes_max: usize,
+    /// Rows of items with fewer users are not kept: there was no room for them.
+    fewest_users: u32,
+}
+
+impl Default for Overlaps {
+    fn default() -> Self {
+        Self::new(u16::MAX, BYTES_MAX)
+    }
 }
 
 impl Clone for Overlaps {
     /// Rows are found again when they are asked for.
     fn clone(&self) -> Self {
-        Self::default()
+        Self::new(self.full, self.bytes_max)
     }
 }
 
+fn bytes_of(cells: &Vec<u16>) -> usize {
+    cells.capacity() * size_of::<u16>()
+}
+
 impl Overlaps {
-    /// The row of an item, if it was found before.
-    pub(super) fn known(&self, item: u32) -> Option<Arc<OverlapRow>> {
-        self.0.read().of_item.get(&item).map(Arc::clone)
+    fn new(full: u16, bytes_max: usize) -> Self {
+        Self { rows: Vec::new(), full, more: HashMap::new(), bytes: 0, bytes_max, fewest_users: 0 }
     }
 
-    /// Keeps the row of an item, in place of the one before.
-    pub(super) fn keep(&self, item: u32, row: OverlapRow) -> Arc<OverlapRow> {
-        let row = Arc::new(row);
-        let mut rows = self.0.write();
-        if rows.bytes > BYTES_MAX {
-            // Which half does not matter: what is asked for comes back.
-            rows.of_item.retain(|other, _| (other ^ item) & 1 == 0);
-            rows.bytes = rows.of_item.values().map(|row| row.heap_bytes()).sum();
-        }
-        rows.bytes += row.heap_bytes();
-        if let Some(before) = rows.of_item.insert(item, Arc::clone(&row)) {
-            rows.bytes -= before.heap_bytes().min(rows.bytes);
-        }
-        row
+    /// Keeps all rows within a limit, in bytes.
+    pub(super) fn keep_within(&mut self, bytes_max: usize) {
+        self.bytes_max = bytes_max;
     }
 
-    /// Whether there is nothing to be kept right.
+    /// The row of an item, if it is kept.
+    pub(super) fn row(&self, item: u32) -> Option<OverlapRow<'_>> {
+        let cells = self.rows.get(item as usize)?.as_deref()?;
+        Some(OverlapRow::Kept { item, cells, overlaps: self })
+    }
+
+    /// Whether the row of an item with so many users would be kept.
+    pub(super) fn has_room_for(&self, users: u32) -> bool {
+        users >= self.fewest_users
+    }
+
+    /// Keeps the row of an item: the number of shared users by code of item. `users_of` has the users of each item.
+    pub(super) fn keep(&mut self, item: u32, counts: &[u32], users_of: &[u32]) {
+        if self.rows.len() < counts.len() {
+            self.rows.resize_with(counts.len(), || None);
+        }
+        if self.rows[item as usize].is_some() {
+            return;
+        }
+        // Room for some new items.
+        let mut cells = Vec::with_capacity(counts.len() + counts.len() / 16);
+        let full = u32::from(self.full);
+        for (other, &count) in (0..).zip(counts) {
+            cells.push(count.min(full) as u16);
+            if count > full {
+                self.more.insert((item, other), count - full);
+            }
+        }
+        self.bytes += bytes_of(&cells);
+        self.rows[item as usize] = Some(cells);
+        if self.heap_bytes() > self.bytes_max {
+            self.make_room(users_of);
+        }
+    }
+
+    /// Forgets an eighth of the rows, those of the fewest users.
+    fn make_room(&mut self, users_of: &[u32]) {
+        let kept = (0..).zip(&self.rows).filter(|(_, row)| row.is_some()).map(|(item, _)| item);
+        let mut kept: Vec<u32> = kept.collect();
+        kept.sort_by_key(|&item| users_of[item as usize]);
+        let goes = kept.len().div_ceil(8);
+        for &item in &kept[..goes] {
+            self.fewest_users = self.fewest_users.max(users_of[item as usize] + 1);
+            self.bytes -= self.rows[item as usize].take().as_ref().map_or(0, bytes_of);
+        }
+        let rows = &self.rows;
+        self.more.retain(|(item, _), _| rows[*item as usize].is_some());
+    }
+
+    /// Whether no row is kept.
     pub(super) fn is_empty(&self) -> bool {
-        self.0.read().of_item.is_empty()
+        self.bytes == 0
     }
 
     /// A user of `others` got `item`, or lost it, for the first or the last time. `others` has each once.
     pub(super) fn pair(&mut self, item: u32, others: &[u32], is_new: bool) {
-        let rows = self.0.get_mut();
-        let mut own = rows.of_item.remove(&item);
         for &other in others {
-            if let Some(row) = &mut own {
-                Arc::make_mut(row).count(other, is_new);
-            }
-            if let Some(row) = rows.of_item.get_mut(&other) {
-                Arc::make_mut(row).count(item, is_new);
-            }
+            self.count(item, other, is_new);
+            self.count(other, item, is_new);
         }
-        if let Some(row) = own {
-            rows.of_item.insert(item, row);
+    }
+
+    #[inline]
+    fn count(&mut self, row: u32, column: u32, is_new: bool) {
+        let Some(Some(cells)) = self.rows.get_mut(row as usize) else { return };
+        if cells.len() <= column as usize {
+            let before = bytes_of(cells);
+            cells.resize(column as usize + 1, 0);
+            self.bytes += bytes_of(cells) - before;
+        }
+        let cell = &mut cells[column as usize];
+        if *cell < self.full {
+            *cell = if is_new { *cell + 1 } else { *cell - 1 };
+            return;
+        }
+        let more = self.more.entry((row, column)).or_default();
+        match is_new {
+            true => *more += 1,
+            false if *more > 0 => *more -= 1,
+            false => *cell -= 1,
+        }
+        if *more == 0 {
+            self.more.remove(&(row, column));
         }
     }
 
     /// Bytes held on the heap.
     pub(super) fn heap_bytes(&self) -> usize {
-        let rows = self.0.read();
-        rows.bytes + rows.of_item.capacity() * (size_of::<(u32, Arc<OverlapRow>)>() + size_of::<OverlapRow>())
+        let heads = self.rows.capacity() * size_of::<Option<Vec<u16>>>();
+        self.bytes + heads + self.more.capacity() * size_of::<((u32, u32), u32, u32)>()
+    }
+}
+
+/// The numbers of one item.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum OverlapRow<'a> {
+    /// Of a row that is kept.
+    Kept {
+        /// The item.
+        item: u32,
+        /// As much of each number as fits.
+        cells: &'a [u16],
+        /// Where the rest is.
+        overlaps: &'a Overlaps,
+    },
+    /// Counted for one question.
+    Counted(&'a [u32]),
+}
+
+impl OverlapRow<'_> {
+    /// Calls `found` for each other item that shares at least as many users as `fewest` says for its class, at least one, with
+    /// how many. `classes` has the class of each item.
+    #[inline]
+    pub(super) fn each(&self, classes: &[u8], fewest: &[u32; 256], mut found: impl FnMut(u32, u32)) {
+        match self {
+            Self::Counted(counts) => {
+                for (other, (&count, &class)) in (0..).zip(counts.iter().zip(classes)) {
+                    if count >= fewest[usize::from(class)].max(1) {
+                        found(other, count);
+                    }
+                }
+            }
+            Self::Kept { item, cells, overlaps } => {
+                let full = overlaps.full;
+                let fewest_cells = fewest.map(|fewest| fewest.clamp(1, u32::from(full)) as u16);
+                for (other, (&cell, &class)) in (0..).zip(cells.iter().zip(classes)) {
+                    if cell >= fewest_cells[usize::from(class)] {
+                        let more = if cell == full { overlaps.more.get(&(*item, other)).copied() } else { None };
+                        let count = u32::from(cell) + more.unwrap_or(0);
+                        if count >= fewest[usize::from(class)] {
+                            found(other, count);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const ITEMS: u32 = 5;
+
+    fn found(row: OverlapRow<'_>, fewest: u32) -> Vec<(u32, u32)> {
+        let mut found = Vec::new();
+        row.each(&[0; ITEMS as usize], &[fewest; 256], |other, count| found.push((other, count)));
+        found
+    }
+
+    proptest! {
+        /// Small cells, so that most numbers are in two parts; rows that are kept before all items are there.
+        #[test]
+        fn what_comes_and_goes_is_counted(
+            full in 1..4_u16,
+            acts in proptest::collection::vec((0..ITEMS, 0..ITEMS, any::<bool>(), any::<bool>()), 1..60),
+        ) {
+            let mut overlaps = Overlaps::new(full, BYTES_MAX);
+            let mut counts = [[0_u32; ITEMS as usize]; ITEMS as usize];
+            for (a, b, is_new, is_asked) in acts {
+                if is_asked {
+                    let known = (a as usize + 1).max(ITEMS as usize - 1);
+                    if counts[a as usize][known..].iter().all(|&count| count == 0) {
+                        overlaps.keep(a, &counts[a as usize][..known], &[1; ITEMS as usize]);
+                    }
+                }
+                if a != b && (is_new || counts[a as usize][b as usize] > 0) {
+                    let change = |count: &mut u32| *count = if is_new { *count + 1 } else { *count - 1 };
+                    change(&mut counts[a as usize][b as usize]);
+                    change(&mut counts[b as usize][a as usize]);
+                    overlaps.pair(a, &[b], is_new);
+                }
+                for item in 0..ITEMS {
+                    let Some(row) = overlaps.row(item) else { continue };
+                    for fewest in [1, 3] {
+                        let expected: Vec<(u32, u32)> =
+                            (0..).zip(counts[item as usize]).filter(|(_, count)| *count >= fewest).collect();
+                        prop_assert_eq!(found(OverlapRow::Counted(&counts[item as usize]), fewest), expected.clone());
+                        prop_assert_eq!(found(row, fewest), expected);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn rows_of_the_fewest_users_go_when_there_is_no_room() {
+        let mut overlaps = Overlaps::new(1, 1_000);
+        let users: Vec<u32> = (0..200).collect();
+        let mut counts = vec![0; 200];
+        counts[7] = 5;
+        for item in [150, 20, 90] {
+            overlaps.keep(item, &counts, &users);
+        }
+        // Heads and three rows of 400 bytes and more do not fit.
+        assert!(overlaps.row(20).is_none() && overlaps.heap_bytes() > 0);
+        assert!(!overlaps.has_room_for(20) && overlaps.has_room_for(200));
+        let kept = users.iter().filter(|item| overlaps.row(**item).is_some()).count();
+        assert_eq!(overlaps.more.len(), kept);
     }
 }

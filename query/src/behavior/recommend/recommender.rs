@@ -5,6 +5,7 @@ use super::item_knn::best_first;
 use super::model::{Asked, Model, Target};
 use super::popular::popular;
 use super::scores::Scores;
+use super::session_knn::FoundSessions;
 use super::spec::{RecommendSpec, Seen};
 use super::view::View;
 use std::collections::{HashMap, HashSet};
@@ -89,7 +90,8 @@ impl<'a> Recommender<'a> {
     fn with_question<T>(&self, target: Target<'_>, answer: impl FnOnce(&Asked<'_>) -> T) -> T {
         let barred = self.barred(target);
         let may = |item: u32| !barred.contains(&item) && self.is_candidate(item);
-        answer(&Asked { view: &self.view, ranks: self.ranks, target, may: &may })
+        let sessions = FoundSessions::default();
+        answer(&Asked { view: &self.view, ranks: self.ranks, target, sessions: &sessions, may: &may })
     }
 
     /// Adds the items of the algorithm that are not there yet, as those of place `by` in a chain.
@@ -275,7 +277,8 @@ impl Picked {
 
 /// Scores of items for a target, without any cut: for tests and evaluation.
 pub fn scores(view: &View<'_>, ranks: &[u32], model: &Model, target: Target<'_>) -> Vec<(u32, f64)> {
-    let found: Scores = model.score(&Asked { view, ranks, target, may: &|_| true });
+    let found: Scores =
+        model.score(&Asked { view, ranks, target, sessions: &FoundSessions::default(), may: &|_| true });
     let mut all: Vec<(u32, f64)> = found.iter().collect();
     all.sort_unstable_by_key(|(item, _)| *item);
     all

@@ -30,25 +30,26 @@ pub(super) fn own_items(view: &View<'_>, user: u32) -> Vec<Source> {
     sources
 }
 
-/// Scores each source with its own weight, and its neighbours with a share of it: the similarity to each, as a part of that
-/// to the most alike.
-///
-/// `count` is the number of all sources, of which `sources` may be some.
+/// Scores each source with its own weight, and the neighbours of the newest ones with a share of it: the similarity to each,
+/// as a part of that to the most alike. Sources come as [`own_items`] gives them; with `only` one of them, by its place.
 pub(super) fn score(
     neighbours: &ItemKnn,
     view: &View<'_>,
     ranks: &[u32],
-    sources: &[Source],
-    count: usize,
+    (sources, only): (&[Source], Option<usize>),
     scores: &mut Scores,
 ) {
-    let share = NEIGHBOUR_SHARE / count as f64;
-    for source in sources {
+    let newest = sources.len().min(neighbours.options().sources);
+    let share = NEIGHBOUR_SHARE / newest as f64;
+    for place in only.map_or(0..sources.len(), |only| only..only + 1) {
+        let source = &sources[place];
         scores.add(source.item, source.weight);
-        let row = neighbours.neighbours(view, ranks, source.item);
-        let highest = row.first().map_or(1.0, |first| first.1);
-        for &(item, value) in row.iter() {
-            scores.add(item, share * source.weight * value / highest);
+        if place < newest {
+            let row = neighbours.neighbours(view, ranks, source.item);
+            let highest = row.first().map_or(1.0, |first| first.1);
+            for &(item, value) in row.iter() {
+                scores.add(item, share * source.weight * value / highest);
+            }
         }
     }
 }

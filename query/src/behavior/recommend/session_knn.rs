@@ -6,7 +6,9 @@
 use super::interactions::Interaction;
 use super::scores::{Scores, Source};
 use super::view::View;
-use std::collections::{BTreeMap, HashSet};
+use hashbrown::{HashMap, HashSet};
+use std::cell::RefCell;
+use std::rc::Rc;
 use trodden_engine::error::{Error, Result};
 
 /// Options of `session_knn`.
@@ -129,7 +131,7 @@ fn session_start(view: &View<'_>, events: &[Interaction], at: usize, gap_us: i64
 
 /// A session that votes.
 #[derive(Debug)]
-struct Neighbour {
+pub(super) struct Neighbour {
     id: SessionId,
     /// Time of the newest event that it shares with the session in progress.
     newest_us: i64,
@@ -139,10 +141,31 @@ struct Neighbour {
     items: Vec<u32>,
 }
 
+/// The sessions that vote on a question, once they were found: for its scores, and for what each source gave to them.
+#[derive(Debug, Default)]
+pub(super) struct FoundSessions(RefCell<Option<(SessionKnnOptions, Rc<Vec<Neighbour>>)>>);
+
+impl FoundSessions {
+    fn get(&self, options: SessionKnnOptions, find: impl FnOnce() -> Vec<Neighbour>) -> Rc<Vec<Neighbour>> {
+        let known = self.0.borrow().as_ref().filter(|(of, _)| *of == options).map(|(_, found)| Rc::clone(found));
+        known.unwrap_or_else(|| {
+            let found = Rc::new(find());
+            *self.0.borrow_mut() = Some((options, Rc::clone(&found)));
+            found
+        })
+    }
+}
+
 /// Adds what the sessions like the one of `sources` hold: each item of a session counts the session's similarity, times
 /// how new its newest match is, times how rare the item is. Sessions of the user `own` do not vote.
-pub(super) fn score(knn: &SessionKnn, view: &View<'_>, sources: &[Source], own: Option<u32>, scores: &mut Scores) {
-    for neighbour in neighbours(view, knn.options, sources, own) {
+pub(super) fn score(
+    knn: &SessionKnn,
+    (view, found): (&View<'_>, &FoundSessions),
+    sources: &[Source],
+    own: Option<u32>,
+    scores: &mut Scores,
+) {
+    for neighbour in found.get(knn.options, || neighbours(view, knn.options, sources, own)).iter() {
         let vote = neighbour.similarity * neighbour.newness();
         neighbour.items.iter().for_each(|&item| scores.add(item, vote * knn.rarity(item)));
     }
@@ -151,13 +174,13 @@ pub(super) fn score(knn: &SessionKnn, view: &View<'_>, sources: &[Source], own: 
 /// What each source gave to the scores of `items`: a session's similarity is a sum over the sources that it holds.
 pub(super) fn shares(
     knn: &SessionKnn,
-    view: &View<'_>,
+    (view, found): (&View<'_>, &FoundSessions),
     sources: &[Source],
     own: Option<u32>,
     items: &[u32],
 ) -> Vec<Vec<f64>> {
     let mut shares = vec![vec![0.0; items.len()]; sources.len()];
-    for neighbour in neighbours(view, knn.options, sources, own) {
+    for neighbour in found.get(knn.options, || neighbours(view, knn.options, sources, own)).iter() {
         for (place, &item) in items.iter().enumerate() {
             if neighbour.items.binary_search(&item).is_ok() {
                 let vote = neighbour.newness() * knn.rarity(item);
@@ -177,7 +200,7 @@ impl Neighbour {
 
 /// The sessions that vote, the most alike first; of equally alike ones the newest, then by code of the user.
 fn neighbours(view: &View<'_>, options: SessionKnnOptions, sources: &[Source], own: Option<u32>) -> Vec<Neighbour> {
-    let mut found: BTreeMap<SessionId, Neighbour> = BTreeMap::new();
+    let mut found: HashMap<SessionId, Neighbour> = HashMap::new();
     for (index, source) in sources.iter().enumerate() {
         for (id, ts_us) in newest_sessions(view, options, source.item, own) {
             let fresh = Neighbour { id, newest_us: ts_us, similarity: 0.0, sources: Vec::new(), items: Vec::new() };

@@ -43,6 +43,11 @@ impl Algorithm {
         Self::ItemKnn(ItemKnnOptions::of(Similarity::Llr))
     }
 
+    /// Whether its neighbours are told by sets of users alone.
+    pub fn has_set_neighbours(&self) -> bool {
+        matches!(self, Self::ItemKnn(options) if options.similarity.is_of_sets())
+    }
+
     /// The name by which a query asks for it.
     pub fn name(&self) -> &'static str {
         match self {

@@ -6,7 +6,6 @@
 
 use super::partial::CohortPartial;
 use super::spec::{Cohorts, Mode, RetentionSpec, Windows};
-use std::collections::HashMap;
 
 /// Rows that a user's bits have room for.
 const ROWS_MAX: usize = 64;
@@ -25,31 +24,31 @@ struct User {
     unit: i32,
 }
 
-const NOT_STARTED: User = User { rows: 0, start: u32::MAX, unit: NEVER };
-
 /// One cohort of one group.
 #[derive(Debug)]
 struct Cohort {
     unit: i64,
     group: u32,
-    users: u64,
 }
 
-/// Counts users by day, one set of users after the other. Of each set first all starts are given, then all returns, both in
+/// Counts users by day, one set of users after the other. Of each set first all starts are given, then all returns, in
 /// order of days.
 #[derive(Debug)]
 pub struct FirstDays {
     first_day: i32,
-    /// The unit of each day from the first one on, less that of the first.
+    /// The unit of each day from the first one on, less that of the first, and at the end [`NEVER`].
     units: Vec<i32>,
     first_unit: i64,
     /// The bit of the row for each distance of units; none for rows that are not reported, and as the last entry for all
     /// other distances, so that nothing has to be asked of a user.
     bits: Vec<u64>,
     rows: usize,
+    /// The first one is of those who did not start.
     cohorts: Vec<Cohort>,
-    /// For each unit with starts, and each group: one more than the place of the cohort.
-    places: HashMap<i64, Vec<u32>>,
+    /// Users of each cohort: those with even numbers, and with odd ones.
+    members: Vec<[u64; 2]>,
+    /// For each group, and in it each unit, that of [`NEVER`] at the end: one more than the place of the cohort.
+    places: Vec<u32>,
     /// Users by cohort and row, of the sets before this one.
     counts: Vec<u64>,
     set: Set,
@@ -58,37 +57,11 @@ pub struct FirstDays {
 /// The users of one set.
 #[derive(Debug, Default)]
 struct Set {
-    /// A bit for each who has started. Most starts of a day are of users who started before: they are told by this alone,
-    /// which is so small that it stays at hand.
-    started: Vec<u64>,
     users: Vec<User>,
-    /// The place of the cohort of each who has started.
+    /// The place of the cohort of each.
     cohorts: Vec<u32>,
-    picked: Vec<u32>,
-}
-
-impl Set {
-    fn begin(&mut self, users: usize) {
-        self.started.clear();
-        self.started.resize(users.div_ceil(64), 0);
-        self.users.clear();
-        self.users.resize(users, NOT_STARTED);
-        self.cohorts.resize(users, 0);
-    }
-}
-
-/// Put those of `users` into `picked` who have not started. No branch on it: it is hard to predict.
-fn pick_new<'a>(started: &[u64], users: &[u32], picked: &'a mut Vec<u32>) -> &'a [u32] {
-    if picked.len() < users.len() {
-        picked.resize(users.len(), 0);
-    }
-    let picked = &mut picked[..users.len()];
-    let mut count = 0;
-    for &user in users {
-        picked[count] = user;
-        count += usize::from(started[user as usize / 64] >> (user % 64) & 1 == 0);
-    }
-    &picked[..count]
+    /// Users with a row.
+    back: Vec<u32>,
 }
 
 impl FirstDays {
@@ -100,46 +73,69 @@ impl FirstDays {
             return None;
         }
         let first_unit = spec.unit_of_day(first);
-        let units: Vec<i32> = (first..=last).map(|day| (spec.unit_of_day(day) - first_unit) as i32).collect();
+        let mut units: Vec<i32> = (first..=last).map(|day| (spec.unit_of_day(day) - first_unit) as i32).collect();
         let per_period = spec.period.units();
         let bit = |distance: i32| {
             let row = spec.periods.row(i64::from(distance) / per_period) as usize;
             if row < rows { 1 << row } else { 0 }
         };
         let distances = 0..=units.last().copied().unwrap_or(0);
+        units.push(NEVER);
         Some(Self {
             first_day: first,
             bits: distances.map(bit).chain([0]).collect(),
             units,
             first_unit,
             rows,
-            cohorts: Vec::new(),
-            places: HashMap::new(),
+            cohorts: vec![Cohort { unit: i64::from(NEVER), group: 0 }],
+            members: vec![[0; 2]],
+            places: Vec::new(),
             counts: Vec::new(),
             set: Set::default(),
         })
     }
 
-    /// What follows is of other users, with numbers below `users`.
-    pub fn begin(&mut self, users: usize) {
+    /// What follows is of other users. The day of the first start event of each, by number, `i32::MAX` for none; `group` is
+    /// asked for the group of each.
+    pub fn begin(&mut self, first_days: &[i32], mut group: impl FnMut(u32) -> u32) {
         self.count();
-        self.set.begin(users);
+        let never = (self.units.len() - 1) as u32;
+        let stride = self.bits.len();
+        let mut set = std::mem::take(&mut self.set);
+        set.users.resize(first_days.len(), User { rows: 0, start: never, unit: NEVER });
+        set.cohorts.resize(first_days.len(), 0);
+        let users = set.users.iter_mut().zip(&mut set.cohorts);
+        // No branch on whether a user has started: it is hard to predict.
+        for (number, (&day, (user, of_user))) in (0..).zip(first_days.iter().zip(users)) {
+            let start = (day.wrapping_sub(self.first_day) as u32).min(never);
+            let unit = self.units[start as usize];
+            *user = User { rows: 0, start, unit };
+            let group = group(number);
+            let cell = group as usize * stride + (unit as usize).min(stride - 1);
+            let mut place = self.places.get(cell).copied().unwrap_or(0);
+            if place == 0 {
+                place = self.new_cohort(cell, unit, group);
+            }
+            *of_user = place - 1;
+            // Neighbours share a cohort, and adding to one number would wait for the addition before it.
+            self.members[*of_user as usize][number as usize % 2] += 1;
+        }
+        self.set = set;
     }
 
-    /// Users with a start event on `day`, and the group of each.
-    pub fn start(&mut self, day: i32, users: &[u32], mut group: impl FnMut(u32) -> u32) {
-        let start = (day - self.first_day) as u32;
-        let of_day = User { rows: 0, start, unit: self.units[start as usize] };
-        let unit = self.first_unit + i64::from(of_day.unit);
-        let (cohorts, places) = (&mut self.cohorts, self.places.entry(unit).or_default());
-        let Set { started, users: all, cohorts: cohort_of, picked } = &mut self.set;
-        for &user in pick_new(started, users, picked) {
-            let cohort = cohort(cohorts, places, unit, group(user));
-            cohorts[cohort as usize].users += 1;
-            cohort_of[user as usize] = cohort;
-            all[user as usize] = of_day;
-            started[user as usize / 64] |= 1 << (user % 64);
+    /// One more than the place of the cohort of a cell that had none.
+    #[cold]
+    fn new_cohort(&mut self, cell: usize, unit: i32, group: u32) -> u32 {
+        let stride = self.bits.len();
+        if self.places.len() <= cell {
+            self.places.resize((group as usize + 1) * stride, 0);
         }
+        if unit != NEVER {
+            self.cohorts.push(Cohort { unit: self.first_unit + i64::from(unit), group });
+            self.members.push([0; 2]);
+        }
+        self.places[cell] = if unit == NEVER { 1 } else { self.cohorts.len() as u32 };
+        self.places[cell]
     }
 
     /// Users with a return event on `day`. Where `itself` is set, start events are return events, too: then a user whose
@@ -168,11 +164,18 @@ impl FirstDays {
 
     /// Add up the rows of the users at hand.
     fn count(&mut self) {
-        let rows = self.rows;
+        let (rows, Set { users, cohorts, back }) = (self.rows, &mut self.set);
         self.counts.resize(self.cohorts.len() * rows, 0);
-        for (user, &cohort) in self.set.users.iter().zip(&self.set.cohorts).filter(|(user, _)| user.rows != 0) {
-            let of_cohort = &mut self.counts[cohort as usize * rows..][..rows];
-            let mut left = user.rows;
+        back.resize(back.len().max(users.len()), 0);
+        // Who is back is picked first, without a branch, since that is hard to predict.
+        let mut count = 0;
+        for (number, user) in (0..).zip(users.iter()) {
+            back[count] = number;
+            count += usize::from(user.rows != 0);
+        }
+        for &number in &back[..count] {
+            let of_cohort = &mut self.counts[cohorts[number as usize] as usize * rows..][..rows];
+            let mut left = users[number as usize].rows;
             while left != 0 {
                 of_cohort[left.trailing_zeros() as usize] += 1;
                 left &= left - 1;
@@ -182,33 +185,19 @@ impl FirstDays {
 
     /// Bytes held on the heap, for accounting of memory.
     pub fn heap_bytes(&self) -> usize {
-        let of_set = self.set.users.capacity() * (size_of::<User>() + 4) + 8 * self.set.started.capacity();
-        let of_days = 12 * self.units.len() + 32 * self.places.capacity();
-        of_set + of_days + self.cohorts.capacity() * (size_of::<Cohort>() + 4) + 8 * self.counts.capacity()
+        let of_set = self.set.users.capacity() * (size_of::<User>() + 8);
+        let of_days = 12 * self.units.len() + 4 * self.places.capacity();
+        of_set + of_days + self.cohorts.capacity() * (size_of::<Cohort>() + 16) + 8 * self.counts.capacity()
     }
 
     /// The cohorts: start, group and users of each.
     pub fn finish(mut self, spec: &RetentionSpec) -> impl Iterator<Item = (i64, u32, CohortPartial)> {
         self.count();
-        let (spec, rows, counts) = (spec.clone(), self.rows, self.counts);
-        self.cohorts.into_iter().enumerate().map(move |(place, cohort)| {
+        let (spec, rows, counts, members) = (spec.clone(), self.rows, self.counts, self.members);
+        self.cohorts.into_iter().enumerate().skip(1).map(move |(place, cohort)| {
             let cohort_us = spec.unit_start_us(cohort.unit);
             let users = counts[place * rows..][..rows].to_vec();
-            (cohort_us, cohort.group, CohortPartial::of_counts(cohort.users, cohort_us, users))
+            (cohort_us, cohort.group, CohortPartial::of_counts(members[place].iter().sum(), cohort_us, users))
         })
     }
-}
-
-/// The place of the cohort of a group, whose places in this unit are `places`.
-#[inline]
-fn cohort(cohorts: &mut Vec<Cohort>, places: &mut Vec<u32>, unit: i64, group: u32) -> u32 {
-    let at = group as usize;
-    if places.len() <= at {
-        places.resize(at + 1, 0);
-    }
-    if places[at] == 0 {
-        cohorts.push(Cohort { unit, group, users: 0 });
-        places[at] = cohorts.len() as u32;
-    }
-    places[at] - 1
 }

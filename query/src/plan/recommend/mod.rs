@@ -105,6 +105,13 @@ pub(crate) struct Arguments {
     k: usize,
 }
 
+impl Arguments {
+    /// Whether the neighbours of all items are found at once, from sets of users.
+    fn has_set_neighbours(&self) -> bool {
+        matches!(self.specs.as_slice(), [spec] if spec.using.has_set_neighbours())
+    }
+}
+
 impl Recommend {
     fn describe(
         &self,
@@ -132,11 +139,15 @@ impl Recommend {
         node.describe_frame(f)
     }
 
-    /// Whether a question is answered from kept state: one list, and nothing of what newest events were before. What they
-    /// say beside candidates is not kept.
-    fn is_kept(&self, spec: &Arguments) -> bool {
-        let is_one = matches!(self.ask, Ask::User | Ask::Item | Ask::Items);
-        is_one && !self.facts && !(self.candidates && spec.specs[0].as_of_us.is_some())
+    /// Of how many interactions a kept state may be to answer a question; `None` where no such state does: it is of nothing
+    /// that newest events were before, or that they say beside candidates.
+    fn kept_most(&self, spec: &Arguments) -> Option<usize> {
+        let most = match self.ask {
+            Ask::User | Ask::Item | Ask::Items => usize::MAX,
+            Ask::EveryItem if spec.has_set_neighbours() => live::OF_EVERYTHING_MAX,
+            Ask::EveryItem | Ask::EveryUser => return None,
+        };
+        (!self.facts && !(self.candidates && spec.specs[0].as_of_us.is_some())).then_some(most)
     }
 
     fn describe_using(&self, node: &OperatorNode<impl Operator>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -246,19 +257,20 @@ impl Operator for Recommend {
         wanted: &Wanted<'_>,
         answer: &Answer<'_>,
     ) -> Result<Option<RecordBatch>> {
-        if !self.is_kept(spec) {
-            return Ok(None);
-        }
+        let Some(most) = self.kept_most(spec) else { return Ok(None) };
         let of = |question: &live::Question<'_>| {
             let models = |of: &RecommendSpec, effort: &Effort<'_>| question.model(of, effort);
             lists::answer((self.ask, wanted.any(&["because"])), spec, answer, question.state, &models)
         };
-        ask.live.ask(ask, self.kinds, self.candidates, of)
+        ask.live.ask(ask, (self.kinds, self.candidates, most), of)
     }
 
     fn coverage(&self, spec: &Arguments, _ask: &operator::Ask<'_>) -> Result<Option<Coverage>> {
-        let kept = || Coverage::Index("the state that is kept in memory and follows the table".into());
-        Ok(self.is_kept(spec).then(kept))
+        let kept = |most: usize| {
+            let of_few = if most == usize::MAX { "" } else { ", where it is of a million events at most" };
+            Coverage::Index(format!("the state that is kept in memory and follows the table{of_few}"))
+        };
+        Ok(self.kept_most(spec).map(kept))
     }
 }
 

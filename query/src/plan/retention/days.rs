@@ -16,8 +16,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use trodden_engine::predicate::Predicate;
 use trodden_engine::scan::{
-    DayUsers, KeySpace, SEVERAL_VALUES, covers_days, covers_values, in_pieces, satisfying_names, users_by_day,
-    values_by_user,
+    DayUsers, KEY_NULL, KeySpace, NO_DAY, SEVERAL_VALUES, covers_days, covers_values, first_days, in_pieces,
+    satisfying_names, users_by_day, values_by_user,
 };
 
 /// Whether day bitmaps cover the question, and why not.
@@ -169,8 +169,7 @@ impl Thread<'_> {
         let days = |condition: usize, twice: bool| {
             users_by_day(ask.snapshot, shard, &ask.conditions[condition], ask.condition.time, twice)
         };
-        let (starts, returns) = (days(START, false)?, days(RETURN, self.overlap == Overlap::Inside)?);
-        let (Some(starts), Some(returns)) = (starts, returns) else { return Ok(false) };
+        let Some(returns) = days(RETURN, self.overlap == Overlap::Inside)? else { return Ok(false) };
         let mut codes = Vec::with_capacity(ask.by_columns.len());
         for (place, column) in ask.by_columns.iter().enumerate() {
             let Some(of_column) = values_by_user(ask.snapshot, shard, column, (&mut self.keys, place))? else {
@@ -178,10 +177,14 @@ impl Thread<'_> {
             };
             codes.push(of_column);
         }
-        self.leave_several(shard, &starts, &codes);
         match self.table.take() {
-            Some(table) => self.table = Some(self.first_days(shard, table, &starts, &returns, &codes)),
+            Some(table) => {
+                let Some(table) = self.first_days(shard, table, &returns, codes)? else { return Ok(false) };
+                self.table = Some(table);
+            }
             None => {
+                let Some(starts) = days(START, false)? else { return Ok(false) };
+                self.leave_several(shard, &starts, &codes);
                 let mut starters = RoaringBitmap::new();
                 starts.iter().for_each(|day| starters |= &*day.users);
                 starters -= &self.rest[shard];
@@ -213,24 +216,37 @@ impl Thread<'_> {
         }
     }
 
-    /// The most frequent question, day by day.
+    /// The most frequent question: each user by the first day, then day by day those who came back. `None` if the bitmaps
+    /// do not say enough after all.
     fn first_days(
         &mut self,
         shard: usize,
         mut table: FirstDays,
-        starts: &[DayUsers],
         returns: &[DayUsers],
-        codes: &[Vec<u32>],
-    ) -> FirstDays {
-        let (rest, groups) = (&self.rest[shard], &mut self.worker.groups);
-        table.begin(self.ask.snapshot.shards[shard].next_ordinal as usize);
-        for of_day in starts {
-            let users = if rest.is_empty() { Arc::clone(&of_day.users) } else { Arc::new(&*of_day.users - rest) };
-            in_pieces(&users, |users| {
-                table.start(of_day.day, users, |user| groups.of_codes(codes.iter().map(|codes| codes[user as usize])));
-            });
+        mut codes: Vec<Vec<u32>>,
+    ) -> Result<Option<FirstDays>> {
+        let (snapshot, time, condition) = (self.ask.snapshot, self.ask.condition.time, &self.ask.conditions[START]);
+        let Some(mut first) = first_days(snapshot, shard, condition, time)? else { return Ok(None) };
+        for codes in codes.iter_mut().filter(|codes| codes.contains(&SEVERAL_VALUES)) {
+            let several = (0..).zip(codes).filter(|(_, code)| **code == SEVERAL_VALUES);
+            for (user, code) in several {
+                *code = KEY_NULL;
+                let first = &mut Arc::make_mut(&mut first)[user as usize];
+                if std::mem::replace(first, NO_DAY) != NO_DAY {
+                    self.rest[shard].insert(user);
+                }
+            }
+        }
+        let groups = &mut self.worker.groups;
+        match codes.as_slice() {
+            // The usual questions, without a walk through lists for each user.
+            [] => table.begin(&first, |_| 0),
+            [codes] => table.begin(&first, |user| groups.of_codes([codes[user as usize]].into_iter())),
+            _ => table.begin(&first, |user| groups.of_codes(codes.iter().map(|codes| codes[user as usize]))),
         }
         let itself = self.overlap == Overlap::Inside;
+        let starts = if itself { users_by_day(snapshot, shard, condition, time, false)? } else { Some(Vec::new()) };
+        let Some(starts) = starts else { return Ok(None) };
         for of_day in returns {
             in_pieces(&of_day.users, |users| table.returned(of_day.day, users, itself));
             if let Ok(at) = starts.binary_search_by_key(&of_day.day, |starts| starts.day) {
@@ -238,7 +254,7 @@ impl Thread<'_> {
                 in_pieces(&twice, |users| table.returned_twice(of_day.day, users));
             }
         }
-        table
+        Ok(Some(table))
     }
 
     /// Go through the days with a start, and count the cohorts of their users.

@@ -19,8 +19,12 @@ const TICK: Duration = Duration::from_millis(100);
 const WARM_FOR: Duration = Duration::from_millis(50);
 /// Of that, without a pause in which the state can be brought forward.
 const WARM_AT_ONCE: Duration = Duration::from_millis(2);
-/// Between two files of a state that changes.
+/// Between two files of a state that changes. Nothing can be added to it while one is made, a tenth of a second for a few
+/// million events, so that waits as long as questions come, but not for ever.
 const SAVE_EVERY: Duration = Duration::from_secs(60);
+const SAVE_AT_LAST: Duration = Duration::from_secs(600);
+/// Nobody asked for so long: nobody will wait.
+const QUIET: Duration = Duration::from_secs(1);
 /// No statement can be cancelled here.
 static NEVER: AtomicBool = AtomicBool::new(false);
 
@@ -83,7 +87,8 @@ fn keep(states: &Weak<LiveStates>) {
             next.insert(id, now);
             live.learn_again(&states);
             live.warm();
-            if live.saved.lock().is_none_or(|saved| saved.at.elapsed() >= SAVE_EVERY) {
+            let save_after = if live.asked.lock().elapsed() >= QUIET { SAVE_EVERY } else { SAVE_AT_LAST };
+            if live.saved.lock().is_none_or(|saved| saved.at.elapsed() >= save_after) {
                 live.save();
             }
         }

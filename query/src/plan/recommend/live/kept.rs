@@ -103,7 +103,9 @@ enum Edit {
 }
 
 impl Kept {
-    fn new(state: State, moment: Moment, follower: Follower) -> Self {
+    fn new(source: &Source, mut state: State, moment: Moment, follower: Follower) -> Self {
+        // The other half is for what the state is made of.
+        state.interactions.keep_overlaps_within(source.most_bytes / 2);
         let bytes = state.heap_bytes();
         let (waiting, steps, models) = Default::default();
         Self { state, moment, follower, waiting, steps, bytes, models }
@@ -119,7 +121,7 @@ impl Kept {
         let mut state = State::of_table(&source.item_type, source.shards, source.candidates)?;
         let coded = code(&mut state, source.read(snapshot, None, cancel)?)?;
         state.fill(coded)?;
-        Ok(Self::new(state, Moment::of(snapshot), follower))
+        Ok(Self::new(source, state, Moment::of(snapshot), follower))
     }
 
     /// The state that a file has, to be brought to the moment of a snapshot. `None` where it is of something else, or past
@@ -132,7 +134,7 @@ impl Kept {
         let Some((state, moment)) = file::decode(source, bytes)? else { return Ok(None) };
         let now = Moment::of(snapshot);
         let is_past = moment.position > now.position || moment.next_seq.len() != now.next_seq.len();
-        Ok((!is_past).then(|| Self::new(state, moment, follower)))
+        Ok((!is_past).then(|| Self::new(source, state, moment, follower)))
     }
 
     /// The bytes of a file for [`Self::load`]. `None` with candidates, whose newest events no file has.
@@ -323,7 +325,7 @@ impl Kept {
     /// Bytes held on the heap, about, without those of models.
     pub(super) fn state_bytes(&self) -> usize {
         let edits: usize = self.steps.iter().map(|step| step.edits.len() * size_of::<Edit>()).sum();
-        self.bytes + self.follower.waiting_bytes() + edits
+        self.bytes + self.state.interactions.overlap_bytes() + self.follower.waiting_bytes() + edits
     }
 }
 

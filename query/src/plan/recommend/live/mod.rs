@@ -25,6 +25,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use trodden_engine::table::{Snapshot, TableHandle};
 
+/// A question about everything at once is answered from a state of so many interactions at most: while it looks at the
+/// state nothing can be added to that, for a tenth of a second then.
+pub(super) const OF_EVERYTHING_MAX: usize = 1_000_000;
+
 /// How much is kept between statements for RECOMMEND.
 #[derive(Debug, Clone, Copy)]
 pub struct LiveOptions {
@@ -94,11 +98,15 @@ struct Live {
     /// `None` before it was read, and after an error.
     kept: RwLock<Option<Kept>>,
     saved: Mutex<Option<Saved>>,
+    /// When it was asked last.
+    asked: Mutex<Instant>,
     /// Items of which nothing is ready for neighbours, the next one at the end; `None`: that has not begun.
     cold: Mutex<Option<Vec<u32>>>,
     /// Its memory when that was looked at last, in bytes.
     bytes: AtomicUsize,
-    /// The same of its models.
+    /// The number of its interactions then.
+    interactions: AtomicUsize,
+    /// The same of its models, in bytes.
     model_bytes: AtomicUsize,
     brought: Mutex<Option<Brought>>,
     /// Rows of the table at which it was too large; 0: it was not.
@@ -141,22 +149,21 @@ impl LiveStates {
         states.iter().filter_map(|live| live.describe()).collect()
     }
 
-    /// Answers a question from the state of its events, at the moment of its snapshot. `None` where there is no such state,
-    /// and the events have to be read for this question alone.
+    /// Answers a question from the state of its events, at the moment of its snapshot. `None` where there is no such state, or
+    /// one of more than `most` interactions, and the events have to be read for this question alone.
     ///
     /// # Errors
     /// Those of reading and of `answer`; `Cancelled`.
     pub(super) fn ask<T>(
         self: &Arc<Self>,
         ask: &Ask<'_>,
-        kinds: usize,
-        candidates: bool,
+        (kinds, candidates, most): (usize, bool, usize),
         answer: impl FnOnce(&Question<'_>) -> Result<T>,
     ) -> Result<Option<T>> {
         let Some(live) = self.live(ask, kinds, candidates) else { return Ok(None) };
         let rows = ask.snapshot.rows() as usize;
         let too_large_at = live.too_large_at.load(Ordering::Relaxed);
-        if too_large_at != 0 && rows >= too_large_at {
+        if too_large_at != 0 && rows >= too_large_at || live.interactions.load(Ordering::Relaxed) > most {
             return Ok(None);
         }
         let read = live.kept.read();
@@ -176,9 +183,10 @@ impl LiveStates {
                 }
             }
         };
-        let Some(kept) = read.as_ref() else { return Ok(None) };
+        let Some(kept) = read.as_ref().filter(|kept| kept.state.interactions.len() <= most) else { return Ok(None) };
         let refresh_after = self.options.refresh_after;
         let answer = answer(&Question { state: &kept.state, kept, refresh_after })?;
+        live.bytes.store(kept.state_bytes(), Ordering::Relaxed);
         live.model_bytes.store(kept.models.heap_bytes(), Ordering::Relaxed);
         Ok(Some(answer))
     }
@@ -197,6 +205,7 @@ impl LiveStates {
         };
         states.push(Arc::clone(&live));
         drop(states);
+        *live.asked.lock() = Instant::now();
         self.keeper.start(self);
         Some(live)
     }
@@ -230,6 +239,7 @@ impl LiveStates {
             *live.cold.lock() = None;
         }
         live.bytes.store(now.state_bytes(), Ordering::Relaxed);
+        live.interactions.store(now.state.interactions.len(), Ordering::Relaxed);
         *kept = Some(now);
         self.make_room(live, kept)?;
         Ok(true)
@@ -268,8 +278,10 @@ impl Live {
             table,
             kept: RwLock::default(),
             saved: Mutex::default(),
+            asked: Mutex::new(Instant::now()),
             cold: Mutex::default(),
             bytes: AtomicUsize::new(0),
+            interactions: AtomicUsize::new(0),
             model_bytes: AtomicUsize::new(0),
             brought: Mutex::default(),
             too_large_at: AtomicUsize::new(0),

@@ -32,7 +32,7 @@ pub(super) struct Source {
     pub(super) candidates: bool,
     threads: usize,
     /// Memory of the gathered events above which reading is given up, in bytes.
-    most_bytes: usize,
+    pub(super) most_bytes: usize,
 }
 
 impl Source {
