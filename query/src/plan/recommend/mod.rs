@@ -20,7 +20,7 @@ pub use live::{LiveModel, LiveOptions, LiveState};
 use super::node::{OperatorNode, Role};
 use super::operator::{self, Answer, Chosen, Coverage, Found, Operator, Wanted};
 use super::table_scan::total;
-use crate::behavior::recommend::{Effort, Model, RecommendSpec};
+use crate::behavior::recommend::{Effort, Model, Protocol, RecommendSpec};
 use crate::error::Result;
 use chrono_tz::Tz;
 use datafusion::arrow::array::RecordBatch;
@@ -100,9 +100,10 @@ pub(crate) struct Arguments {
     targets: Vec<ScalarValue>,
     exclude: Vec<ScalarValue>,
     facts: Option<FactExprs>,
-    /// Of an evaluation: when the past ends, and the length of lists.
+    /// Of an evaluation: when the past ends, the length of lists, and what is looked for.
     split_us: i64,
     k: usize,
+    protocol: Protocol,
 }
 
 impl Recommend {
@@ -282,7 +283,7 @@ impl Operator for Evaluate {
     }
 
     fn describe(&self, node: &OperatorNode<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.describe(node, &["similarity", "half_life", "window", "split", "k"], f)
+        self.0.describe(node, &["similarity", "half_life", "window", "split", "k", "protocol"], f)
     }
 
     fn every_event(&self, _spec: &Arguments) -> Result<bool> {
