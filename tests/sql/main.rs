@@ -9,6 +9,7 @@ mod files;
 mod insert;
 mod layouts;
 mod live;
+mod mistakes;
 mod old_segments;
 mod path_layouts;
 mod paths;
