@@ -8,6 +8,8 @@ mod item_facts;
 mod items;
 mod lists;
 mod live;
+#[cfg(test)]
+mod partials;
 mod purpose;
 mod quality;
 mod state;
