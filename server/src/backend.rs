@@ -34,6 +34,9 @@ pub struct BackendOptions {
     pub threads: Option<usize>,
     /// Memory that a query may use, in bytes. `None`: 80 % of what the machine has.
     pub memory_limit_bytes: Option<u64>,
+    /// Memory for what RECOMMEND keeps between statements, in bytes; with 0 nothing is kept. `None`: the default of the
+    /// database.
+    pub recommend_memory_bytes: Option<u64>,
     /// Make the directory when it is absent.
     pub create: bool,
 }
@@ -77,7 +80,11 @@ impl Backend {
             all.engine.threads = threads;
         }
         let limit = options.memory_limit_bytes.or_else(memory::default_limit);
-        all.memory_limit_bytes = limit.map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
+        let in_memory = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
+        all.memory_limit_bytes = limit.map(in_memory);
+        if let Some(bytes) = options.recommend_memory_bytes {
+            all.live.limit_bytes = in_memory(bytes);
+        }
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(all.threads)
             .thread_name("trodden-query")

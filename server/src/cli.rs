@@ -194,6 +194,9 @@ pub struct SqlArgs {
     /// Memory that a query may use, such as 512MB or 2GiB [default: 80 % of the machine's]
     #[arg(long, value_name = "SIZE", value_parser = crate::words::parse_bytes)]
     pub memory_limit: Option<u64>,
+    /// Memory for what RECOMMEND keeps between statements; 0 keeps nothing [default: 2GiB]
+    #[arg(long, value_name = "SIZE", value_parser = crate::words::parse_bytes_or_none)]
+    pub recommend_memory: Option<u64>,
 }
 
 /// `trodden check`.

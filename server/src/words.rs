@@ -31,6 +31,17 @@ pub fn parse_bytes(text: &str) -> Result<u64, String> {
     }
 }
 
+/// As [`parse_bytes`], where 0 has a meaning.
+///
+/// # Errors
+/// What is wrong with the text, for a person.
+pub fn parse_bytes_or_none(text: &str) -> Result<u64, String> {
+    match text.trim() {
+        "0" => Ok(0),
+        _ => parse_bytes(text).map_err(|message| format!("{message}, or 0")),
+    }
+}
+
 /// The microseconds of `7 days`, `12h`, `30m` or `2 weeks`.
 ///
 /// # Errors
@@ -113,6 +124,9 @@ mod tests {
         for wrong in ["", "GB", "0", "-1", "1 parsec", "1.2.3MB"] {
             assert!(parse_bytes(wrong).is_err(), "{wrong}");
         }
+        assert_eq!(parse_bytes_or_none("0"), Ok(0));
+        assert_eq!(parse_bytes_or_none("1 kB"), Ok(1000));
+        assert!(parse_bytes_or_none("none").is_err());
     }
 
     #[test]

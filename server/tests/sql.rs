@@ -142,6 +142,25 @@ fn threads_and_memory_do_not_change_the_answer() {
 }
 
 #[test]
+fn what_recommend_keeps_has_a_limit_of_its_own() {
+    let place = Place::with_events();
+    let list =
+        "SELECT item FROM RECOMMEND(events, item => event, for_user => 'a', using => 'popular', seen => 'include')";
+    let limit = format!("{list}; SHOW RECOMMENDERS");
+    let with = |more: &[&str]| place.sql(&limit, &[more, &["--format", "jsonl"]].concat()).succeeds().out;
+    let limits = |out: &str| -> Vec<u64> {
+        let limit = |line: &str| line.split_once("\"limit_bytes\":")?.1.split(',').next()?.parse().ok();
+        out.lines().filter_map(limit).collect()
+    };
+    assert_eq!(limits(&with(&[])), [2 << 30]);
+    assert_eq!(limits(&with(&["--recommend-memory", "64MiB"])), [64 << 20]);
+    let (kept, read) = (with(&[]), with(&["--recommend-memory", "0"]));
+    let items = |out: &str| out.lines().filter(|line| line.starts_with("{\"item\":")).count();
+    assert!(limits(&read).is_empty() && items(&read) > 0 && items(&kept) == items(&read), "{kept}{read}");
+    place.sql(list, &["--recommend-memory", "lots"]).fails(2, &["--recommend-memory", "512MB", "or 0"]);
+}
+
+#[test]
 fn a_reader_that_leaves_is_no_failure() {
     let place = Place::with_events();
     let statement = "SELECT a.value FROM generate_series(1, 2000000) AS a(value)";

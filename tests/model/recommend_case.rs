@@ -71,19 +71,22 @@ pub(crate) fn ranks() -> impl Strategy<Value = Vec<u32>> {
     Just((0..ITEMS).collect::<Vec<u32>>()).prop_shuffle()
 }
 
-pub(crate) fn case(count_max: usize) -> impl Strategy<Value = Case> {
+/// What a question says of the events: what each kind is worth, and the moment, the window and the half-life.
+pub(crate) fn question() -> impl Strategy<Value = (Vec<f64>, [Option<i64>; 3])> {
     let weight = prop_oneof![2 => Just(1.0), 1 => Just(0.0), 1 => Just(2.5)];
     let weights = prop_oneof![2 => Just(vec![1.0; 3]), 3 => vec(weight, 3)];
     let moment = prop_oneof![3 => Just(None), 1 => (0..40_i64).prop_map(Some)];
     let span = || prop_oneof![2 => Just(None), 1 => (1..20_i64).prop_map(Some)];
-    (events(count_max), weights, moment, span(), span(), ranks()).prop_map(
-        |(events, weights, as_of_us, window_us, half_life_us, ranks)| Case {
-            events,
-            weights,
-            window_us,
-            as_of_us,
-            half_life_us,
-            ranks,
-        },
-    )
+    (weights, (moment, span(), span()))
+        .prop_map(|(weights, (moment, window, half_life))| (weights, [moment, window, half_life]))
+}
+
+pub(crate) fn case(count_max: usize) -> impl Strategy<Value = Case> {
+    (events(count_max), question(), ranks()).prop_map(|(events, question, ranks)| asked_of(&events, &ranks, &question))
+}
+
+/// A question over these events.
+pub(crate) fn asked_of(events: &[Event], ranks: &[u32], question: &(Vec<f64>, [Option<i64>; 3])) -> Case {
+    let (weights, [as_of_us, window_us, half_life_us]) = question.clone();
+    Case { events: events.to_vec(), weights, window_us, as_of_us, half_life_us, ranks: ranks.to_vec() }
 }

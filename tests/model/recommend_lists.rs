@@ -2,14 +2,15 @@
 
 use crate::case::config;
 use crate::recommend_case::{Case, ITEMS, KINDS, USERS, case};
-use crate::recommend_model::popular;
+use crate::recommend_model::{counted, popular};
 use proptest::collection::vec;
 use proptest::prelude::*;
+use std::collections::BTreeSet;
 use trodden_engine::error::ErrorKind;
 use trodden_query::behavior::recommend::{
-    Algorithm, AlsOptions, Blend, Chain, Diversify, EaseOptions, Effort, ItemKnnOptions, Model, Part, RecommendSpec,
-    Recommended, Recommender, Scale, Seen, SequenceOptions, SessionKnnOptions, Similarity, Target, Wanted, Weights,
-    evaluate_chain, scores,
+    Algorithm, AlsOptions, Blend, Chain, Diversify, EaseOptions, Effort, Interaction, ItemKnnOptions, Model, Part,
+    Protocol, RecommendSpec, Recommended, Recommender, Scale, Seen, SequenceOptions, SessionKnnOptions, Similarity,
+    Target, Wanted, Weights, evaluate_chain, scores,
 };
 
 fn one_algorithm() -> impl Strategy<Value = Algorithm> {
@@ -138,6 +139,40 @@ fn is_by_rank(algorithm: &Algorithm) -> bool {
     matches!(algorithm, Algorithm::Blend(blend) if blend.scale == Scale::ReciprocalRank)
 }
 
+const MINUTES_10_US: i64 = 10 * 60_000_000;
+
+/// By definition, what a basket of a user after the split is asked with, and what is looked for.
+fn basket_of(case: &Case, split_us: i64, user: u32, drawn: u64) -> Option<(Vec<u32>, BTreeSet<u32>)> {
+    let own = case.events.iter().filter(|(other, event)| *other == user && event.ts_us >= split_us);
+    let mut own: Vec<&Interaction> =
+        own.map(|(_, event)| event).filter(|event| case.weights[usize::from(event.kind)] > 0.0).collect();
+    own.sort_by_key(|event| event.ts_us);
+    let by_value: BTreeSet<(u32, u32)> =
+        own.iter().map(|event| (case.ranks[event.item as usize], event.item)).collect();
+    let held_out = by_value.iter().nth((drawn % by_value.len().max(1) as u64) as usize)?.1;
+    let others = own.iter().map(|event| event.item).filter(|item| *item != held_out);
+    (by_value.len() > 1).then(|| (others.collect(), BTreeSet::from([held_out])))
+}
+
+/// By definition, what is looked for of a user who is asked.
+fn looked_for(case: &Case, seen: &Seen, split_us: i64, protocol: Protocol, user: u32) -> BTreeSet<u32> {
+    let is_worth = |kind: u8| case.weights[usize::from(kind)] > 0.0;
+    let own = case.events.iter().filter(|(other, _)| *other == user).map(|(_, event)| *event);
+    let mut later: Vec<Interaction> =
+        own.clone().filter(|event| event.ts_us >= split_us && is_worth(event.kind)).collect();
+    later.sort_by_key(|event| event.ts_us);
+    let is_of_first = |at: usize| (1..=at).all(|at| later[at].ts_us - later[at - 1].ts_us <= 3 * MINUTES_10_US);
+    let places = (0..later.len()).filter(|&at| protocol == Protocol::Time || is_of_first(at));
+    let had = |item: u32| {
+        own.clone().filter(|event| event.ts_us < split_us && event.item == item).any(|event| match seen {
+            Seen::Exclude => is_worth(event.kind),
+            Seen::ExcludeKinds(kinds) => kinds.contains(&event.kind),
+            Seen::Include => false,
+        })
+    };
+    places.map(|at| later[at].item).filter(|&item| !had(item)).collect()
+}
+
 proptest! {
     #![proptest_config(config(4_000))]
 
@@ -237,11 +272,16 @@ proptest! {
         (split_us, k) in (1..30_i64, 1..5_usize),
         second in proptest::option::of(algorithm()),
         asked in proptest::bits::u32::between(0, USERS as usize),
+        drawn in vec(any::<u64>(), USERS as usize),
+        protocol in prop_oneof![Just(Protocol::Time), Just(Protocol::NextBasket), Just(Protocol::Basket)],
     ) {
-        spec.as_of_us = None;
+        // Ten minutes for a unit of time, so that there are baskets to tell apart.
+        let (case, split_us) = (case.stretched(MINUTES_10_US), split_us * MINUTES_10_US);
+        (spec.half_life_us, spec.window_us, spec.as_of_us) = (case.half_life_us, case.window_us, None);
         let mut specs = vec![spec.clone()];
         specs.extend(second.map(|using| RecommendSpec { using, ..spec.clone() }));
-        let wanted = Wanted { split_us, k, is_asked: &|user| asked >> user & 1 != 0 };
+        let held_out = |user: u32| drawn[user as usize];
+        let wanted = Wanted { split_us, k, protocol, held_out: &held_out, is_asked: &|user| asked >> user & 1 != 0 };
         let quality =
             evaluate_chain(&case.interactions(), &case.ranks, &specs, wanted, &Effort::of_threads(2)).unwrap();
         let before = Case { as_of_us: Some(split_us - 1), ..case.clone() };
@@ -252,29 +292,20 @@ proptest! {
         let chain = Chain::new(&interactions, &before.ranks, before_specs.iter().zip(&models)).unwrap();
         let (mut users, mut recall, mut hits, mut gains) = (0, 0.0, 0, 0.0);
         for user in (0..USERS).filter(|user| asked >> user & 1 != 0) {
-            let later: std::collections::BTreeSet<u32> = case
-                .events
-                .iter()
-                .filter(|(other, event)| *other == user && event.ts_us >= split_us)
-                .filter(|(_, event)| case.weights[usize::from(event.kind)] > 0.0)
-                .map(|(_, event)| event.item)
-                .filter(|&item| {
-                    let had = |event: &&(u32, _)| -> bool {
-                        let (other, event): &(u32, trodden_query::behavior::recommend::Interaction) = event;
-                        *other == user && event.item == item && event.ts_us < split_us && match &spec.seen {
-                            Seen::Exclude => case.weights[usize::from(event.kind)] > 0.0,
-                            Seen::ExcludeKinds(kinds) => kinds.contains(&event.kind),
-                            Seen::Include => false,
-                        }
-                    };
-                    !case.events.iter().any(|event| had(&event))
-                })
-                .collect();
-            if later.is_empty() || crate::recommend_model::counted(&before, user).is_empty() {
+            let basket = basket_of(&case, split_us, user, drawn[user as usize]);
+            let (target, later) = match (protocol, &basket) {
+                (Protocol::Basket, None) => continue,
+                (Protocol::Basket, Some((basket, later))) => (Target::Items(basket), later.clone()),
+                (Protocol::Time | Protocol::NextBasket, _) if counted(&before, user).is_empty() => continue,
+                (Protocol::Time | Protocol::NextBasket, _) => {
+                    (Target::User(user), looked_for(&case, &spec.seen, split_us, protocol, user))
+                }
+            };
+            if later.is_empty() {
                 continue;
             }
             users += 1;
-            let shown = chain.list(Target::User(user), false);
+            let shown = chain.list(target, false);
             let places: Vec<usize> = (0..shown.len()).filter(|&place| later.contains(&shown[place].item)).collect();
             recall += places.len() as f64 / later.len() as f64;
             hits += usize::from(!places.is_empty());

@@ -154,7 +154,44 @@ proptest! {
     fn factors_of_taste(case in case(40), user in 0..USERS) {
         let options = AlsOptions { factors: 3, regularization: 0.5, alpha: 2.0, iterations: 3, recency: 0.9 };
         let expected = als_scores(&case, options, user);
-        near(&scored(&case, &Algorithm::Als(options), Target::User(user)), &expected, 5e-3)?;
+        near(&scored(&case, &Algorithm::Als(options), Target::User(user)), &expected, 1e-3)?;
+    }
+}
+
+/// Steps that are computed with 24 bits lose sight of each other here: the score of item 0 for user 1 was 4 % short.
+#[test]
+fn factors_of_weights_far_apart() {
+    let events = [
+        [2, 0, 2],
+        [3, 2, 0],
+        [2, 5, 0],
+        [5, 4, 0],
+        [5, 4, 0],
+        [5, 5, 0],
+        [1, 2, 2],
+        [5, 2, 0],
+        [5, 2, 0],
+        [5, 2, 2],
+        [5, 4, 0],
+        [4, 6, 0],
+        [5, 1, 2],
+        [2, 3, 0],
+        [3, 5, 0],
+        [5, 2, 2],
+    ];
+    let event = |[user, item, kind]: [u32; 3]| (user, Interaction { ts_us: 0, item, kind: kind as u8 });
+    let case = Case {
+        events: events.map(event).to_vec(),
+        weights: vec![1.0, 1.0, 2.5],
+        window_us: None,
+        as_of_us: None,
+        half_life_us: None,
+        ranks: vec![5, 6, 3, 0, 1, 4, 2],
+    };
+    let options = AlsOptions { factors: 3, regularization: 0.5, alpha: 2.0, iterations: 3, recency: 0.9 };
+    for user in 0..USERS {
+        let found = scored(&case, &Algorithm::Als(options), Target::User(user));
+        near(&found, &als_scores(&case, options, user), 1e-5).unwrap();
     }
 }
 

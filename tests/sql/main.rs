@@ -10,6 +10,7 @@ mod insert;
 mod kept_plans;
 mod layouts;
 mod live;
+mod mistakes;
 mod old_segments;
 mod path_layouts;
 mod paths;

@@ -86,8 +86,9 @@ impl First {
             let visible = &*users - &*live.hidden;
             in_pieces(&visible, |users| {
                 for &user in users {
-                    let known = &mut first[user as usize];
-                    *known = day.min(*known);
+                    if let Some(known) = first.get_mut(user as usize) {
+                        *known = day.min(*known);
+                    }
                 }
             });
         }

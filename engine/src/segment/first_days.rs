@@ -31,7 +31,7 @@ impl FirstDaysCache {
 }
 
 impl Segment {
-    /// For each ordinal up to the last one that the segment may have, the first calendar day on which the user has an event
+    /// For each ordinal up to the last one that the segment has or introduces, the first calendar day on which the user has an event
     /// here, of the name `code` or of any; [`NO_DAY`] for none. Kept for the next call. Any event needs
     /// [`Self::has_day_counts`].
     ///
@@ -41,12 +41,13 @@ impl Segment {
         if let Some(known) = self.first_days.lock().get(code) {
             return Ok(known);
         }
-        let mut first = vec![NO_DAY; self.introduced().end as usize];
+        let users = self.users()?.max().map_or(0, |last| last + 1).max(self.introduced().end);
+        let mut first = vec![NO_DAY; users as usize];
         for (day, users) in self.users_by_day(code, false, &(i32::MIN..=i32::MAX))? {
             for user in users.iter() {
                 let known = first
                     .get_mut(user as usize)
-                    .ok_or_else(|| Error::corrupt("a bitmap of a day has a user that the segment cannot have"))?;
+                    .ok_or_else(|| Error::corrupt("a bitmap of a day has a user whom that of all users lacks"))?;
                 *known = day.min(*known);
             }
         }

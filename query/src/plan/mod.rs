@@ -1,16 +1,18 @@
 //! Operators in plans: read from the text, carried through the optimizer, lowered onto tables or rows.
 //!
 //! [`relation`] sees `FUNNEL(…)` where a table may stand; [`arguments`] sorts the call and [`planner`] plans its
-//! expressions; [`node`] is the logical node; [`lower`] picks between [`leaf`] (an event table itself, [`peel`], read by
-//! [`table_scan`]) and [`general`] (any rows, [`gathered`]); [`groups`] numbers
-//! `by` values, and [`answer`] helps to make rows of what was found. What an
-//! operator adds to all this is an [`operator::Operator`]: [`funnel`], [`path`], [`retention`], [`recommend`].
+//! expressions, of which [`one_event`] refuses those that an event alone has no value for; [`node`] is the logical node;
+//! [`lower`] picks between [`leaf`] (an event table itself, [`peel`], read by [`table_scan`]) and [`general`] (any rows,
+//! [`gathered`]); [`groups`] numbers `by` values, and [`answer`] helps to make rows of what was found. What an operator adds
+//! to all this is an [`operator::Operator`]: [`funnel`], [`path`], [`retention`], [`recommend`].
 //!
-//! [`cache`] has the plans of questions that were asked before. [`row_order`] keeps the order of an input that has one, and [`stoppable`] makes every plan end when it is cancelled.
+//! [`cache`] has the plans of questions that were asked before. [`row_order`] keeps the order of an input that has one, and
+//! [`stoppable`] makes every plan end when it is cancelled.
 
 pub(crate) mod relation;
 pub(crate) mod arguments;
 pub(crate) mod planner;
+mod one_event;
 pub(crate) mod constants;
 pub(crate) mod operator;
 pub(crate) mod node;

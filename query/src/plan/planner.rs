@@ -3,6 +3,7 @@
 use super::arguments::{Call, NamedArgument, Signature, is_placeholder, list_items, string_literal};
 use super::constants::calendar_unit;
 use super::node::{Frame, OperatorNode, Role};
+use super::one_event;
 use super::operator::Operator;
 use super::row_order::with_order;
 use crate::error::{Error, Result, closest, listed};
@@ -10,7 +11,6 @@ use crate::sql::short_form::unused;
 use datafusion::arrow::compute::SortOptions;
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::DFSchemaRef;
-use datafusion::common::tree_node::TreeNode;
 use datafusion::logical_expr::planner::RelationPlannerContext;
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, lit};
 use datafusion::sql::sqlparser::ast::{DateTimeField, Expr as SqlExpr, Ident, Spanned};
@@ -67,20 +67,12 @@ impl<'a> Planner<'a> {
     /// # Errors
     /// What is wrong with it, at its place.
     pub(crate) fn expr(&mut self, expr: SqlExpr) -> Result<Expr> {
-        let span = expr.span();
+        let (span, text) = (expr.span(), expr.clone());
         let planned = self.context.sql_to_expr(expr, &self.schema).map_err(|error| {
             let error = Error::from(error);
             if error.span().is_some() { error } else { error.at(span) }
         })?;
-        if asks_for_each_row(&planned) {
-            let operator = self.operator;
-            let message = format!(
-                "a subquery in {operator} gives one value for all rows: IN, EXISTS and columns from outside have none"
-            );
-            let hint =
-                format!("join or filter in a subquery first: {operator}((SELECT e.*, … FROM events e JOIN …), …)");
-            return Err(Error::unsupported(message).with_hint(hint).at(span));
-        }
+        one_event::check(self.operator, &planned, &text)?;
         Ok(planned)
     }
 
@@ -288,18 +280,6 @@ impl<'a> Planner<'a> {
             }
         }
     }
-}
-
-/// Whether the expression has a subquery that has to be asked again for each row.
-fn asks_for_each_row(expr: &Expr) -> bool {
-    let found = expr.exists(|expr| {
-        Ok(match expr {
-            Expr::InSubquery(_) | Expr::Exists(_) | Expr::SetComparison(_) => true,
-            Expr::ScalarSubquery(subquery) => !subquery.outer_ref_columns.is_empty(),
-            _ => false,
-        })
-    });
-    found.unwrap_or(false)
 }
 
 /// `INTERVAL '1' WEEK`, `INTERVAL '1 month'`: the calendar unit.

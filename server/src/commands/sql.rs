@@ -30,6 +30,7 @@ pub(super) fn run(arguments: &SqlArgs, terminal: &Terminal) -> Outcome {
     let options = BackendOptions {
         threads: arguments.threads.map(|threads| threads as usize),
         memory_limit_bytes: arguments.memory_limit,
+        recommend_memory_bytes: arguments.recommend_memory,
         create: arguments.create,
     };
     let backend = Backend::open(&arguments.db.db, &options)?;

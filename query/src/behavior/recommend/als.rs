@@ -3,6 +3,9 @@
 //! After Hu, Koren and Volinsky, "Collaborative Filtering for Implicit Feedback Datasets" (2008), with the conjugate
 //! gradient steps of Takacs, Pilaszy and Tikk, "Applications of the Conjugate Gradient Method for Implicit Feedback
 //! Collaborative Filtering" (2011). Every sum is in the order of ranks of items and codes of users, whatever the threads.
+//!
+//! Vectors are kept with 24 bits, and everything that is computed of them has 53: the steps depend on each other, and where
+//! weights are large their rounding with 24 bits would be larger than what they are to find.
 
 use super::effort::Effort;
 use super::linear::invert;
@@ -17,6 +20,8 @@ pub const ALS_FACTORS_MAX: usize = 512;
 const VECTORS_PER_CHECK: usize = 1_024;
 /// Steps toward the best vector in each turn.
 const GRADIENT_STEPS: usize = 3;
+/// Square of what is left to be found, below which further steps would divide rounding by rounding.
+const REST_MIN: f64 = 1e-20;
 
 /// Options of `als`.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -81,7 +86,7 @@ impl Als {
             turn(&mut items, &users, |column| pairs.column(column), options, effort)?;
         }
         let sums = gram(&items, size, options.regularization);
-        let gram = Array2::from_shape_fn((size, size), |(row, column)| f64::from(sums[row * size + column]));
+        let gram = Array2::from_shape_fn((size, size), |(row, column)| sums[row * size + column]);
         let column_of = column_of(&pairs.items);
         Ok(Self { options, items: pairs.items.clone(), column_of, vectors: items, gram })
     }
@@ -170,16 +175,16 @@ fn first_vectors(count: usize, size: usize) -> Vec<f32> {
 }
 
 /// Sums of products of vectors, with `regularization` on the diagonal.
-fn gram(vectors: &[f32], size: usize, regularization: f64) -> Vec<f32> {
+fn gram(vectors: &[f32], size: usize, regularization: f64) -> Vec<f64> {
     let mut sums = vec![0.0_f64; size * size];
     for vector in vectors.chunks_exact(size) {
         for (row, &value) in vector.iter().enumerate() {
             let sums = &mut sums[row * size..][..size];
-            sums.iter_mut().zip(vector).for_each(|(sum, &other)| *sum += f64::from(value * other));
+            sums.iter_mut().zip(vector).for_each(|(sum, &other)| *sum += f64::from(value) * f64::from(other));
         }
     }
     (0..size).for_each(|at| sums[at * size + at] += regularization);
-    sums.into_iter().map(|sum| sum as f32).collect()
+    sums
 }
 
 /// Improves each of `vectors` against the fixed `others`; each is on one thread, so the threads change nothing.
@@ -204,9 +209,10 @@ fn turn<'a>(
                         return;
                     }
                     let (columns, weights) = pairs(part * each + place);
-                    let alpha = options.alpha as f32;
-                    let pair =
-                        |(&column, &weight): (&u32, &f32)| (&others[column as usize * size..][..size], alpha * weight);
+                    let confidence = |weight: f32| options.alpha * f64::from(weight);
+                    let pair = |(&column, &weight): (&u32, &f32)| {
+                        (&others[column as usize * size..][..size], confidence(weight))
+                    };
                     gradient.improve(vector, gram, columns.iter().zip(weights).map(pair));
                 }
             });
@@ -217,28 +223,31 @@ fn turn<'a>(
 
 /// Buffers of the conjugate gradient method.
 struct Gradient {
-    rest: Vec<f32>,
-    direction: Vec<f32>,
-    image: Vec<f32>,
+    x: Vec<f64>,
+    rest: Vec<f64>,
+    direction: Vec<f64>,
+    image: Vec<f64>,
 }
 
 impl Gradient {
     fn new(size: usize) -> Self {
-        Self { rest: vec![0.0; size], direction: vec![0.0; size], image: vec![0.0; size] }
+        let zeros = || vec![0.0; size];
+        Self { x: zeros(), rest: zeros(), direction: zeros(), image: zeros() }
     }
 
     /// Steps toward the solution of `(G + Σ c y yᵀ) x = Σ (1 + c) y`.
-    fn improve<'a>(&mut self, x: &mut [f32], gram: &[f32], pairs: impl Iterator<Item = (&'a [f32], f32)> + Clone) {
-        multiply(gram, x, &mut self.rest);
+    fn improve<'a>(&mut self, vector: &mut [f32], gram: &[f64], pairs: impl Iterator<Item = (&'a [f32], f64)> + Clone) {
+        self.x.iter_mut().zip(vector.iter()).for_each(|(x, &value)| *x = f64::from(value));
+        multiply(gram, &self.x, &mut self.rest);
         self.rest.iter_mut().for_each(|value| *value = -*value);
         for (y, confidence) in pairs.clone() {
-            let scale = 1.0 + confidence - confidence * dot(y, x);
+            let scale = 1.0 + confidence - confidence * dot(y, &self.x);
             add_scaled(&mut self.rest, y, scale);
         }
         self.direction.copy_from_slice(&self.rest);
         let mut size = dot(&self.rest, &self.rest);
         for _ in 0..GRADIENT_STEPS {
-            if size < 1e-20 {
+            if size < REST_MIN {
                 break;
             }
             multiply(gram, &self.direction, &mut self.image);
@@ -247,33 +256,34 @@ impl Gradient {
                 add_scaled(&mut self.image, y, scale);
             }
             let step = size / dot(&self.direction, &self.image);
-            add_scaled(x, &self.direction, step);
+            add_scaled(&mut self.x, &self.direction, step);
             add_scaled(&mut self.rest, &self.image, -step);
             let next = dot(&self.rest, &self.rest);
             let keep = next / size;
             self.direction.iter_mut().zip(&self.rest).for_each(|(value, rest)| *value = rest + keep * *value);
             size = next;
         }
+        vector.iter_mut().zip(&self.x).for_each(|(value, &x)| *value = x as f32);
     }
 }
 
-fn multiply(matrix: &[f32], x: &[f32], image: &mut [f32]) {
+fn multiply(matrix: &[f64], x: &[f64], image: &mut [f64]) {
     image.iter_mut().zip(matrix.chunks_exact(x.len())).for_each(|(value, row)| *value = dot(row, x));
 }
 
-fn add_scaled(sum: &mut [f32], values: &[f32], scale: f32) {
-    sum.iter_mut().zip(values).for_each(|(sum, value)| *sum += scale * value);
+fn add_scaled<T: Copy + Into<f64>>(sum: &mut [f64], values: &[T], scale: f64) {
+    sum.iter_mut().zip(values).for_each(|(sum, &value)| *sum += scale * value.into());
 }
 
 /// Eight sums beside each other, so that the compiler may use vectors without another order of additions.
-fn dot(a: &[f32], b: &[f32]) -> f32 {
-    let mut sums = [0.0_f32; 8];
+fn dot<T: Copy + Into<f64>>(a: &[T], b: &[f64]) -> f64 {
+    let mut sums = [0.0_f64; 8];
     let (a_chunks, b_chunks) = (a.chunks_exact(8), b.chunks_exact(8));
-    let rest: f32 = a_chunks.remainder().iter().zip(b_chunks.remainder()).map(|(a, b)| a * b).sum();
+    let rest: f64 = a_chunks.remainder().iter().zip(b_chunks.remainder()).map(|(&a, b)| a.into() * b).sum();
     for (a, b) in a_chunks.zip(b_chunks) {
         for lane in 0..8 {
-            sums[lane] += a[lane] * b[lane];
+            sums[lane] += a[lane].into() * b[lane];
         }
     }
-    sums.iter().sum::<f32>() + rest
+    sums.iter().sum::<f64>() + rest
 }

@@ -3,6 +3,9 @@
 
 use super::item_knn::OfSets;
 
+/// The class of the largest number.
+const LAST: u8 = 4 * 31 + 3 - 4;
+
 /// The class of each item.
 #[derive(Debug)]
 pub(super) struct Classes {
@@ -44,7 +47,7 @@ impl Classes {
         let mut fewest = [u32::MAX; 256];
         // More users never make an item with the same number of shared ones more alike.
         let mut low = 1;
-        for class in (1..=127_u8).filter(|&class| self.has_items[usize::from(class)]) {
+        for class in (1..=LAST).filter(|&class| self.has_items[usize::from(class)]) {
             let others = fewest_users(class);
             let most = users.min(others);
             let is_enough = |shared: u32| of_sets.of(f64::from(shared), f64::from(users), f64::from(others)) >= least;
@@ -75,9 +78,9 @@ mod tests {
         let mut last = 0;
         for users in all {
             let class = class(users);
-            assert!(class >= last && class <= 127);
+            assert!(class >= last && class <= LAST);
             assert!(fewest_users(class) <= users);
-            assert!(class == 127 || fewest_users(class + 1) > users);
+            assert!(class == LAST || fewest_users(class + 1) > users);
             last = class;
         }
     }

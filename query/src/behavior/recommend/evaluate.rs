@@ -2,9 +2,10 @@
 
 use super::chain::Chain;
 use super::effort::Effort;
-use super::interactions::Interactions;
+use super::interactions::{Interaction, Interactions};
 use super::model::{Model, Target};
 use super::recommender::Recommender;
+use super::repurchase::BASKET_GAP_US;
 use super::spec::{RecommendSpec, Seen};
 use super::view::View;
 use trodden_engine::error::{Error, Result};
@@ -41,8 +42,21 @@ pub fn evaluate(
     k: usize,
     threads: usize,
 ) -> Result<Quality> {
-    let wanted = Wanted { split_us, k, is_asked: &|_| true };
+    let wanted = Wanted { split_us, k, protocol: Protocol::Time, held_out: &|_| 0, is_asked: &|_| true };
     evaluate_chain(interactions, ranks, std::slice::from_ref(spec), wanted, &Effort::of_threads(threads))
+}
+
+/// What is looked for, and who is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Protocol {
+    /// All that a user with a history did after the split.
+    #[default]
+    Time,
+    /// Of that, what is in the first basket: events up to a gap of more than half an hour.
+    NextBasket,
+    /// What a user did after the split is a basket, with or without a history: one of its items is looked for, and the list is
+    /// that for the others.
+    Basket,
 }
 
 /// What is asked of an evaluation.
@@ -52,11 +66,17 @@ pub struct Wanted<'a> {
     pub split_us: i64,
     /// Length of lists.
     pub k: usize,
+    /// What is looked for.
+    pub protocol: Protocol,
+    /// Of a basket, a number for its user, by code: modulo the number of its items it is the place, by value, of the one that
+    /// is looked for.
+    pub held_out: &'a dyn Fn(u32) -> u64,
     /// Whether a user, by code, is judged.
     pub is_asked: &'a dyn Fn(u32) -> bool,
 }
 
-/// As [`evaluate`], of a chain of algorithms, on some of the users. What is seen is what the first of `specs` says.
+/// As [`evaluate`], of a chain of algorithms, on some of the users, by any protocol. What is seen is what the first of `specs`
+/// says.
 ///
 /// # Errors
 /// As [`evaluate`]; `InvalidInput` without any algorithm; those of `effort`.
@@ -67,7 +87,7 @@ pub fn evaluate_chain(
     wanted: Wanted<'_>,
     effort: &Effort<'_>,
 ) -> Result<Quality> {
-    let Wanted { split_us, k, is_asked } = wanted;
+    let Wanted { split_us, k, .. } = wanted;
     if specs.iter().any(|spec| spec.as_of_us.is_some()) {
         return Err(Error::invalid("both as_of and split")
             .with_hint("the split is the moment of the question: leave as_of out"));
@@ -84,26 +104,76 @@ pub fn evaluate_chain(
     let fit = |spec: &RecommendSpec| Model::fit_within(&spec.view(interactions), ranks, &spec.using, effort);
     let models = specs.iter().map(fit).collect::<Result<Vec<_>>>()?;
     let chain = Chain::new(interactions, ranks, specs.iter().zip(&models))?;
-    let later = |user: u32| later_items(interactions, spec, split_us, user);
-    let users = (0..interactions.user_count() as u32).filter(|&user| is_asked(user));
-    let questions: Vec<(u32, Vec<u32>)> = users
-        .filter(|&user| view.events(user).next().is_some())
-        .map(|user| (user, later(user)))
-        .filter(|(_, later)| !later.is_empty())
-        .collect();
-    let targets: Vec<Target<'_>> = questions.iter().map(|(user, _)| Target::User(*user)).collect();
+    let users = (0..interactions.user_count() as u32).filter(|&user| (wanted.is_asked)(user));
+    let questions: Vec<Question> = users.filter_map(|user| Question::of(user, &view, ranks, spec, wanted)).collect();
+    let targets: Vec<Target<'_>> = questions.iter().map(Question::target).collect();
     let lists = chain.lists(&targets, false, effort)?;
     let mut tally = Tally::new(&view);
-    for ((_, wanted), list) in questions.iter().zip(&lists) {
-        tally.add(&list.iter().map(|row| row.item).collect::<Vec<u32>>(), wanted, k);
+    for (question, list) in questions.iter().zip(&lists) {
+        tally.add(&list.iter().map(|row| row.item).collect::<Vec<u32>>(), &question.wanted, k);
     }
     Ok(tally.finish())
 }
 
-/// Distinct items of a user from the split on, ascending by code.
-fn later_items(interactions: &Interactions, spec: &RecommendSpec, split_us: i64, user: u32) -> Vec<u32> {
-    let events = interactions.of_user(user);
-    let (before, after) = events.split_at(events.partition_point(|event| event.ts_us < split_us));
+/// Who or what is asked for a list, and what is to be found in it.
+struct Question {
+    user: u32,
+    /// The items that are asked with, in place of the user.
+    basket: Option<Vec<u32>>,
+    wanted: Vec<u32>,
+}
+
+impl Question {
+    /// The question about a user; none without anything to ask with, or to find. `view` ends at the split.
+    fn of(user: u32, view: &View<'_>, ranks: &[u32], spec: &RecommendSpec, wanted: Wanted<'_>) -> Option<Self> {
+        let events = view.interactions.of_user(user);
+        let (before, mut after) = events.split_at(events.partition_point(|event| event.ts_us < wanted.split_us));
+        match wanted.protocol {
+            Protocol::Basket => return Self::of_basket(user, ranks, spec, (wanted.held_out)(user), after),
+            Protocol::NextBasket => after = first_basket(spec, after),
+            Protocol::Time => {}
+        }
+        let wanted = later_items(spec, before, after);
+        let has_history = view.events(user).next().is_some();
+        (has_history && !wanted.is_empty()).then_some(Self { user, basket: None, wanted })
+    }
+
+    /// Holds one item out: a drawn one, since what is put into a basket last is often something of its own, such as postage.
+    fn of_basket(user: u32, ranks: &[u32], spec: &RecommendSpec, drawn: u64, events: &[Interaction]) -> Option<Self> {
+        let counted = events.iter().filter(|event| spec.weights.of(event.kind) != 0.0);
+        let mut basket: Vec<u32> = counted.map(|event| event.item).collect();
+        let mut items = basket.clone();
+        items.sort_unstable_by_key(|&item| ranks[item as usize]);
+        items.dedup();
+        if items.len() < 2 {
+            return None;
+        }
+        let held_out = items[(drawn % items.len() as u64) as usize];
+        basket.retain(|&item| item != held_out);
+        Some(Self { user, basket: Some(basket), wanted: vec![held_out] })
+    }
+
+    fn target(&self) -> Target<'_> {
+        self.basket.as_ref().map_or(Target::User(self.user), |basket| Target::Items(basket))
+    }
+}
+
+/// The events of the first basket, from the first event that counts.
+fn first_basket<'e>(spec: &RecommendSpec, events: &'e [Interaction]) -> &'e [Interaction] {
+    let mut last_us = None;
+    let end = events.iter().position(|event| {
+        if spec.weights.of(event.kind) == 0.0 {
+            return false;
+        }
+        let is_next = last_us.is_some_and(|last_us| event.ts_us.saturating_sub(last_us) > BASKET_GAP_US);
+        last_us = Some(event.ts_us);
+        is_next
+    });
+    &events[..end.unwrap_or(events.len())]
+}
+
+/// Distinct items that count of a user's later events, ascending by code, without those that earlier ones make seen.
+fn later_items(spec: &RecommendSpec, before: &[Interaction], after: &[Interaction]) -> Vec<u32> {
     let is_seen = |item: u32| {
         let counts = |kind: u8| match &spec.seen {
             Seen::Exclude => spec.weights.of(kind) != 0.0,

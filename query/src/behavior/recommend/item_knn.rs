@@ -95,9 +95,18 @@ impl ItemKnnOptions {
         Self { similarity, neighbours: 200, voters: 20, sources: 50, recency: 0.95 }
     }
 
-    /// Walks with the powers that do well on a shop's purchases.
+    /// Walks with the powers that do well on a shop's purchases by customer.
     pub fn rp3beta() -> Self {
-        let walks = Similarity::Rp3Beta { alpha: 1.0, beta: 0.6 };
+        Self::walks(0.6)
+    }
+
+    /// The same for what completes a basket, where what is popular is to be held back less.
+    pub fn rp3beta_of_baskets() -> Self {
+        Self::walks(0.4)
+    }
+
+    fn walks(beta: f64) -> Self {
+        let walks = Similarity::Rp3Beta { alpha: 1.0, beta };
         Self { neighbours: 1_000, voters: 1_000, recency: 1.0, ..Self::of(walks) }
     }
 
@@ -319,10 +328,14 @@ impl ItemKnn {
             return Vec::new();
         }
         let least = self.least.of(item, count == self.options.voters);
+        let users = self.counts.item_users[item as usize];
         let row = interactions.overlaps(item, |overlaps| {
-            let at_least = NEARLY * f64::from_bits(least.load(Ordering::Relaxed));
+            let mut at_least = NEARLY * f64::from_bits(least.load(Ordering::Relaxed));
+            if at_least == 0.0 {
+                at_least = NEARLY * self.least_of_most_shared(&overlaps, item, count);
+            }
             if at_least > 0.0 {
-                let fewest = self.classes.fewest_shared(self.counts.item_users[item as usize], at_least, &self.of_sets);
+                let fewest = self.classes.fewest_shared(users, at_least, &self.of_sets);
                 let row = self.best_of(&overlaps, &fewest, ranks, item, count);
                 if row.len() == count && row[count - 1].1 >= at_least {
                     return row;
@@ -333,6 +346,20 @@ impl ItemKnn {
         let last = row.last().filter(|_| row.len() == count).map_or(0.0, |last| last.1);
         least.store(last.to_bits(), Ordering::Relaxed);
         row
+    }
+
+    /// The similarity that `count` of the items that share most users have at least; 0 where these are too few.
+    fn least_of_most_shared(&self, overlaps: &OverlapRow<'_>, item: u32, count: usize) -> f64 {
+        let mut most: Vec<(u32, u32)> = Vec::new();
+        overlaps.each(&self.classes.of_item, &[1; 256], |other, users| most.push((users, other)));
+        if most.len() > 2 * count {
+            most.select_nth_unstable_by(2 * count, |a, b| b.cmp(a));
+            most.truncate(2 * count);
+        }
+        let mut values: Vec<f64> =
+            most.into_iter().map(|(users, other)| self.similarity(item, other, f64::from(users))).collect();
+        values.sort_unstable_by(|a, b| b.total_cmp(a));
+        count.checked_sub(1).and_then(|last| values.get(last)).copied().unwrap_or(0.0)
     }
 
     /// The most alike of those that share at least so many users, by class.

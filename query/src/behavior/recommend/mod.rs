@@ -40,7 +40,7 @@ pub use chain::{CHAIN_MAX, Chain};
 pub use companions::{Companion, companions};
 pub use ease::{EASE_ITEMS_MAX, Ease, EaseOptions};
 pub use effort::Effort;
-pub use evaluate::{Quality, Tally, Wanted, evaluate, evaluate_chain, judge};
+pub use evaluate::{Protocol, Quality, Tally, Wanted, evaluate, evaluate_chain, judge};
 pub use every_item::ListsOfItems;
 pub use interactions::{Interaction, Interactions};
 pub use item_knn::{ItemKnn, ItemKnnOptions, Similarity};

@@ -9,7 +9,7 @@ const BASKET_FACTOR: f64 = 0.95;
 /// What neighbours are worth beside the user's own items.
 const NEIGHBOUR_SHARE: f64 = 0.3;
 /// Events without a longer gap between them are one basket.
-const BASKET_GAP_US: i64 = 30 * 60_000_000;
+pub(super) const BASKET_GAP_US: i64 = 30 * 60_000_000;
 
 /// The user's distinct items, the newest first. An item's weight is that of its events, each basket since then taking 5 %.
 pub(super) fn own_items(view: &View<'_>, user: u32) -> Vec<Source> {

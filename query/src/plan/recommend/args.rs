@@ -54,6 +54,7 @@ const EVAL_ARGUMENTS: &[&str] = &[
     "diversify",
     "split",
     "k",
+    "protocol",
     "user",
     "time",
     "name",
@@ -129,7 +130,9 @@ pub(crate) fn plan_eval(
             .with_hint("split => TIMESTAMP '2026-03-01'")
             .at(call.span));
     }
-    planner.constant(&mut call, "k")?;
+    for name in ["k", "protocol"] {
+        planner.constant(&mut call, name)?;
+    }
     planner.finish(Evaluate(shared), Vec::new(), input, call.span)
 }
 

@@ -2,8 +2,8 @@
 
 use super::item_facts::FactExprs;
 use super::using::{self, Using};
-use super::{Arguments, Recommend, SeenWords};
-use crate::behavior::recommend::{RecommendSpec, Seen, Similarity, Weights};
+use super::{Arguments, Ask, Recommend, SeenWords};
+use crate::behavior::recommend::{Protocol, RecommendSpec, Seen, Similarity, Weights};
 use crate::error::{Error, Result};
 use crate::plan::constants;
 use crate::plan::node::{OperatorNode, Role};
@@ -26,7 +26,9 @@ pub(super) fn arguments<O: Operator>(
     ];
     let similarity = |v: &ScalarValue| constants::word(v, "similarity", &similarities);
     let similarity = node.constant(("similarity", 0), complete, similarity)?;
-    let algorithms = using::algorithms(recommend.using, node, similarity, complete)?;
+    let (split_us, k, protocol) = evaluation(node, complete)?;
+    let of_baskets = recommend.ask == Ask::Items || protocol == Protocol::Basket;
+    let algorithms = using::algorithms(recommend.using, node, similarity, of_baskets, complete)?;
     if complete && similarity.is_some() && !algorithms.iter().any(|using| ["item_knn", "blend"].contains(&using.name()))
     {
         return Err(Error::invalid(format!("similarity says nothing to '{}'", algorithms[0].name()))
@@ -56,11 +58,6 @@ pub(super) fn arguments<O: Operator>(
         let value = |i| node.constant((name, i), complete, |v| Ok(v.clone()));
         Ok((0..count).map(value).collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
     };
-    let split_us = node.constant(("split", 0), complete, |v| time_us(v, "split"))?.unwrap_or(0);
-    let k = node.constant(("k", 0), complete, |v| count(v, "k"))?.unwrap_or(10);
-    if k == 0 {
-        return Err(Error::invalid("k is 0").with_hint("give 1 or more").at(node.span(Role::Constant("k", 0))));
-    }
     let facts = FactExprs::of(node, complete)?;
     let text = |v: &ScalarValue| match constants::text(v) {
         Some(text) => Ok(text.to_string()),
@@ -72,7 +69,20 @@ pub(super) fn arguments<O: Operator>(
         Using::Purpose if similarity.is_some() => Using::Each(1),
         using => using,
     };
-    Ok(Arguments { specs, using, experiment, targets: values("for")?, exclude: values("exclude")?, facts, split_us, k })
+    let (targets, exclude) = (values("for")?, values("exclude")?);
+    Ok(Arguments { specs, using, experiment, targets, exclude, facts, split_us, k, protocol })
+}
+
+/// Of an evaluation: when the past ends, the length of lists, and what is looked for.
+fn evaluation<O: Operator>(node: &OperatorNode<O>, complete: bool) -> Result<(i64, usize, Protocol)> {
+    let split_us = node.constant(("split", 0), complete, |v| time_us(v, "split"))?.unwrap_or(0);
+    let k = node.constant(("k", 0), complete, |v| count(v, "k"))?.unwrap_or(10);
+    if k == 0 {
+        return Err(Error::invalid("k is 0").with_hint("give 1 or more").at(node.span(Role::Constant("k", 0))));
+    }
+    let protocols = [("time", Protocol::Time), ("next_basket", Protocol::NextBasket), ("basket", Protocol::Basket)];
+    let protocol = |v: &ScalarValue| constants::word(v, "protocol", &protocols);
+    Ok((split_us, k, node.constant(("protocol", 0), complete, protocol)?.unwrap_or_default()))
 }
 
 /// The kernel names the argument at the start of its message: put the error there.

@@ -152,6 +152,16 @@ impl FactExprs {
         Ok(Some(Self { boost, category: category?, max, schema: Arc::clone(schema.inner()) }))
     }
 
+    /// The first of `fields` multiplies, the second is the category, each where it is wanted.
+    #[cfg(test)]
+    pub(super) fn of_columns(fields: Vec<Field>, boosts: bool, divides: bool) -> Self {
+        let column = |at: usize| -> Arc<dyn PhysicalExpr> {
+            Arc::new(datafusion::physical_expr::expressions::Column::new(fields[at].name(), at))
+        };
+        let (boost, category) = (boosts.then(|| (column(0), Span::empty())), divides.then(|| column(1)));
+        Self { schema: Arc::new(datafusion::arrow::datatypes::Schema::new(fields)), boost, category, max: 1 }
+    }
+
     /// The columns of the operator that the expressions read, behind the item.
     fn columns(&self) -> usize {
         self.schema.fields().len()

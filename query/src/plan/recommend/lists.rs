@@ -68,7 +68,7 @@ pub(super) fn spec_of(arguments: &Arguments, algorithm: usize, state: &State) ->
 }
 
 /// The variant of each of these users, in their order.
-pub(super) fn variants_of(arguments: &Arguments, ids: &ArrayRef) -> Result<Vec<usize>> {
+fn variants_of(arguments: &Arguments, ids: &ArrayRef) -> Result<Vec<usize>> {
     let texts = cast(ids, &DataType::Utf8).map_err(DataFusionError::from)?;
     let count = arguments.specs.len();
     let variant = |id: Option<&str>| variant_of(&arguments.experiment, id.unwrap_or_default(), count);

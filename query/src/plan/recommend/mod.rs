@@ -8,6 +8,8 @@ mod item_facts;
 mod items;
 mod lists;
 mod live;
+#[cfg(test)]
+mod partials;
 mod purpose;
 mod quality;
 mod state;
@@ -20,7 +22,7 @@ pub use live::{LiveModel, LiveOptions, LiveState};
 use super::node::{OperatorNode, Role};
 use super::operator::{self, Answer, Chosen, Coverage, Found, Operator, Wanted};
 use super::table_scan::total;
-use crate::behavior::recommend::{Effort, Model, RecommendSpec};
+use crate::behavior::recommend::{Effort, Model, Protocol, RecommendSpec};
 use crate::error::Result;
 use chrono_tz::Tz;
 use datafusion::arrow::array::RecordBatch;
@@ -100,9 +102,10 @@ pub(crate) struct Arguments {
     targets: Vec<ScalarValue>,
     exclude: Vec<ScalarValue>,
     facts: Option<FactExprs>,
-    /// Of an evaluation: when the past ends, and the length of lists.
+    /// Of an evaluation: when the past ends, the length of lists, and what is looked for.
     split_us: i64,
     k: usize,
+    protocol: Protocol,
 }
 
 impl Arguments {
@@ -147,7 +150,8 @@ impl Recommend {
             Ask::EveryItem if spec.has_set_neighbours() => live::OF_EVERYTHING_MAX,
             Ask::EveryItem | Ask::EveryUser => return None,
         };
-        (!self.facts && !(self.candidates && spec.specs[0].as_of_us.is_some())).then_some(most)
+        let is_of_newest = self.facts || self.candidates && spec.specs[0].as_of_us.is_some();
+        (!is_of_newest).then_some(most)
     }
 
     fn describe_using(&self, node: &OperatorNode<impl Operator>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -294,7 +298,7 @@ impl Operator for Evaluate {
     }
 
     fn describe(&self, node: &OperatorNode<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.describe(node, &["similarity", "half_life", "window", "split", "k"], f)
+        self.0.describe(node, &["similarity", "half_life", "window", "split", "k", "protocol"], f)
     }
 
     fn every_event(&self, _spec: &Arguments) -> Result<bool> {

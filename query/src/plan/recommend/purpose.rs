@@ -27,7 +27,7 @@ pub(super) fn algorithm(ask: Ask, view: &View<'_>, user: Option<u32>) -> Algorit
         }
         Ask::User => blend(Algorithm::item_knn()),
         Ask::Items if used_items(view) <= EASE_UNASKED_ITEMS => Algorithm::Ease(EaseOptions::default()),
-        Ask::Items => Algorithm::ItemKnn(ItemKnnOptions::rp3beta()),
+        Ask::Items => Algorithm::ItemKnn(ItemKnnOptions::rp3beta_of_baskets()),
         Ask::EveryUser | Ask::Item | Ask::EveryItem => Algorithm::item_knn(),
     }
 }

@@ -142,8 +142,10 @@ pub(super) fn algorithms<O: Operator>(
     using: Using,
     node: &OperatorNode<O>,
     similarity: Option<Similarity>,
+    of_baskets: bool,
     complete: bool,
 ) -> Result<Vec<Algorithm>> {
+    let walks = if of_baskets { ItemKnnOptions::rp3beta_of_baskets() } else { ItemKnnOptions::rp3beta() };
     let item_knn = Algorithm::ItemKnn(ItemKnnOptions::of(similarity.unwrap_or(Similarity::Llr)));
     let words = [
         ("item_knn", item_knn.clone()),
@@ -152,7 +154,7 @@ pub(super) fn algorithms<O: Operator>(
         ("sequence", Algorithm::Sequence(SequenceOptions::default())),
         ("session_knn", Algorithm::SessionKnn(SessionKnnOptions::default())),
         ("ease", Algorithm::Ease(EaseOptions::default())),
-        ("rp3beta", Algorithm::ItemKnn(ItemKnnOptions::rp3beta())),
+        ("rp3beta", Algorithm::ItemKnn(walks)),
         ("repurchase", Algorithm::Repurchase),
         ("als", Algorithm::Als(AlsOptions::default())),
         ("blend", purpose::blend(item_knn.clone())),
