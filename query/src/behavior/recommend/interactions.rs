@@ -8,9 +8,12 @@
 //! users must stay the same from run to run, since they order uses of equal time: shard and ordinal together do. Codes
 //! of items may be given in any order.
 
-use super::overlaps::{OverlapRow, Overlaps};
-use parking_lot::{RwLock, RwLockWriteGuard};
+use super::item_knn::Similarity;
+use super::overlaps::{Least, OverlapRow, Overlaps};
+use parking_lot::{Mutex, RwLock, RwLockWriteGuard};
 use std::mem::size_of;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What one event said about one item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,6 +63,7 @@ pub struct Interactions {
     /// Events of each kind, by item.
     kind_events: Vec<Vec<u32>>,
     overlaps: KeptOverlaps,
+    least: KeptLeast,
     /// For each item, the number of the last event that gave one of its users another item, or it another user.
     changed_at: Vec<u64>,
     version: u64,
@@ -72,6 +76,17 @@ struct KeptOverlaps(RwLock<Overlaps>);
 impl Clone for KeptOverlaps {
     fn clone(&self) -> Self {
         Self(RwLock::new(self.0.read().clone()))
+    }
+}
+
+/// What questions learned of neighbours, by similarity and number of neighbours.
+#[derive(Debug, Default)]
+struct KeptLeast(Mutex<Vec<(Similarity, usize, Least)>>);
+
+impl Clone for KeptLeast {
+    /// It is learned again.
+    fn clone(&self) -> Self {
+        Self::default()
     }
 }
 
@@ -249,6 +264,22 @@ impl Interactions {
             }
         }
         read(OverlapRow::Counted(&counts))
+    }
+
+    /// What questions for `count` neighbours by a similarity learned: all of them share it.
+    pub(super) fn least(&self, similarity: Similarity, count: usize) -> Least {
+        /// So many kinds of questions are remembered.
+        const KINDS_MAX: usize = 16;
+        let mut all = self.least.0.lock();
+        let known = all.iter().position(|(of, neighbours, _)| (*of, *neighbours) == (similarity, count));
+        let mut least = known.map_or_else(|| Least::from([]), |place| all.remove(place).2);
+        if least.len() < self.item_count() {
+            let known = |item: usize| least.get(item).map_or(0, |known: &AtomicU64| known.load(Ordering::Relaxed));
+            least = (0..self.item_count()).map(|item| AtomicU64::new(known(item))).collect();
+        }
+        all.truncate(KINDS_MAX - 1);
+        all.insert(0, (similarity, count, Arc::clone(&least)));
+        least
     }
 
     /// Keeps what is counted for questions about neighbours within a limit, in bytes.

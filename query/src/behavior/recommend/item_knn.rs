@@ -3,11 +3,11 @@
 use super::classes::Classes;
 use super::interactions::Interactions;
 use super::llr::Llr;
-use super::overlaps::OverlapRow;
+use super::overlaps::{Least, OverlapRow};
 use super::rows::{Row, Rows};
 use super::scores::{Scores, Source};
 use super::view::View;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use trodden_engine::error::{Error, Result};
 
 /// How alike two items are, from `both` users of both, `a` and `b` users of each, and all `n` users.
@@ -144,36 +144,14 @@ pub struct ItemKnn {
     counts: Counts,
     of_sets: OfSets,
     classes: Classes,
-    least: Least,
+    /// Of the longest list of neighbours, and of those that vote.
+    least: [Least; 2],
     /// What each item shares with others: as long as the item and its users did not change, it stays.
     shared: Rows,
     /// The neighbours by it.
     neighbours: Rows,
     /// The first of them, where few were asked for.
     voters: Rows,
-}
-
-/// The similarity of the last neighbour of each item when it was asked for last, as bits; 0 where that is not known.
-#[derive(Debug, Default)]
-struct Least {
-    of_voters: Vec<AtomicU64>,
-    of_neighbours: Vec<AtomicU64>,
-}
-
-impl Least {
-    fn new(items: usize) -> Self {
-        Self::default().with_room_for(items)
-    }
-
-    fn with_room_for(mut self, items: usize) -> Self {
-        self.of_voters.resize_with(items, AtomicU64::default);
-        self.of_neighbours.resize_with(items, AtomicU64::default);
-        self
-    }
-
-    fn of(&self, item: u32, voters: bool) -> &AtomicU64 {
-        if voters { &self.of_voters[item as usize] } else { &self.of_neighbours[item as usize] }
-    }
 }
 
 /// How many users each item has, and how many items each user.
@@ -258,7 +236,8 @@ impl ItemKnn {
         let counts = Counts::new(view, with_users);
         let of_sets = OfSets::new(options.similarity, counts.users);
         let classes = Classes::new(&counts.item_users);
-        let least = Least::new(counts.item_users.len());
+        let least =
+            [options.neighbours, options.voters].map(|count| view.interactions.least(options.similarity, count));
         let (shared, neighbours, voters) = Default::default();
         Self { options, counts, of_sets, classes, least, shared, neighbours, voters }
     }
@@ -272,7 +251,6 @@ impl ItemKnn {
         if view.is_whole() && !matches!(self.options.similarity, Similarity::Bm25 { .. }) {
             fresh.shared = self.shared.kept(view.interactions);
         }
-        fresh.least = self.least.with_room_for(fresh.counts.item_users.len());
         fresh
     }
 
@@ -284,7 +262,7 @@ impl ItemKnn {
     /// Bytes of the rows that were asked for.
     pub fn heap_bytes(&self) -> usize {
         let counts = 4 * (self.counts.item_users.capacity() + self.counts.user_items.capacity());
-        let of_items = self.classes.of_item.capacity() + 16 * self.least.of_voters.capacity();
+        let of_items = self.classes.of_item.capacity();
         counts + of_items + self.shared.heap_bytes() + self.neighbours.heap_bytes() + self.voters.heap_bytes()
     }
 
@@ -327,7 +305,7 @@ impl ItemKnn {
         if interactions.users_of_item(item) == 0 {
             return Vec::new();
         }
-        let least = self.least.of(item, count == self.options.voters);
+        let least = &self.least[usize::from(count == self.options.voters)][item as usize];
         let users = self.counts.item_users[item as usize];
         let row = interactions.overlaps(item, |overlaps| {
             let mut at_least = NEARLY * f64::from_bits(least.load(Ordering::Relaxed));

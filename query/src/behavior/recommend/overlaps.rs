@@ -6,9 +6,14 @@
 
 use std::collections::HashMap;
 use std::mem::size_of;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 /// Memory of all rows unless another limit is set, in bytes.
 const BYTES_MAX: usize = 1 << 30;
+
+/// By item the similarity of the last of so many neighbours when they were asked for last, as bits; 0 where that is not known.
+pub(super) type Least = Arc<[AtomicU64]>;
 
 /// The rows that were asked for.
 #[derive(Debug)]

@@ -104,9 +104,9 @@ enum Edit {
 
 impl Kept {
     fn new(source: &Source, mut state: State, moment: Moment, follower: Follower) -> Self {
-        // The other half is for what the state is made of.
-        state.interactions.keep_overlaps_within(source.most_bytes / 2);
         let bytes = state.heap_bytes();
+        // The other half of what is left is for what comes.
+        state.interactions.keep_overlaps_within(source.most_bytes.saturating_sub(bytes) / 2);
         let (waiting, steps, models) = Default::default();
         Self { state, moment, follower, waiting, steps, bytes, models }
     }
