@@ -28,6 +28,12 @@ fn each_mistake_is_told_at_its_place() {
         ("SELECT * FROM funel(events, steps => ['a'])", NotFound, "'funel'", "FUNNEL", 15),
         ("SELECT * FROM RECOMMEND(events, itm => event)", InvalidInput, "no argument 'itm'", "'item'", 33),
         ("SELECT * FROM RETENTION(events, strat => 'a')", InvalidInput, "no argument 'strat'", "'start'", 33),
+        ("SELECT * FROM LIFECYCLE(events, perod => 'day')", InvalidInput, "no argument 'perod'", "'period'", 33),
+        ("SELECT * FROM LIFECYCLE(events, on => price)", InvalidInput, "a condition is true or false", "", 39),
+        ("SELECT * FROM LIFECYCLE(events, period => 5)", InvalidInput, "needs a span of time", "INTERVAL", 33),
+        ("SELECT * FROM LIFECYCLE(events, week_start => 'mon')", InvalidInput, "cannot be 'mon'", "'monday'", 33),
+        ("SELECT * FROM STICKINESS(events, within => '3 days')", InvalidInput, "within cannot be 3 days", "WEEK", 34),
+        ("SELECT * FROM STICKINESS(events, emit => 'dau')", InvalidInput, "emit cannot be 'dau'", "'active'", 34),
         ("SELECT * FROM PATH(events, steps => 0)", InvalidInput, "steps: 0 is not possible", "1 to 1000 stops", 28),
         (
             "SELECT * FROM PATH(events, steps => 1, start => 'a', end => 'b')",

@@ -66,6 +66,18 @@ const RETENTIONS: [&str; 6] = [
     "start => 'c', emit => 'users', by => upper(colour), periods => 0",
 ];
 
+/// The ready-made analyses.
+const ANALYSES: [(&str, &str); 8] = [
+    ("LIFECYCLE", "on => 'a', by => colour"),
+    ("LIFECYCLE", "by => (colour, price)"),
+    ("LIFECYCLE", "on => price > 0, by => upper(colour), period => 'week', emit => 'users'"),
+    ("LIFECYCLE", "on => ['a', 'b'], emit => 'users', by => size"),
+    ("STICKINESS", "on => 'a', by => colour"),
+    ("STICKINESS", "within => 'week', by => (price, size)"),
+    ("STICKINESS", "emit => 'active', by => upper(colour)"),
+    ("STICKINESS", "emit => 'users', by => colour, on => size > 0"),
+];
+
 const RECOMMENDS: [&str; 5] = [
     "item => colour, using => 'popular', weights => WEIGHTS(a => 2, b => 1), seen => 'include'",
     "item => size, for_user => 'u3', seen => 'include', using => 'sequence'",
@@ -114,6 +126,7 @@ fn of_every_way() -> Vec<String> {
     let funnel = |arguments: &&str| format!("{STEPS}, {arguments}");
     let funnels = arguments.iter().map(funnel).map(|arguments| ("FUNNEL", arguments));
     let calls = funnels.chain(RETENTIONS.iter().map(|arguments| ("RETENTION", arguments.to_string())));
+    let calls = calls.chain(ANALYSES.map(|(operator, arguments)| (operator, arguments.to_string())));
     let calls: Vec<_> = calls.chain(RECOMMENDS.iter().map(|arguments| ("RECOMMEND", arguments.to_string()))).collect();
     let of_input = |input: &str| {
         let call = |(operator, arguments): &(&str, String)| format!("SELECT * FROM {operator}({input}, {arguments})");

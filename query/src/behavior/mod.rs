@@ -5,8 +5,11 @@
 
 pub mod bucket;
 mod calendar;
+pub mod periods;
 pub mod funnel;
+pub mod lifecycle;
 pub mod path;
 pub mod quantile;
 pub mod recommend;
 pub mod retention;
+pub mod stickiness;

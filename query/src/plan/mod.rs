@@ -3,8 +3,10 @@
 //! [`relation`] sees `FUNNEL(…)` where a table may stand; [`arguments`] sorts the call and [`planner`] plans its
 //! expressions; [`node`] is the logical node; [`lower`] picks between [`leaf`] (an event table itself, [`peel`], read by
 //! [`table_scan`]) and [`general`] (any rows, [`gathered`]); [`groups`] numbers
-//! `by` values, and [`answer`] helps to make rows of what was found. What an
-//! operator adds to all this is an [`operator::Operator`]: [`funnel`], [`path`], [`retention`], [`recommend`].
+//! `by` values, [`merged_groups`] those of all threads, [`day_bitmaps`] tells who was active when without reading an event,
+//! and [`answer`] helps to make rows of what was found. What an operator adds to all this is an [`operator::Operator`]:
+//! [`funnel`], [`path`], [`retention`], [`lifecycle`], [`stickiness`],
+//! [`recommend`].
 //!
 //! [`row_order`] keeps the order of an input that has one, and [`stoppable`] makes every plan end when it is cancelled.
 
@@ -22,6 +24,8 @@ pub(crate) mod general;
 pub(crate) mod gathered;
 pub(crate) mod groups;
 pub(crate) mod intern;
+pub(crate) mod merged_groups;
+pub(crate) mod day_bitmaps;
 pub(crate) mod answer;
 pub(crate) mod columns;
 pub(crate) mod floats;
@@ -32,6 +36,8 @@ pub(crate) mod catalog;
 pub(crate) mod context;
 
 pub(crate) mod funnel;
+pub(crate) mod lifecycle;
 pub(crate) mod path;
 pub(crate) mod recommend;
 pub(crate) mod retention;
+pub(crate) mod stickiness;

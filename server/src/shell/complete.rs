@@ -8,7 +8,7 @@ use rustyline::{Context, Helper, Highlighter, Hinter};
 use std::sync::Arc;
 
 /// Words of SQL and of the behaviour operators that people type.
-const KEYWORDS: [&str; 100] = [
+const KEYWORDS: [&str; 102] = [
     "ADD",
     "ALTER",
     "ANALYZE",
@@ -61,6 +61,7 @@ const KEYWORDS: [&str; 100] = [
     "IS",
     "JOIN",
     "LEFT",
+    "LIFECYCLE",
     "LIKE",
     "LIMIT",
     "MINUTE",
@@ -86,6 +87,7 @@ const KEYWORDS: [&str; 100] = [
     "SET",
     "SHOW",
     "STEPS",
+    "STICKINESS",
     "TABLE",
     "TABLES",
     "TEXT",
