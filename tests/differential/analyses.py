@@ -1,5 +1,5 @@
-"""LIFECYCLE and STICKINESS written from their definitions, as SQL for DuckDB: a row for every user and active period, and
-joins of them with each other."""
+"""LIFECYCLE, STICKINESS and RFM written from their definitions, as SQL for DuckDB: a row for every user and active period, and
+joins of them with each other; window functions over all customers."""
 import dataclasses
 
 from retention import OFFSETS
@@ -104,3 +104,70 @@ def active_users(q):
       grid AS (SELECT part, unnest(range(first, last + 1)) AS d FROM (SELECT part, min(d) AS first FROM days GROUP BY 1),
                (SELECT greatest(max(a.d), max(n.d)) AS last FROM days a, newest n))
       SELECT part, {START["day"].format("d")}, {windows} FROM grid"""
+
+
+MEASURES = ("recency", "frequency", "monetary")
+# Segments by scores of recency, from 1, and frequency.
+SEGMENTS = [
+    ["lost", "hibernating", "at_risk", "at_risk", "cannot_lose"],
+    ["hibernating", "hibernating", "at_risk", "at_risk", "cannot_lose"],
+    ["about_to_sleep", "about_to_sleep", "needs_attention", "loyal", "loyal"],
+    ["promising", "potential_loyalist", "potential_loyalist", "loyal", "loyal"],
+    ["new", "potential_loyalist", "potential_loyalist", "champions", "champions"],
+]
+
+
+@dataclasses.dataclass(frozen=True)
+class Rfm:
+    """One call of RFM. `bounds` are three tuples, empty where quantiles decide."""
+    value: str
+    on: str = "true"
+    as_of: str = None
+    scores: int = 5
+    bounds: tuple = ((), (), ())
+    by: str = None
+    where: str = "true"
+    zone: str = "UTC"
+
+    def trodden(self, table, emit):
+        source = table if self.where == "true" else f"(SELECT * FROM {table} WHERE {self.where})"
+        parts = [source, f"value => {self.value}", f"on => {self.on}", f"scores => {self.scores}", f"emit => '{emit}'"]
+        given = [f"{name} => {list(bounds)}" for name, bounds in zip(MEASURES, self.bounds) if bounds]
+        if given:
+            parts.append(f"bounds => BOUNDS({', '.join(given)})")
+        if self.as_of:
+            parts.append(f"as_of => TIMESTAMP '{self.as_of}'")
+        if self.zone != "UTC":
+            parts.append(f"time_zone => '{self.zone}'")
+        if self.by:
+            parts.append(f"by => {self.by}")
+        return f"SELECT * FROM RFM({', '.join(parts)})"
+
+    def segment(self, recency, frequency):
+        def place(score):
+            return int(4 * (score - 1) / (self.scores - 1) + 0.5)
+        return SEGMENTS[place(recency)][place(frequency)]
+
+
+def customers(q):
+    """User, group, microseconds of the last event, days, frequency, sum, scores."""
+    offset = f"INTERVAL '{OFFSETS[q.zone]}'"
+    until = f"ts <= TIMESTAMP '{q.as_of}'" if q.as_of else "true"
+    as_of = f"TIMESTAMP '{q.as_of}'" if q.as_of else "(SELECT max(ts) FROM ev)"
+    # The value of the first event, NULL or not.
+    first = f"list({q.by} ORDER BY ts, r)[1]" if q.by else "NULL"
+    measures = {"recency": "days DESC", "frequency": "frequency", "monetary": "monetary"}
+    scores = []
+    for name, bounds in zip(MEASURES, q.bounds):
+        if bounds:
+            reached = "days <=" if name == "recency" else f"{name} >="
+            scores.append("1 + " + " + ".join(f"CAST({reached} {bound} AS INTEGER)" for bound in bounds))
+        else:
+            scores.append(f"1 + {q.scores} * (rank() OVER (ORDER BY {measures[name]}) - 1) // count(*) OVER ()")
+    return f"""
+      WITH all_customers AS (
+        SELECT user_id, {first} AS part, epoch_us(max(ts)) AS last,
+          CAST({as_of} + {offset} AS DATE) - CAST(max(ts) + {offset} AS DATE) AS days,
+          count(*) AS frequency, CAST(sum(coalesce({q.value}, 0)) AS DOUBLE) AS monetary
+        FROM ev WHERE ({q.where}) AND ({q.on}) AND {until} GROUP BY user_id)
+      SELECT user_id, part, last, days, frequency, monetary, {", ".join(scores)} FROM all_customers"""

@@ -31,5 +31,6 @@ mod retention_model;
 mod retention_partial;
 mod retention_sql;
 mod retention_vs_model;
+mod rfm;
 mod step_rows;
 mod stickiness;

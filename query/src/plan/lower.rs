@@ -11,6 +11,7 @@ use super::path::Path;
 use super::peel::{Peeled, event_tables, origin};
 use super::recommend::{Evaluate, LiveStates, Recommend};
 use super::retention::Retention;
+use super::rfm::Rfm;
 use super::stickiness::Stickiness;
 use crate::error::Error;
 use crate::table::translate::{Translator, event_names, unqualified};
@@ -62,6 +63,9 @@ impl ExtensionPlanner for OperatorLowering {
             return Ok(Some(plan));
         }
         if let Some(plan) = lowering.of::<Stickiness>(node)? {
+            return Ok(Some(plan));
+        }
+        if let Some(plan) = lowering.of::<Rfm>(node)? {
             return Ok(Some(plan));
         }
         if let Some(plan) = lowering.of::<Path>(node)? {
