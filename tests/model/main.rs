@@ -32,5 +32,6 @@ mod retention_partial;
 mod retention_sql;
 mod retention_vs_model;
 mod rfm;
+mod sessions;
 mod step_rows;
 mod stickiness;

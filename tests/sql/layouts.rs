@@ -67,7 +67,7 @@ const RETENTIONS: [&str; 6] = [
 ];
 
 /// The ready-made analyses.
-const ANALYSES: [(&str, &str); 8] = [
+const ANALYSES: [(&str, &str); 16] = [
     ("LIFECYCLE", "on => 'a', by => colour"),
     ("LIFECYCLE", "by => (colour, price)"),
     ("LIFECYCLE", "on => price > 0, by => upper(colour), period => 'week', emit => 'users'"),
@@ -76,6 +76,17 @@ const ANALYSES: [(&str, &str); 8] = [
     ("STICKINESS", "within => 'week', by => (price, size)"),
     ("STICKINESS", "emit => 'active', by => upper(colour)"),
     ("STICKINESS", "emit => 'users', by => colour, on => size > 0"),
+    ("RFM", "value => price, on => ['a', 'b'], by => colour"),
+    ("RFM", "value => size, emit => 'users', by => upper(colour)"),
+    (
+        "RFM",
+        "value => size * 0.1, scores => 3, bounds => BOUNDS(frequency => [20, 30]), emit => 'cells', by => (size, price)",
+    ),
+    ("SESSIONS", "by => upper(colour)"),
+    ("SESSIONS", "session => colour, by => price, bucket => '1 second'"),
+    ("SESSIONS", "session => colour, node => size, emit => 'sessions', by => price"),
+    ("SESSIONS", "session => size, node => price, emit => 'stops', by => upper(colour)"),
+    ("SESSIONS", "session => '1 second', emit => 'users', by => (colour, size), exclude => 'a'"),
 ];
 
 const RECOMMENDS: [&str; 5] = [

@@ -14,4 +14,5 @@ pub mod quantile;
 pub mod recommend;
 pub mod retention;
 pub mod rfm;
+pub mod sessions;
 pub mod stickiness;

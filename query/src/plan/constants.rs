@@ -1,5 +1,6 @@
 //! Constant arguments: intervals, words, numbers.
 
+use crate::behavior::bucket::Bucket;
 use crate::behavior::periods::Period;
 use crate::error::{Error, Result, closest};
 use crate::sql::duration::{format_us, no_fixed_length, parse_us};
@@ -125,6 +126,20 @@ pub(crate) fn calendar_period(value: &ScalarValue, argument: &str, starts_on: We
         CalendarSpan::Month => Ok(Period::Month),
         CalendarSpan::Us(us) => Err(Error::invalid(format!("{argument} cannot be {}", format_us(us))).with_hint(hint)),
     }
+}
+
+/// A division of time into buckets.
+///
+/// # Errors
+/// `InvalidInput` for what is no span of time.
+pub(crate) fn bucket(value: &ScalarValue) -> Result<Bucket> {
+    const HINT: &str = "bucket is 'day', 'week', 'month' or an interval in days, hours, minutes or seconds";
+    Ok(match calendar_span(value, "bucket", HINT)? {
+        CalendarSpan::Day => Bucket::Day,
+        CalendarSpan::Week => Bucket::Week,
+        CalendarSpan::Month => Bucket::Month,
+        CalendarSpan::Us(us) => Bucket::IntervalUs(us),
+    })
 }
 
 /// The day that a week starts on.

@@ -12,6 +12,7 @@ use super::peel::{Peeled, event_tables, origin};
 use super::recommend::{Evaluate, LiveStates, Recommend};
 use super::retention::Retention;
 use super::rfm::Rfm;
+use super::sessions::UserSessions;
 use super::stickiness::Stickiness;
 use crate::error::Error;
 use crate::table::translate::{Translator, event_names, unqualified};
@@ -66,6 +67,9 @@ impl ExtensionPlanner for OperatorLowering {
             return Ok(Some(plan));
         }
         if let Some(plan) = lowering.of::<Rfm>(node)? {
+            return Ok(Some(plan));
+        }
+        if let Some(plan) = lowering.of::<UserSessions>(node)? {
             return Ok(Some(plan));
         }
         if let Some(plan) = lowering.of::<Path>(node)? {

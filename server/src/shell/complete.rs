@@ -8,7 +8,7 @@ use rustyline::{Context, Helper, Highlighter, Hinter};
 use std::sync::Arc;
 
 /// Words of SQL and of the behaviour operators that people type.
-const KEYWORDS: [&str; 102] = [
+const KEYWORDS: [&str; 104] = [
     "ADD",
     "ALTER",
     "ANALYZE",
@@ -82,8 +82,10 @@ const KEYWORDS: [&str; 102] = [
     "RECOMMEND",
     "RECOMMEND_EVAL",
     "RETENTION",
+    "RFM",
     "RIGHT",
     "SELECT",
+    "SESSIONS",
     "SET",
     "SHOW",
     "STEPS",
