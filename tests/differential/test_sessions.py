@@ -131,7 +131,8 @@ def compare(duck, database, table, q):
         assert r["bounce"] == (r["events"] == 1)
         assert abs(r["seconds"] - (micros(r["ended_at"]) - micros(r["started_at"])) / 1e6) < 1e-6
     assert_same([(r["user_id"], part(r), r["sessions"], r["seconds"], r["events"], r["bounces"]) for r in ask("users")], expected(USERS))
-    summary = ask("summary")
+    # Without groups there is a row even where there is no session.
+    summary = [r for r in ask("summary") if r["sessions"]]
     assert_same([(part(r), micros(r["bucket"]) if q.bucket else None, r["sessions"], r["users"], r["mean_seconds"], r["median_seconds"],
                   r["mean_events"], r["median_events"], r["bounces"]) for r in summary], expected(SUMMARY))
     assert all(abs(r["bounce_rate"] - r["bounces"] / r["sessions"]) < 1e-9 for r in summary)

@@ -54,6 +54,7 @@ fn each_mistake_is_told_at_its_place() {
             "'summary'",
             32,
         ),
+        ("SELECT * FROM SESSIONS(events, bucket => INTERVAL '0' DAY)", InvalidInput, "longer than zero", "'day'", 32),
         ("SELECT * FROM PATH(events, steps => 0)", InvalidInput, "steps: 0 is not possible", "1 to 1000 stops", 28),
         (
             "SELECT * FROM PATH(events, steps => 1, start => 'a', end => 'b')",

@@ -96,7 +96,10 @@ pub(crate) fn calendar_span(value: &ScalarValue, argument: &str, hint: &str) -> 
         months => Err(Error::invalid(format!("{argument} cannot be {months} months")).with_hint(hint)),
     };
     match value {
-        ScalarValue::IntervalMonthDayNano(Some(interval)) if (interval.days, interval.nanoseconds) == (0, 0) => {
+        // No time at all is told as such by who takes it.
+        ScalarValue::IntervalMonthDayNano(Some(interval))
+            if interval.months != 0 && (interval.days, interval.nanoseconds) == (0, 0) =>
+        {
             return months(interval.months);
         }
         ScalarValue::IntervalYearMonth(Some(interval)) => return months(*interval),

@@ -26,8 +26,7 @@ pub(super) fn periods(
         all.merge(partial, |group| numbers[&group]);
     }
     let newest_ts = if all.is_empty() { i64::MIN } else { (answer.newest_ts)()? };
-    // One event of a far day makes rows for all days up to it, in each group.
-    answer.reservation.try_grow(all.rows(spec, newest_ts).saturating_mul(ROW_BYTES))?;
+    answer.reserve_grid(all.rows(spec, newest_ts), ROW_BYTES)?;
     let ranks = groups.ranks();
     let rows = all.finish(spec, newest_ts, |group| ranks[group as usize]);
     let mut columns = vec![times(rows.iter().map(|row| row.period_us).collect())];

@@ -34,7 +34,7 @@ pub(super) fn histogram(
         all.merge(histogram, |group| numbers[&group]);
     }
     let newest_ts = if all.is_empty() { i64::MIN } else { (answer.newest_ts)()? };
-    answer.reservation.try_grow(all.rows_max().saturating_mul(size_of::<HistogramRow>() + COLUMNS_BYTES))?;
+    answer.reserve_grid(all.rows_max(), size_of::<HistogramRow>() + COLUMNS_BYTES)?;
     let ranks = groups.ranks();
     let rows = all.finish(spec, newest_ts, |group| ranks[group as usize]);
     let mut columns = vec![times(rows.iter().map(|row| row.period_us).collect())];
@@ -60,8 +60,7 @@ pub(super) fn active(
         all.merge(active, |group| numbers[&group]);
     }
     let newest_ts = if all.is_empty() { i64::MIN } else { (answer.newest_ts)()? };
-    // One event of a far day makes rows for all days up to it, in each group.
-    answer.reservation.try_grow(all.rows(spec, newest_ts).saturating_mul(size_of::<ActiveRow>() + COLUMNS_BYTES))?;
+    answer.reserve_grid(all.rows(spec, newest_ts), size_of::<ActiveRow>() + COLUMNS_BYTES)?;
     let ranks = groups.ranks();
     let rows = all.finish(spec, newest_ts, |group| ranks[group as usize]);
     let mut columns = vec![times(rows.iter().map(|row| row.day_us).collect())];
