@@ -1,5 +1,6 @@
 //! The behaviour operators against naive models that are written from the definitions alone.
 
+mod analysis_case;
 mod calendar;
 mod case;
 mod funnel_big;
@@ -9,6 +10,7 @@ mod funnel_rows;
 mod funnel_sql;
 mod funnel_traps;
 mod funnel_vs_model;
+mod lifecycle;
 mod path_case;
 mod path_model;
 mod path_partial;
@@ -29,4 +31,7 @@ mod retention_model;
 mod retention_partial;
 mod retention_sql;
 mod retention_vs_model;
+mod rfm;
+mod sessions;
 mod step_rows;
+mod stickiness;

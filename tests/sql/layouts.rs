@@ -66,6 +66,29 @@ const RETENTIONS: [&str; 6] = [
     "start => 'c', emit => 'users', by => upper(colour), periods => 0",
 ];
 
+/// The ready-made analyses.
+const ANALYSES: [(&str, &str); 16] = [
+    ("LIFECYCLE", "on => 'a', by => colour"),
+    ("LIFECYCLE", "by => (colour, price)"),
+    ("LIFECYCLE", "on => price > 0, by => upper(colour), period => 'week', emit => 'users'"),
+    ("LIFECYCLE", "on => ['a', 'b'], emit => 'users', by => size"),
+    ("STICKINESS", "on => 'a', by => colour"),
+    ("STICKINESS", "within => 'week', by => (price, size)"),
+    ("STICKINESS", "emit => 'active', by => upper(colour)"),
+    ("STICKINESS", "emit => 'users', by => colour, on => size > 0"),
+    ("RFM", "value => price, on => ['a', 'b'], by => colour"),
+    ("RFM", "value => size, emit => 'users', by => upper(colour)"),
+    (
+        "RFM",
+        "value => size * 0.1, scores => 3, bounds => BOUNDS(frequency => [20, 30]), emit => 'cells', by => (size, price)",
+    ),
+    ("SESSIONS", "by => upper(colour)"),
+    ("SESSIONS", "session => colour, by => price, bucket => '1 second'"),
+    ("SESSIONS", "session => colour, node => size, emit => 'sessions', by => price"),
+    ("SESSIONS", "session => size, node => price, emit => 'stops', by => upper(colour)"),
+    ("SESSIONS", "session => '1 second', emit => 'users', by => (colour, size), exclude => 'a'"),
+];
+
 const RECOMMENDS: [&str; 5] = [
     "item => colour, using => 'popular', weights => WEIGHTS(a => 2, b => 1), seen => 'include'",
     "item => size, for_user => 'u3', seen => 'include', using => 'sequence'",
@@ -114,6 +137,7 @@ fn of_every_way() -> Vec<String> {
     let funnel = |arguments: &&str| format!("{STEPS}, {arguments}");
     let funnels = arguments.iter().map(funnel).map(|arguments| ("FUNNEL", arguments));
     let calls = funnels.chain(RETENTIONS.iter().map(|arguments| ("RETENTION", arguments.to_string())));
+    let calls = calls.chain(ANALYSES.map(|(operator, arguments)| (operator, arguments.to_string())));
     let calls: Vec<_> = calls.chain(RECOMMENDS.iter().map(|arguments| ("RECOMMEND", arguments.to_string()))).collect();
     let of_input = |input: &str| {
         let call = |(operator, arguments): &(&str, String)| format!("SELECT * FROM {operator}({input}, {arguments})");

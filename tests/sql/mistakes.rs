@@ -46,6 +46,11 @@ fn mistakes_in_retention() {
 }
 
 #[test]
+fn mistakes_in_analyses() {
+    check(ANALYSES);
+}
+
+#[test]
 fn mistakes_in_recommend() {
     check(RECOMMEND);
 }
@@ -333,6 +338,36 @@ const RETENTION: &[Case] = &[
         "join or filter",
         50,
     ),
+];
+
+const ANALYSES: &[Case] = &[
+    ("SELECT * FROM LIFECYCLE(events, perod => 'day')", InvalidInput, "no argument 'perod'", "'period'", 33),
+    ("SELECT * FROM LIFECYCLE(events, on => price)", InvalidInput, "a condition is true or false", "", 39),
+    ("SELECT * FROM LIFECYCLE(events, period => 5)", InvalidInput, "needs a span of time", "INTERVAL", 33),
+    ("SELECT * FROM LIFECYCLE(events, week_start => 'mon')", InvalidInput, "cannot be 'mon'", "'monday'", 33),
+    ("SELECT * FROM STICKINESS(events, within => '3 days')", InvalidInput, "within cannot be 3 days", "WEEK", 34),
+    ("SELECT * FROM STICKINESS(events, emit => 'dau')", InvalidInput, "emit cannot be 'dau'", "'active'", 34),
+    ("SELECT * FROM RFM(events, value => country)", InvalidInput, "value must be a number", "CAST", 36),
+    ("SELECT * FROM RFM(events)", InvalidInput, "RFM needs a value", "value => price", 15),
+    ("SELECT * FROM RFM(events, value => price, scores => 'a')", InvalidInput, "a whole number", "scores => 5", 43),
+    ("SELECT * FROM RFM(events, value => price, as_of => 5)", InvalidInput, "as_of needs a time", "TIMESTAMP", 43),
+    (
+        "SELECT * FROM RFM(events, value => price, bounds => BOUNDS(monetary => ['a', 'b', 'c', 'd']))",
+        InvalidInput,
+        "a bound of monetary is a number",
+        "[10, 50, 100, 500]",
+        60,
+    ),
+    ("SELECT * FROM SESSIONS(events, sesion => NULL)", InvalidInput, "no argument 'sesion'", "'session'", 32),
+    ("SELECT * FROM SESSIONS(events, session => 5)", InvalidInput, "session needs a span of time", "INTERVAL", 32),
+    (
+        "SELECT * FROM SESSIONS(events, bucket => 'day', emit => 'users')",
+        InvalidInput,
+        "bucket says nothing to emit => 'users'",
+        "'summary'",
+        32,
+    ),
+    ("SELECT * FROM SESSIONS(events, bucket => INTERVAL '0' DAY)", InvalidInput, "longer than zero", "'day'", 32),
 ];
 
 const RECOMMEND: &[Case] = &[

@@ -86,6 +86,38 @@ fn a_retention_says_what_answers_it() {
     }
 }
 
+/// So with the other operators of calendar periods, in each of their shapes.
+#[test]
+fn an_operator_of_days_says_what_answers_it() {
+    let test = shop();
+    let shapes = [
+        ("LIFECYCLE", "emit => 'periods'"),
+        ("LIFECYCLE", "emit => 'users', period => 'week'"),
+        ("STICKINESS", "emit => 'histogram'"),
+        ("STICKINESS", "emit => 'active'"),
+        ("STICKINESS", "emit => 'users'"),
+    ];
+    let bitmaps =
+        ["events", "events, on => ['buy', 'open'], by => country", "(SELECT * FROM events WHERE ts >= '2026-03-02')"];
+    let scans = [
+        ("(SELECT * FROM events WHERE country = 'DE')", "filtered by more than time"),
+        ("(SELECT * FROM events WHERE ts >= '2026-03-01 10:30:00')", "begins or ends within a day"),
+        ("events, time_zone => 'Asia/Tokyo'", "in the time zone of the table"),
+        ("events, by => price", "no values of a by column"),
+        ("events, on => price > 5", "more than the name of the event"),
+    ];
+    for (operator, shape) in shapes {
+        for arguments in bitmaps {
+            let plan = plan(&test, &format!("SELECT * FROM {operator}({arguments}, {shape})"));
+            assert!(plan.contains("answered by day bitmaps"), "{arguments}, {shape}: {plan}");
+        }
+        for (arguments, why) in scans {
+            let plan = plan(&test, &format!("SELECT * FROM {operator}({arguments}, {shape})"));
+            assert!(plan.contains("answered by a scan, since") && plan.contains(why), "{arguments}, {shape}: {plan}");
+        }
+    }
+}
+
 #[test]
 fn the_short_form_is_the_operator() {
     let test = shop();

@@ -68,6 +68,12 @@ fn a_query_over_its_memory_fails_and_the_database_lives() {
         "SELECT user_id, array_agg(n) FROM events GROUP BY user_id",
         "SELECT * FROM FUNNEL((SELECT * FROM events LIMIT 1000000), steps => ['a', 'b'], emit => 'users')",
         "SELECT * FROM FUNNEL(events, steps => ['a', 'b'], emit => 'users')",
+        "SELECT * FROM LIFECYCLE(events, emit => 'users')",
+        "SELECT * FROM LIFECYCLE(events, by => n)",
+        "SELECT * FROM STICKINESS(events, emit => 'users')",
+        "SELECT * FROM RFM(events, value => n)",
+        "SELECT * FROM SESSIONS(events, session => '1 second', emit => 'sessions')",
+        "SELECT * FROM SESSIONS(events, session => '1 second')",
     ] {
         let error = test.database.query_blocking_with(sql, options.clone()).expect_err(sql);
         assert_eq!(error.kind(), ErrorKind::ResourceLimit, "{sql}: {error}");

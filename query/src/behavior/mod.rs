@@ -5,8 +5,14 @@
 
 pub mod bucket;
 mod calendar;
+pub mod periods;
+pub mod exact_sum;
 pub mod funnel;
+pub mod lifecycle;
 pub mod path;
 pub mod quantile;
 pub mod recommend;
 pub mod retention;
+pub mod rfm;
+pub mod sessions;
+pub mod stickiness;

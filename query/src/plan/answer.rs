@@ -2,14 +2,31 @@
 
 use super::floats;
 use super::operator::{Answer, Decoder};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use datafusion::arrow::array::{ArrayRef, RecordBatch, TimestampMicrosecondArray, UInt32Array, new_null_array};
 use datafusion::arrow::compute::{SortColumn, cast, concat_batches, lexsort_to_indices, take, take_record_batch};
 use datafusion::common::DataFusionError;
 use datafusion::scalar::ScalarValue;
 use std::sync::Arc;
 
+/// The most rows of an answer that has one for every period of every group, whether or not there is anybody.
+const GRID_ROWS_MAX: usize = 10_000_000;
+
 impl Answer<'_> {
+    /// Count the memory of rows that stand for every period of every group: one event of a far day makes rows for all days up
+    /// to it.
+    ///
+    /// # Errors
+    /// `ResourceLimit` if there are too many of them, or too many for the memory of the query.
+    pub(crate) fn reserve_grid(&self, rows: usize, row_bytes: usize) -> Result<()> {
+        if rows > GRID_ROWS_MAX {
+            let message = format!("the answer would have {rows} rows: some for every period of every group");
+            return Err(Error::new(ErrorKind::ResourceLimit, message)
+                .with_hint("use longer periods, fewer groups, or a condition on ts that leaves far days out"));
+        }
+        Ok(self.reservation.try_grow(rows.saturating_mul(row_bytes))?)
+    }
+
     /// The `by` values behind keys, a column each, of the types that the answer's columns from `first` on have. `None`
     /// stands for NULL in all of them.
     ///

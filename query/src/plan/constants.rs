@@ -1,8 +1,12 @@
 //! Constant arguments: intervals, words, numbers.
 
+use crate::behavior::bucket::Bucket;
+use crate::behavior::periods::Period;
 use crate::error::{Error, Result, closest};
 use crate::sql::duration::{format_us, no_fixed_length, parse_us};
+use chrono::Weekday;
 use chrono_tz::Tz;
+use datafusion::arrow::datatypes::{DataType, TimeUnit};
 use datafusion::logical_expr::Expr;
 use datafusion::scalar::ScalarValue;
 
@@ -92,7 +96,10 @@ pub(crate) fn calendar_span(value: &ScalarValue, argument: &str, hint: &str) -> 
         months => Err(Error::invalid(format!("{argument} cannot be {months} months")).with_hint(hint)),
     };
     match value {
-        ScalarValue::IntervalMonthDayNano(Some(interval)) if (interval.days, interval.nanoseconds) == (0, 0) => {
+        // No time at all is told as such by who takes it.
+        ScalarValue::IntervalMonthDayNano(Some(interval))
+            if interval.months != 0 && (interval.days, interval.nanoseconds) == (0, 0) =>
+        {
             return months(interval.months);
         }
         ScalarValue::IntervalYearMonth(Some(interval)) => return months(*interval),
@@ -108,6 +115,64 @@ pub(crate) fn calendar_span(value: &ScalarValue, argument: &str, hint: &str) -> 
         Some(86_400_000_000) => Ok(CalendarSpan::Day),
         Some(us) => Ok(CalendarSpan::Us(us)),
         None => Err(Error::invalid(format!("{argument} cannot be NULL")).with_hint(hint)),
+    }
+}
+
+/// A calendar day, week or month. `hint` says what the argument takes.
+///
+/// # Errors
+/// `InvalidInput` for every other span of time, and for what is none.
+pub(crate) fn calendar_period(value: &ScalarValue, argument: &str, starts_on: Weekday, hint: &str) -> Result<Period> {
+    match calendar_span(value, argument, hint)? {
+        CalendarSpan::Day => Ok(Period::Day),
+        CalendarSpan::Week => Ok(Period::Week { starts_on }),
+        CalendarSpan::Month => Ok(Period::Month),
+        CalendarSpan::Us(us) => Err(Error::invalid(format!("{argument} cannot be {}", format_us(us))).with_hint(hint)),
+    }
+}
+
+/// A division of time into buckets.
+///
+/// # Errors
+/// `InvalidInput` for what is no span of time.
+pub(crate) fn bucket(value: &ScalarValue) -> Result<Bucket> {
+    const HINT: &str = "bucket is 'day', 'week', 'month' or an interval in days, hours, minutes or seconds";
+    Ok(match calendar_span(value, "bucket", HINT)? {
+        CalendarSpan::Day => Bucket::Day,
+        CalendarSpan::Week => Bucket::Week,
+        CalendarSpan::Month => Bucket::Month,
+        CalendarSpan::Us(us) => Bucket::IntervalUs(us),
+    })
+}
+
+/// The day that a week starts on.
+///
+/// # Errors
+/// `InvalidInput` for what is no day of the week.
+pub(crate) fn weekday(value: &ScalarValue) -> Result<Weekday> {
+    let days = [
+        ("monday", Weekday::Mon),
+        ("tuesday", Weekday::Tue),
+        ("wednesday", Weekday::Wed),
+        ("thursday", Weekday::Thu),
+        ("friday", Weekday::Fri),
+        ("saturday", Weekday::Sat),
+        ("sunday", Weekday::Sun),
+    ];
+    word(value, "week_start", &days)
+}
+
+/// An instant: a TIMESTAMP, a date, or the text of one.
+///
+/// # Errors
+/// `InvalidInput` for what is none.
+pub(crate) fn instant_us(value: &ScalarValue, argument: &str) -> Result<i64> {
+    let is_time = matches!(value.data_type(), DataType::Timestamp(..) | DataType::Date32 | DataType::Date64);
+    let as_time = DataType::Timestamp(TimeUnit::Microsecond, None);
+    match value.cast_to(&as_time) {
+        Ok(ScalarValue::TimestampMicrosecond(Some(us), _)) if is_time || text(value).is_some() => Ok(us),
+        _ => Err(Error::invalid(format!("{argument} needs a time, not {value}"))
+            .with_hint(format!("for example {argument} => TIMESTAMP '2026-03-01'"))),
     }
 }
 

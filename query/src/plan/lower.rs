@@ -4,12 +4,16 @@ use super::floats;
 use super::funnel::Funnel;
 use super::general::{General, GeneralExec, RowOrder};
 use super::leaf::OperatorLeaf;
+use super::lifecycle::Lifecycle;
 use super::node::{OperatorNode, Role, Summary, time_type};
 use super::operator::Operator;
 use super::path::Path;
 use super::peel::{Peeled, event_tables, origin};
 use super::recommend::{Evaluate, LiveStates, Recommend};
 use super::retention::Retention;
+use super::rfm::Rfm;
+use super::sessions::UserSessions;
+use super::stickiness::Stickiness;
 use crate::error::Error;
 use crate::table::translate::{Translator, event_names, unqualified};
 use crate::warnings::{StatementState, unknown_events};
@@ -54,6 +58,18 @@ impl ExtensionPlanner for OperatorLowering {
             return Ok(Some(plan));
         }
         if let Some(plan) = lowering.of::<Retention>(node)? {
+            return Ok(Some(plan));
+        }
+        if let Some(plan) = lowering.of::<Lifecycle>(node)? {
+            return Ok(Some(plan));
+        }
+        if let Some(plan) = lowering.of::<Stickiness>(node)? {
+            return Ok(Some(plan));
+        }
+        if let Some(plan) = lowering.of::<Rfm>(node)? {
+            return Ok(Some(plan));
+        }
+        if let Some(plan) = lowering.of::<UserSessions>(node)? {
             return Ok(Some(plan));
         }
         if let Some(plan) = lowering.of::<Path>(node)? {

@@ -3,8 +3,10 @@
 //! [`relation`] sees `FUNNEL(…)` where a table may stand; [`arguments`] sorts the call and [`planner`] plans its
 //! expressions, of which [`one_event`] refuses those that an event alone has no value for; [`node`] is the logical node;
 //! [`lower`] picks between [`leaf`] (an event table itself, [`peel`], read by [`table_scan`]) and [`general`] (any rows,
-//! [`gathered`]); [`groups`] numbers `by` values, and [`answer`] helps to make rows of what was found. What an operator adds
-//! to all this is an [`operator::Operator`]: [`funnel`], [`path`], [`retention`], [`recommend`].
+//! [`gathered`]); [`groups`] numbers `by` values, [`merged_groups`] those of all threads, [`day_bitmaps`] tells who was active
+//! when without reading an event, and [`answer`] helps to make rows of what was found. What an operator adds to all this is an
+//! [`operator::Operator`]: [`funnel`], [`path`], [`retention`], [`lifecycle`], [`stickiness`], [`rfm`], [`sessions`],
+//! [`recommend`].
 //!
 //! [`cache`] has the plans of questions that were asked before. [`row_order`] keeps the order of an input that has one, and
 //! [`stoppable`] makes every plan end when it is cancelled.
@@ -24,6 +26,8 @@ pub(crate) mod general;
 pub(crate) mod gathered;
 pub(crate) mod groups;
 pub(crate) mod intern;
+pub(crate) mod merged_groups;
+pub(crate) mod day_bitmaps;
 pub(crate) mod answer;
 pub(crate) mod columns;
 pub(crate) mod floats;
@@ -35,6 +39,10 @@ pub(crate) mod context;
 pub(crate) mod cache;
 
 pub(crate) mod funnel;
+pub(crate) mod lifecycle;
 pub(crate) mod path;
 pub(crate) mod recommend;
 pub(crate) mod retention;
+pub(crate) mod rfm;
+pub(crate) mod sessions;
+pub(crate) mod stickiness;

@@ -193,6 +193,20 @@ impl<'a> Planner<'a> {
         }
     }
 
+    /// `on`: the condition whose events count, the first one of the node; any event where it is not given. Says whether it
+    /// is.
+    ///
+    /// # Errors
+    /// As [`Self::condition`].
+    pub(crate) fn on(&mut self, call: &mut Call) -> Result<bool> {
+        let (condition, span, is_given) = match call.take("on") {
+            Some(argument) => (self.condition(argument.value)?, argument.span, true),
+            None => (lit(true), call.span, false),
+        };
+        self.push(Role::Condition(0), condition, span);
+        Ok(is_given)
+    }
+
     /// A list of expressions; says how many there are.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 //! The operators in the place of a table: `FROM FUNNEL(events, …)`.
 
 use super::arguments::{Call, Signature};
-use super::{funnel, path, recommend, retention};
+use super::{funnel, lifecycle, path, recommend, retention, rfm, sessions, stickiness};
 use crate::error::{Error, ErrorKind, closest};
 use datafusion::common::Result;
 use datafusion::logical_expr::planner::{PlannedRelation, RelationPlanner, RelationPlannerContext, RelationPlanning};
@@ -15,7 +15,8 @@ use std::sync::Arc;
 pub(crate) struct OperatorPlanner;
 
 /// Operators of this version.
-pub(crate) const OPERATORS: [&str; 5] = ["funnel", "path", "retention", "recommend", "recommend_eval"];
+pub(crate) const OPERATORS: [&str; 9] =
+    ["funnel", "path", "retention", "lifecycle", "stickiness", "rfm", "sessions", "recommend", "recommend_eval"];
 
 impl RelationPlanner for OperatorPlanner {
     fn plan_relation(
@@ -51,6 +52,22 @@ impl RelationPlanner for OperatorPlanner {
             "path" => {
                 let (call, input) = read(&name, args.args, &path::args::SIGNATURE, context)?;
                 Arc::new(path::args::plan(call, input, context)?)
+            }
+            "lifecycle" => {
+                let (call, input) = read(&name, args.args, &lifecycle::args::SIGNATURE, context)?;
+                Arc::new(lifecycle::args::plan(call, input, context)?)
+            }
+            "stickiness" => {
+                let (call, input) = read(&name, args.args, &stickiness::args::SIGNATURE, context)?;
+                Arc::new(stickiness::args::plan(call, input, context)?)
+            }
+            "rfm" => {
+                let (call, input) = read(&name, args.args, &rfm::args::SIGNATURE, context)?;
+                Arc::new(rfm::args::plan(call, input, context)?)
+            }
+            "sessions" => {
+                let (call, input) = read(&name, args.args, &sessions::args::SIGNATURE, context)?;
+                Arc::new(sessions::args::plan(call, input, context)?)
             }
             "recommend" => {
                 let (call, input) = read(&name, args.args, &recommend::args::SIGNATURE, context)?;
@@ -119,7 +136,7 @@ impl OperatorPlanner {
         {
             let near = match closest(operator, OPERATORS) {
                 Some(near) => format!("did you mean {}?", near.to_uppercase()),
-                None => "there are FUNNEL, PATH, RETENTION and RECOMMEND".into(),
+                None => "there are FUNNEL, PATH, RETENTION, LIFECYCLE, STICKINESS, RFM, SESSIONS and RECOMMEND".into(),
             };
             let message = format!("no operator is called '{operator}'");
             return Err(Error::new(ErrorKind::NotFound, message).with_hint(near).at(name.span()).into());

@@ -8,7 +8,7 @@ use rustyline::{Context, Helper, Highlighter, Hinter};
 use std::sync::Arc;
 
 /// Words of SQL and of the behaviour operators that people type.
-const KEYWORDS: [&str; 100] = [
+const KEYWORDS: [&str; 104] = [
     "ADD",
     "ALTER",
     "ANALYZE",
@@ -61,6 +61,7 @@ const KEYWORDS: [&str; 100] = [
     "IS",
     "JOIN",
     "LEFT",
+    "LIFECYCLE",
     "LIKE",
     "LIMIT",
     "MINUTE",
@@ -81,11 +82,14 @@ const KEYWORDS: [&str; 100] = [
     "RECOMMEND",
     "RECOMMEND_EVAL",
     "RETENTION",
+    "RFM",
     "RIGHT",
     "SELECT",
+    "SESSIONS",
     "SET",
     "SHOW",
     "STEPS",
+    "STICKINESS",
     "TABLE",
     "TABLES",
     "TEXT",

@@ -23,5 +23,6 @@ pub use keys::{Counted, EdgeKey, LEAVING, edges_of_way, path_key, transition_key
 pub use matrix::{ListedEvents, NamedEvents, TimedNodes, TransitionMatrix};
 pub use ranking::{TallyRow, rank};
 pub use row_ways::{ListedRows, PathRows};
+pub(in crate::behavior) use sessions::Division;
 pub use spec::{Anchor, CUT, PathSpec, STEPS_MAX, Sessions, TOP_MAX};
 pub use tally::{Tally, Wanted};

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 /// The events of one user that count, by session. Buffers are kept from user to user.
 #[derive(Debug, Default)]
-pub(super) struct Division {
+pub(in crate::behavior) struct Division {
     /// Indexes of events: session after session, each in total order.
     events: Vec<u32>,
     /// Where in `events` each session ends.
@@ -17,7 +17,7 @@ pub(super) struct Division {
 
 impl Division {
     /// Divide the events of `user`. Sessions are in the order of their first events.
-    pub(super) fn divide(&mut self, sessions: Sessions, user: &UserInput<'_>) {
+    pub(in crate::behavior) fn divide(&mut self, sessions: Sessions, user: &UserInput<'_>) {
         self.events.clear();
         self.ends.clear();
         let is_named = sessions == Sessions::Named;
@@ -67,12 +67,12 @@ impl Division {
     }
 
     /// Number of sessions.
-    pub(super) fn len(&self) -> usize {
+    pub(in crate::behavior) fn len(&self) -> usize {
         self.ends.len()
     }
 
     /// The events of a session: at least one.
-    pub(super) fn session(&self, index: usize) -> &[u32] {
+    pub(in crate::behavior) fn session(&self, index: usize) -> &[u32] {
         let start = index.checked_sub(1).map_or(0, |before| self.ends[before]);
         &self.events[start..self.ends[index]]
     }

@@ -1,9 +1,9 @@
 //! The constant arguments of FUNNEL, as the kernel takes them.
 
 use super::Funnel;
-use crate::behavior::funnel::{Attribution, Bucket, EXCLUDES_MAX, Exclude, FunnelSpec, Order, Ties};
+use crate::behavior::funnel::{Attribution, EXCLUDES_MAX, Exclude, FunnelSpec, Order, Ties};
 use crate::error::{Error, Result, listed};
-use crate::plan::constants::{self, CalendarSpan};
+use crate::plan::constants;
 use crate::plan::node::{OperatorNode, Role};
 use chrono_tz::Tz;
 use datafusion::scalar::ScalarValue;
@@ -27,7 +27,7 @@ pub(super) fn spec(
     spec.ties = node.constant(("ties", 0), complete, |v| constants::word(v, "ties", &ties))?.unwrap_or_default();
     let attribution = |v: &ScalarValue| attribution(funnel, v);
     spec.attribution = node.constant(("attribution", 0), complete, attribution)?.unwrap_or_default();
-    spec.bucket = node.constant(("bucket", 0), complete, bucket)?;
+    spec.bucket = node.constant(("bucket", 0), complete, constants::bucket)?;
     spec.time_zone = node.constant(("time_zone", 0), complete, constants::time_zone)?.unwrap_or(default_zone);
     for i in 0..funnel.excludes {
         let step = |v: &ScalarValue| step_number(funnel, v, "EXCLUDE");
@@ -94,14 +94,4 @@ fn step_number(funnel: &Funnel, value: &ScalarValue, argument: &str) -> Result<u
         Some(Ok(number)) => Ok(number),
         _ => Err(Error::invalid(format!("{argument} needs the number or the name of a step, not {value}"))),
     }
-}
-
-fn bucket(value: &ScalarValue) -> Result<Bucket> {
-    const HINT: &str = "bucket is 'day', 'week', 'month' or an interval in days, hours, minutes or seconds";
-    Ok(match constants::calendar_span(value, "bucket", HINT)? {
-        CalendarSpan::Day => Bucket::Day,
-        CalendarSpan::Week => Bucket::Week,
-        CalendarSpan::Month => Bucket::Month,
-        CalendarSpan::Us(us) => Bucket::IntervalUs(us),
-    })
 }

@@ -21,7 +21,7 @@ pub(super) fn spec(
     complete: bool,
 ) -> Result<RetentionSpec> {
     let mut spec = RetentionSpec { time_zone: default_zone, ..RetentionSpec::default() };
-    let starts_on = node.constant(("week_start", 0), complete, weekday)?.unwrap_or(Weekday::Mon);
+    let starts_on = node.constant(("week_start", 0), complete, constants::weekday)?.unwrap_or(Weekday::Mon);
     let read = |value: &ScalarValue| period(value, starts_on);
     spec.period = node.constant(("period", 0), complete, read)?.unwrap_or_default();
     spec.periods = periods(retention, node, complete)?;
@@ -104,17 +104,4 @@ fn period(value: &ScalarValue, starts_on: Weekday) -> Result<Period> {
             return Err(Error::invalid(message).with_hint(PERIOD_HINT));
         }
     })
-}
-
-fn weekday(value: &ScalarValue) -> Result<Weekday> {
-    let days = [
-        ("monday", Weekday::Mon),
-        ("tuesday", Weekday::Tue),
-        ("wednesday", Weekday::Wed),
-        ("thursday", Weekday::Thu),
-        ("friday", Weekday::Fri),
-        ("saturday", Weekday::Sat),
-        ("sunday", Weekday::Sun),
-    ];
-    constants::word(value, "week_start", &days)
 }
