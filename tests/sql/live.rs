@@ -132,6 +132,32 @@ fn the_states_in_use_longest_ago_go_first() {
 }
 
 #[test]
+fn what_questions_find_counts_in_the_limit() {
+    const LIMIT: usize = 400_000;
+    let directory = tempfile::tempdir().expect("a directory");
+    let database = open(&directory.path().join("db"), LIMIT);
+    ask(&database, "CREATE TABLE events (item TEXT)");
+    let row = |n: usize| format!("('u{}', '2026-01-01', 'buy', 'i{}')", n / 3, n % 200);
+    let rows: Vec<String> = (0..600).map(row).collect();
+    ask(&database, &format!("INSERT INTO events (user_id, ts, event, item) VALUES {}", rows.join(", ")));
+    let call = |weights: &str, item: usize| {
+        format!(
+            "SELECT item FROM RECOMMEND(events, item => item, for_item => 'i{item}', weights => WEIGHTS(buy => 1{weights}))"
+        )
+    };
+    let expected = ask(&database, &call("", 7));
+    for weights in ["", ", see => 1", ", look => 1", ", hear => 1"] {
+        for item in 0..200 {
+            ask(&database, &call(weights, item));
+            let bytes: usize = database.live_states().iter().map(|state| state.memory_bytes).sum();
+            assert!(bytes <= LIMIT, "{bytes} bytes are kept");
+        }
+        assert_eq!(ask(&database, &call(weights, 7)), expected);
+    }
+    assert!(!database.live_states().is_empty());
+}
+
+#[test]
 fn a_plan_says_what_is_kept() {
     let directory = tempfile::tempdir().expect("a directory");
     let database = open(&directory.path().join("db"), 1 << 20);

@@ -188,6 +188,8 @@ impl LiveStates {
         let answer = answer(&Question { state: &kept.state, kept, refresh_after })?;
         live.bytes.store(kept.state_bytes(), Ordering::Relaxed);
         live.model_bytes.store(kept.models.heap_bytes(), Ordering::Relaxed);
+        // What the question found is kept, too.
+        self.drop_others(&live);
         Ok(Some(answer))
     }
 
@@ -247,6 +249,17 @@ impl LiveStates {
 
     /// Drops the states that were asked longest ago until the rest fits; `live` itself with an error if it alone does not.
     fn make_room(&self, live: &Live, kept: &mut Option<Kept>) -> Result<()> {
+        if self.drop_others(live) > self.options.limit_bytes {
+            live.bytes.store(0, Ordering::Relaxed);
+            live.model_bytes.store(0, Ordering::Relaxed);
+            *kept = None;
+            return Err(Error::new(ErrorKind::ResourceLimit, "too many events to be kept"));
+        }
+        Ok(())
+    }
+
+    /// Drops the states that were asked longest ago, without `live`, until the rest fits. The memory of what is left, in bytes.
+    fn drop_others(&self, live: &Live) -> usize {
         let limit_bytes = self.options.limit_bytes;
         let mut states = self.states.lock();
         let mut total: usize = states.iter().map(|live| live.heap_bytes()).sum();
@@ -256,13 +269,7 @@ impl LiveStates {
             total -= if goes { bytes } else { 0 };
             !goes
         });
-        if total > limit_bytes {
-            live.bytes.store(0, Ordering::Relaxed);
-            live.model_bytes.store(0, Ordering::Relaxed);
-            *kept = None;
-            return Err(Error::new(ErrorKind::ResourceLimit, "too many events to be kept"));
-        }
-        Ok(())
+        total
     }
 
     fn forget(&self, live: &Arc<Live>) {
