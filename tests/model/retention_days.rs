@@ -7,7 +7,8 @@ use proptest::prelude::*;
 use std::collections::BTreeMap;
 use trodden_engine::scan::NO_DAY;
 use trodden_query::behavior::retention::{
-    Cohorts, FirstDays, Mode, RETURN, RetentionKernel, RetentionPartial, RetentionRow, START, Windows,
+    Cohorts, DayBits, DayRows, FirstDays, Mode, Period, RETURN, RetentionKernel, RetentionPartial, RetentionRow, START,
+    Windows,
 };
 
 /// Users of one group each.
@@ -78,7 +79,8 @@ fn by_first_days(case: &Case, users: &Users, inside: bool) -> Option<Vec<Retenti
         let (starts, returns) = (days(case, users, START), days(case, users, RETURN));
         let day_of = |user: u32| starts.iter().find(|(_, of_day)| of_day.contains_key(&user)).map(|(&day, _)| day);
         let first: Vec<i32> = (0..users.len() as u32).map(|user| day_of(user).unwrap_or(NO_DAY)).collect();
-        table.begin(&first, |user| users[user as usize].0);
+        let groups: Vec<u32> = users.iter().map(|user| user.0).collect();
+        table.begin(&first, Some(&groups));
         for (&day, of_day) in &returns {
             let all: Vec<u32> = of_day.keys().copied().collect();
             let twice: Vec<u32> = of_day.iter().filter(|(_, count)| **count > 1).map(|(user, _)| *user).collect();
@@ -93,6 +95,88 @@ fn by_first_days(case: &Case, users: &Users, inside: bool) -> Option<Vec<Retenti
     Some(partial.finish(&case.spec, 0))
 }
 
+/// A bit a day for users, as [`DayBits`] has them.
+struct Bits {
+    first_day: i32,
+    words: usize,
+    users: Vec<u64>,
+    active: Vec<u64>,
+    twice: Vec<u64>,
+}
+
+fn bits(returns: &BTreeMap<i32, BTreeMap<u32, u32>>, users: usize, first_day: i32, words: usize) -> Bits {
+    let lists = |words| vec![0_u64; users * words];
+    let mut bits =
+        Bits { first_day, words, users: vec![0; users.div_ceil(64)], active: lists(words), twice: lists(words) };
+    for (&day, of_day) in returns {
+        let at = (day - first_day) as usize;
+        for (&user, &count) in of_day {
+            let place = user as usize * words + at / 64;
+            bits.users[user as usize / 64] |= 1 << (user % 64);
+            bits.active[place] |= 1 << (at % 64);
+            bits.twice[place] |= u64::from(count > 1) << (at % 64);
+        }
+    }
+    bits
+}
+
+/// The users in two sets. Bits begin `earlier` days before the first return, and have `spare` words at the end.
+fn by_day_rows(
+    case: &Case,
+    users: &Users,
+    inside: bool,
+    (earlier, spare): (i32, usize),
+) -> Option<Vec<RetentionRow<u32>>> {
+    let times = || users.iter().flat_map(|user| &user.1).map(|event| case.zone.day(event.0) as i32);
+    let range = (times().min().unwrap_or(0), times().max().unwrap_or(0));
+    let mut table = DayRows::new(&case.spec, range)?;
+    let (first, second) = users.split_at(users.len() / 2);
+    for users in [first, second] {
+        let (starts, returns) = (days(case, users, START), days(case, users, RETURN));
+        let day_of = |user: u32| starts.iter().find(|(_, of_day)| of_day.contains_key(&user)).map(|(&day, _)| day);
+        let first: Vec<i32> = (0..users.len() as u32).map(|user| day_of(user).unwrap_or(NO_DAY)).collect();
+        let groups: Vec<u32> = users.iter().map(|user| user.0).collect();
+        let first_day = returns.keys().next().map_or(range.0, |first| first - earlier);
+        let last_day = returns.keys().last().copied().unwrap_or(first_day);
+        let words = (last_day - first_day) as usize / 64 + 1 + spare;
+        let bits = bits(&returns, users.len(), first_day, words);
+        let Bits { first_day, words, ref users, ref active, ref twice } = bits;
+        let twice = inside.then_some(twice.as_slice());
+        table.add(&first, &DayBits { first_day, words, users, active, twice }, Some(&groups));
+    }
+    let mut partial = RetentionPartial::default();
+    table.finish(&case.spec).for_each(|(cohort_us, group, cohort)| partial.merge_cohort(cohort_us, group, cohort));
+    Some(partial.finish(&case.spec, 0))
+}
+
+/// Whether the answer is had from bits of days.
+fn has_day_rows(case: &Case) -> bool {
+    let (days, periods) = match case.spec.period {
+        Period::Day => (1, &case.spec.periods),
+        Period::Days(days) => (days, &case.spec.periods),
+        Period::Week { .. } | Period::Month => return false,
+    };
+    let plain = case.spec.mode == Mode::On && case.spec.cohort == Cohorts::First;
+    plain && periods.rows() < 64 && (periods.period(periods.rows() - 1) + 1) * days <= 128
+}
+
+/// Counters have room for fewer users than there may be.
+#[test]
+fn counters_are_emptied_before_they_are_full() {
+    let spec = trodden_query::behavior::retention::RetentionSpec::default();
+    let users = 200_001;
+    let mut table = DayRows::new(&spec, (10, 12)).unwrap();
+    let (first, active) = (vec![11; users], vec![0b1010_u64; users]);
+    let everybody = vec![u64::MAX; users.div_ceil(64)];
+    let returns = DayBits { first_day: 10, words: 1, users: &everybody, active: &active, twice: None };
+    table.add(&first, &returns, None);
+    let mut partial = RetentionPartial::default();
+    table.finish(&spec).for_each(|(cohort_us, group, cohort)| partial.merge_cohort(cohort_us, group, cohort));
+    let rows = partial.finish(&spec, 0);
+    let counts: Vec<u64> = rows.iter().map(|row| row.users).take(4).collect();
+    assert_eq!((rows[0].cohort_users, counts), (200_001, vec![200_001, 0, 200_001, 0]));
+}
+
 proptest! {
     #![proptest_config(config(6_000))]
 
@@ -101,6 +185,7 @@ proptest! {
         mut case in case(),
         plain in any::<bool>(),
         inside in any::<bool>(),
+        place in (prop_oneof![0..3_i32, 0..200_i32], 0..3_usize),
         mut users in grid().prop_flat_map(|grid| vec((0..3_u32, events(grid, 7)), 1..5)),
     ) {
         case.spec.windows = Windows::Calendar;
@@ -117,7 +202,12 @@ proptest! {
         let first = by_first_days(&case, &users, inside);
         prop_assert_eq!(first.is_some(), case.spec.mode == Mode::On && case.spec.cohort == Cohorts::First);
         if let Some(first) = first {
-            prop_assert_eq!(first, expected);
+            prop_assert_eq!(first, expected.clone());
+        }
+        let rows = by_day_rows(&case, &users, inside, place);
+        prop_assert_eq!(rows.is_some(), has_day_rows(&case));
+        if let Some(rows) = rows {
+            prop_assert_eq!(rows, expected);
         }
     }
 }

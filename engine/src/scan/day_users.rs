@@ -2,12 +2,13 @@
 
 use super::bind::{Binder, Node};
 use super::candidates::visible_time;
+use super::first_days::pays_off;
 use super::keys::{KEY_NULL, KeySpace};
 use super::test::TRUE;
 use crate::error::Result;
 use crate::index::DayClock;
 use crate::predicate::{ColumnRef, Predicate};
-use crate::segment::Segment;
+use crate::segment::{FIRST_VALUE, NULL_VALUE, Segment, VALUES_DIFFER};
 use crate::table::{LiveSegment, Snapshot};
 use crate::types::{ColumnType, TimeRange, Value};
 use roaring::RoaringBitmap;
@@ -112,6 +113,9 @@ pub(super) fn whole_days(
     let (meta, tz) = (segment.meta(), snapshot.options.tz()?);
     if segment.time_zone() != tz {
         return Ok(None);
+    }
+    if time.contains(meta.ts_min) && time.contains(meta.ts_max) {
+        return Ok(Some(i32::MIN..=i32::MAX));
     }
     let mut clock = DayClock::new(tz);
     let mut boundary = |at: i64| {
@@ -259,36 +263,83 @@ pub fn values_by_user(
     column: &ColumnRef,
     (keys, place): (&mut KeySpace, usize),
 ) -> Result<Option<Vec<u32>>> {
-    /// No event so far.
-    const NONE: u32 = u32::MAX - 1;
     let ColumnRef::Property(name) = column else { return Ok(None) };
     let shard = &snapshot.shards[shard];
-    let mut codes = vec![NONE; shard.next_ordinal as usize];
-    let mut add = |users: &RoaringBitmap, code: u32| {
-        in_pieces(users, |users| {
-            for &user in users {
-                if let Some(known) = codes.get_mut(user as usize) {
-                    *known = if *known == NONE || *known == code { code } else { SEVERAL_VALUES };
-                }
-            }
-        });
-    };
+    let mut sum = Values { users: shard.next_ordinal as usize, codes: Vec::new() };
     for live in shard.segments.iter().filter(|live| live.segment.meta().rows > 0) {
         let segment = &live.segment;
         let Some(stored) = segment.schema().column(name) else {
-            add(&*segment.users()?, KEY_NULL);
+            sum.add(&*segment.users()?, KEY_NULL);
             continue;
         };
         let (ColumnType::Text, Some(nulls)) = (stored.column_type, segment.null_users(name)?) else { return Ok(None) };
-        add(&nulls, KEY_NULL);
         let texts = segment.dictionary(name)?.unwrap_or_default();
-        for (stored, text) in (0..).zip(texts.iter()) {
+        let values = texts.iter().map(|text| Value::Text(text.to_string()));
+        let codes: Vec<u32> = values.map(|value| keys.columns[place].code(value)).collect();
+        if pays_off(segment) {
+            let Some(values) = segment.values_by_user(name)? else { return Ok(None) };
+            sum.add_kept(&values, &codes);
+            continue;
+        }
+        sum.add(&nulls, KEY_NULL);
+        for (stored, code) in (0..).zip(codes) {
             let Some(users) = segment.value_users(name, stored)? else { return Ok(None) };
-            add(&users, keys.columns[place].code(Value::Text(text.to_string())));
+            sum.add(&users, code);
         }
     }
-    codes.iter_mut().filter(|code| **code == NONE).for_each(|code| *code = KEY_NULL);
-    Ok(Some(codes))
+    Ok(Some(sum.finish()))
+}
+
+/// The codes of users of whom several segments know something.
+struct Values {
+    users: usize,
+    /// Empty as long as nothing is known; otherwise one a user.
+    codes: Vec<u32>,
+}
+
+impl Values {
+    fn add(&mut self, users: &RoaringBitmap, code: u32) {
+        self.codes.resize(self.users, NONE);
+        in_pieces(users, |users| {
+            for &user in users {
+                self.codes.get_mut(user as usize).into_iter().for_each(|known| *known = united(*known, code));
+            }
+        });
+    }
+
+    /// Add what a segment keeps of its users; `codes` are those of its values.
+    fn add_kept(&mut self, values: &[u16], codes: &[u32]) {
+        let mut meaning = vec![NONE; usize::from(FIRST_VALUE)];
+        meaning[usize::from(NULL_VALUE)] = KEY_NULL;
+        meaning[usize::from(VALUES_DIFFER)] = SEVERAL_VALUES;
+        meaning.extend_from_slice(codes);
+        let of_users = values.iter().take(self.users).map(|&value| meaning[usize::from(value)]);
+        if self.codes.is_empty() {
+            self.codes = of_users.collect();
+        } else {
+            self.codes.iter_mut().zip(of_users).for_each(|(known, also)| *known = united(*known, also));
+        }
+        self.codes.resize(self.users, NONE);
+    }
+
+    fn finish(mut self) -> Vec<u32> {
+        self.codes.resize(self.users, NONE);
+        self.codes.iter_mut().filter(|code| **code == NONE).for_each(|code| *code = KEY_NULL);
+        self.codes
+    }
+}
+
+/// No event so far.
+const NONE: u32 = u32::MAX - 1;
+
+/// The code of a user of whom several segments know something.
+#[inline]
+fn united(known: u32, also: u32) -> u32 {
+    match (known, also) {
+        (NONE, code) | (code, NONE) => code,
+        (known, also) if known == also => known,
+        _ => SEVERAL_VALUES,
+    }
 }
 
 /// Give the ordinals of a bitmap to `each`, many at once: one by one they take several times as long.

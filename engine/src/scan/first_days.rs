@@ -45,7 +45,7 @@ pub fn first_days(
 }
 
 /// Whether a day for each ordinal that the segment may have takes not much more room than its events.
-fn pays_off(segment: &Segment) -> bool {
+pub(super) fn pays_off(segment: &Segment) -> bool {
     u64::from(segment.introduced().end) <= 4 * segment.meta().rows
 }
 

@@ -60,6 +60,11 @@ impl KeySpace {
         Self { columns: (0..columns).map(|_| KeyColumn::default()).collect() }
     }
 
+    /// The codes of key column `column` are below this one.
+    pub fn codes_end(&self, column: usize) -> u32 {
+        self.columns[column].values.len() as u32 + 1
+    }
+
     /// The value behind `code` in key column `column`.
     pub fn value(&self, column: usize, code: u32) -> Value {
         match code {

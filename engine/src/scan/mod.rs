@@ -10,6 +10,7 @@
 //! dictionary, so that no text is compared per row. `candidates` asks the bitmap indexes which users can matter, and
 //! says whether the answer is exact or a superset. [`report`] counts what was read and what was skipped.
 
+mod active_days;
 pub mod behavior;
 pub mod batch;
 mod bind;
@@ -33,6 +34,7 @@ mod test;
 mod times;
 
 pub use crate::segment::NO_DAY;
+pub use active_days::{ActiveDays, active_days};
 pub use behavior::{BehaviorScan, UserEvents, Worker, scan_user_bits, scan_users};
 pub use candidates::{UserSet, matching_users};
 pub use condition_bits::UserBits;

@@ -1,6 +1,7 @@
 //! Segments: immutable, columnar, sorted by (ordinal, ts, arrival), with their indexes inside. `docs/FORMAT.md` has
 //! the bytes. Modules in the order in which data flows: rows in, bytes, rows out.
 
+mod active_days;
 mod bits;
 mod block;
 mod buffer;
@@ -12,6 +13,7 @@ mod first_days;
 mod footer;
 mod format;
 mod ints;
+mod kept;
 mod meta;
 mod packing;
 mod range_test;
@@ -19,12 +21,14 @@ mod reader;
 #[cfg(test)]
 mod tests;
 mod text;
+mod user_values;
 mod users;
 mod validity;
 mod verify;
 mod widen;
 pub(crate) mod wire;
 
+pub use active_days::{DAYS_PER_WORD, words_of};
 pub use block::Block;
 pub(crate) use buffer::double_key;
 pub use builder::{BlockLimits, SegmentBuilder};
@@ -37,5 +41,6 @@ pub use packing::Packed;
 pub(crate) use range_test::{INSIDE, NULL, OUTSIDE, RowTest};
 pub use reader::Segment;
 pub use text::{PlainTexts, TextBlock, TextCodes};
+pub use user_values::{FIRST_VALUE, NO_EVENT, NULL_VALUE, VALUES_DIFFER};
 pub use validity::{ValidRows, Validity};
 pub use widen::widen;

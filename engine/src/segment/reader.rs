@@ -1,11 +1,12 @@
 //! Reading a segment: the footer at open, everything else at first use.
 
+use super::active_days::ActiveKey;
 use super::block::Block;
 use super::buffer::double_of_key;
 use super::dictionary;
-use super::first_days::FirstDaysCache;
 use super::footer::{BlockTables, ColumnInfo, Extent, Footer};
 use super::format::{self, CHUNK_BYTES, EVENT_COLUMN, PROPERTY_COLUMNS, RANGE_BYTES};
+use super::kept::Kept;
 use super::meta::{BlockMeta, ColumnStats, SegmentMeta};
 use super::users::{page_count, page_place, read_page};
 use super::wire::{i64_at, u32_at};
@@ -44,7 +45,11 @@ pub struct Segment {
     checked_directory: OnceLock<()>,
     checked_page_directory: OnceLock<()>,
     bitmaps: Mutex<BitmapCache>,
-    pub(super) first_days: Mutex<FirstDaysCache>,
+    pub(super) day_span: OnceLock<(i32, i32)>,
+    pub(super) first_days: Mutex<Kept<Option<u32>, i32>>,
+    pub(super) active_days: Mutex<Kept<ActiveKey, u64>>,
+    pub(super) active_users: Mutex<Kept<Option<u32>, u64>>,
+    pub(super) user_values: Mutex<Kept<Box<str>, u16>>,
     pages: [Mutex<Option<(usize, Page)>>; CACHED_PAGES],
 }
 
@@ -94,7 +99,11 @@ impl Segment {
             checked_directory: OnceLock::new(),
             checked_page_directory: OnceLock::new(),
             bitmaps: Mutex::default(),
+            day_span: OnceLock::new(),
             first_days: Mutex::default(),
+            active_days: Mutex::default(),
+            active_users: Mutex::default(),
+            user_values: Mutex::default(),
             pages: std::array::from_fn(|_| Mutex::new(None)),
             footer,
             tables,

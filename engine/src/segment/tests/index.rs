@@ -1,7 +1,7 @@
 //! Indexes agree with a naive count over the rows.
 
 use super::*;
-use crate::segment::NO_DAY;
+use crate::segment::{FIRST_VALUE, NO_DAY, NO_EVENT, NULL_VALUE, VALUES_DIFFER, words_of};
 use chrono::{DateTime, NaiveDate};
 use proptest::prelude::*;
 use roaring::RoaringBitmap;
@@ -58,6 +58,9 @@ fn check_events(rows: &Rows, segment: &Segment, tz: Tz) {
             let after: Vec<i32> = read(some..=i32::MAX).into_iter().map(|(day, _)| day).collect();
             assert_eq!(after, expected.iter().map(|(day, _)| *day).filter(|day| *day >= some).collect::<Vec<_>>());
             assert!(read(some..=some).len() <= 1);
+            for _ in ["found", "kept"] {
+                check_days(segment, code, least == 2, &expected);
+            }
             if least == 1 {
                 let of =
                     |user| expected.iter().find(|(_, users)| users.contains(&user)).map_or(NO_DAY, |(day, _)| *day);
@@ -71,6 +74,48 @@ fn check_events(rows: &Rows, segment: &Segment, tz: Tz) {
     }
     assert_eq!(segment.event_code("no such event"), None);
     assert!(segment.event_users(9_999_999).unwrap().is_empty());
+}
+
+/// The days of each user are the users of each day.
+fn check_days(segment: &Segment, code: Option<u32>, twice: bool, expected: &[(i32, BTreeSet<u32>)]) {
+    let span = segment.day_span();
+    let words = words_of(&span);
+    let (active, users) = (segment.active_days(code, twice).unwrap(), segment.active_users(code).unwrap());
+    let mut found: BTreeMap<i32, BTreeSet<u32>> = BTreeMap::new();
+    for (user, days) in active.chunks_exact(words).enumerate() {
+        let bits = (0..words * 64).filter(|bit| days[bit / 64] >> (bit % 64) & 1 == 1);
+        for bit in bits {
+            found.entry(*span.start() + bit as i32).or_default().insert(user as u32);
+        }
+        let is_active = users[user / 64] >> (user % 64) & 1 == 1;
+        assert!(is_active || days.iter().all(|&word| word == 0), "{code:?}: {user}");
+        assert!(twice || !is_active || days.iter().any(|&word| word != 0), "{code:?}: {user}");
+    }
+    assert_eq!(found.into_iter().collect::<Vec<_>>(), expected, "{code:?}");
+}
+
+/// The value that all events of a user have, of a column of texts with bitmaps.
+fn check_values_by_user(segment: &Segment, name: &str, by_user: &HashMap<u32, BTreeSet<String>>) {
+    for _ in ["found", "kept"] {
+        let Some(values) = segment.values_by_user(name).unwrap() else {
+            assert!(!matches!(segment.schema().column(name), Some(column) if column.column_type == ColumnType::Text));
+            return;
+        };
+        let dictionary = segment.dictionary(name).unwrap().unwrap();
+        for (user, &value) in (0..).zip(values.iter()) {
+            let expected = match by_user.get(&user) {
+                None => NO_EVENT,
+                Some(of_user) if of_user.len() > 1 => VALUES_DIFFER,
+                Some(of_user) if of_user.contains("Null") => NULL_VALUE,
+                Some(of_user) => {
+                    let code = dictionary.iter().position(|text| of_user.contains(&format!("Text({text:?})")));
+                    code.unwrap() as u16 + FIRST_VALUE
+                }
+            };
+            assert_eq!(value, expected, "{name} of {user}");
+        }
+        assert!(by_user.keys().all(|&user| (user as usize) < values.len()));
+    }
 }
 
 fn check_values(rows: &Rows, segment: &Segment) {
@@ -105,6 +150,7 @@ fn check_values(rows: &Rows, segment: &Segment) {
             assert!(segment.value_users(name, 0).unwrap().is_none());
             continue;
         }
+        check_values_by_user(segment, name, &by_user);
         for (code, value) in values {
             let got = segment.value_users(name, code).unwrap().unwrap();
             assert_eq!(set(&got), users.get(&value).cloned().unwrap_or_default(), "{name} = {value}");

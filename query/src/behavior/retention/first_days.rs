@@ -95,9 +95,9 @@ impl FirstDays {
         })
     }
 
-    /// What follows is of other users. The day of the first start event of each, by number, `i32::MAX` for none; `group` is
-    /// asked for the group of each.
-    pub fn begin(&mut self, first_days: &[i32], mut group: impl FnMut(u32) -> u32) {
+    /// What follows is of other users. The day of the first start event of each, by number, `i32::MAX` for none; `groups`
+    /// has the group of each, 0 where there is none.
+    pub fn begin(&mut self, first_days: &[i32], groups: Option<&[u32]>) {
         self.count();
         let never = (self.units.len() - 1) as u32;
         let stride = self.bits.len();
@@ -106,11 +106,11 @@ impl FirstDays {
         set.cohorts.resize(first_days.len(), 0);
         let users = set.users.iter_mut().zip(&mut set.cohorts);
         // No branch on whether a user has started: it is hard to predict.
-        for (number, (&day, (user, of_user))) in (0..).zip(first_days.iter().zip(users)) {
+        for (number, (&day, (user, of_user))) in (0_u32..).zip(first_days.iter().zip(users)) {
             let start = (day.wrapping_sub(self.first_day) as u32).min(never);
             let unit = self.units[start as usize];
             *user = User { rows: 0, start, unit };
-            let group = group(number);
+            let group = groups.map_or(0, |groups| groups[number as usize]);
             let cell = group as usize * stride + (unit as usize).min(stride - 1);
             let mut place = self.places.get(cell).copied().unwrap_or(0);
             if place == 0 {

@@ -5,15 +5,18 @@
 //!                         per user                               per cohort and group of `by` values
 //! ```
 //!
-//! Where only days are known, and the question is the most frequent one, [`FirstDays`] takes the place of the kernel.
+//! Where only days are known, [`FirstDays`] takes the place of the kernel for the frequent questions, and [`DayRows`] for the most
+//! frequent ones.
 //! [`RetentionSpec`] says what each argument means where the words of the query language leave a choice.
 
+mod day_rows;
 mod first_days;
 mod kernel;
 mod partial;
 mod spec;
 mod windows;
 
+pub use day_rows::{DayBits, DayRows};
 pub use first_days::FirstDays;
 pub use kernel::{RETURN, RetentionKernel, START, UserCohort};
 pub use partial::{CohortPartial, RetentionPartial, RetentionRow};

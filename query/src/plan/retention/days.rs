@@ -7,8 +7,9 @@
 use super::worker::RetentionWorker;
 use super::{Emit, RETURN, Retention, START};
 use crate::behavior::bucket::DAY_US;
-use crate::behavior::retention::{CohortPartial, Cohorts, FirstDays, RetentionSpec, Windows};
+use crate::behavior::retention::{CohortPartial, Cohorts, DayBits, DayRows, FirstDays, RetentionSpec, Windows};
 use crate::error::{Error, Result};
+use crate::plan::groups::Groups;
 use crate::plan::operator::{Ask, Coverage, Indexed, Worker};
 use datafusion::execution::memory_pool::MemoryReservation;
 use roaring::RoaringBitmap;
@@ -16,8 +17,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use trodden_engine::predicate::Predicate;
 use trodden_engine::scan::{
-    DayUsers, KEY_NULL, KeySpace, NO_DAY, SEVERAL_VALUES, covers_days, covers_values, first_days, in_pieces,
-    satisfying_names, users_by_day, values_by_user,
+    ActiveDays, DayUsers, KEY_NULL, KeySpace, NO_DAY, SEVERAL_VALUES, active_days, covers_days, covers_values,
+    first_days, in_pieces, satisfying_names, users_by_day, values_by_user,
 };
 
 /// Whether day bitmaps cover the question, and why not.
@@ -108,6 +109,7 @@ pub(super) fn by_indexes(
             spec,
             overlap,
             worker: RetentionWorker::new(spec, retention.emit, ask.by_columns.len())?,
+            rows: DayRows::new(spec, days_around(ask.times())),
             table: FirstDays::new(spec, days_around(ask.times())),
             keys: KeySpace::new(ask.by_columns.len()),
             rest: vec![RoaringBitmap::new(); shards],
@@ -153,7 +155,9 @@ struct Thread<'a> {
     spec: &'a RetentionSpec,
     overlap: Overlap,
     worker: RetentionWorker,
-    /// For the most frequent question.
+    /// For the most frequent questions.
+    rows: Option<DayRows>,
+    /// For frequent ones.
     table: Option<FirstDays>,
     keys: KeySpace,
     /// Per shard the users that have to be read.
@@ -166,10 +170,6 @@ impl Thread<'_> {
     /// Count the users of a shard; false if the bitmaps do not say enough after all.
     fn shard(&mut self, shard: usize) -> Result<bool> {
         let ask = self.ask;
-        let days = |condition: usize, twice: bool| {
-            users_by_day(ask.snapshot, shard, &ask.conditions[condition], ask.condition.time, twice)
-        };
-        let Some(returns) = days(RETURN, self.overlap == Overlap::Inside)? else { return Ok(false) };
         let mut codes = Vec::with_capacity(ask.by_columns.len());
         for (place, column) in ask.by_columns.iter().enumerate() {
             let Some(of_column) = values_by_user(ask.snapshot, shard, column, (&mut self.keys, place))? else {
@@ -177,33 +177,26 @@ impl Thread<'_> {
             };
             codes.push(of_column);
         }
-        match self.table.take() {
-            Some(table) => {
-                let Some(table) = self.first_days(shard, table, &returns, codes)? else { return Ok(false) };
-                self.table = Some(table);
+        let counted = match (self.rows.take(), self.table.take()) {
+            (Some(rows), table) => {
+                self.table = table;
+                self.day_rows(shard, rows, codes)?
             }
-            None => {
-                let Some(starts) = days(START, false)? else { return Ok(false) };
-                self.leave_several(shard, &starts, &codes);
-                let mut starters = RoaringBitmap::new();
-                starts.iter().for_each(|day| starters |= &*day.users);
-                starters -= &self.rest[shard];
-                let users = ask.snapshot.shards[shard].next_ordinal as usize;
-                let returned = Returned::new(&returns, &starters, users, |day| self.spec.unit_of_day(day));
-                self.count(&starts, &returns, starters, &returned, &codes);
-            }
-        }
-        let of_table = self.table.as_ref().map_or(0, FirstDays::heap_bytes);
-        self.reservation.try_resize(self.worker.heap_bytes() + of_table)?;
-        Ok(true)
+            (None, Some(table)) => self.first_days(shard, table, codes)?,
+            (None, None) => self.day_by_day(shard, &codes)?,
+        };
+        let of_tables = self.table.as_ref().map_or(0, FirstDays::heap_bytes);
+        let of_rows = self.rows.as_ref().map_or(0, DayRows::heap_bytes);
+        self.reservation.try_resize(self.worker.heap_bytes() + of_tables + of_rows)?;
+        Ok(counted)
     }
 
     /// All that was found is in the worker.
     fn finished(mut self) -> Self {
-        if let Some(table) = self.table.take() {
-            for (cohort_us, group, cohort) in table.finish(self.spec) {
-                self.worker.partial.merge_cohort(cohort_us, group, cohort);
-            }
+        let rows = self.rows.take().into_iter().flat_map(|rows| rows.finish(self.spec));
+        let table = self.table.take().into_iter().flat_map(|table| table.finish(self.spec));
+        for (cohort_us, group, cohort) in rows.chain(table) {
+            self.worker.partial.merge_cohort(cohort_us, group, cohort);
         }
         self
     }
@@ -216,17 +209,31 @@ impl Thread<'_> {
         }
     }
 
-    /// The most frequent question: each user by the first day, then day by day those who came back. `None` if the bitmaps
-    /// do not say enough after all.
-    fn first_days(
-        &mut self,
-        shard: usize,
-        mut table: FirstDays,
-        returns: &[DayUsers],
-        mut codes: Vec<Vec<u32>>,
-    ) -> Result<Option<FirstDays>> {
-        let (snapshot, time, condition) = (self.ask.snapshot, self.ask.condition.time, &self.ask.conditions[START]);
-        let Some(mut first) = first_days(snapshot, shard, condition, time)? else { return Ok(None) };
+    /// Any question: the users of a day of start, one after the other.
+    fn day_by_day(&mut self, shard: usize, codes: &[Vec<u32>]) -> Result<bool> {
+        let Some(starts) = self.users_by_day(shard, START, false)? else { return Ok(false) };
+        let Some(returns) = self.users_by_day(shard, RETURN, self.overlap == Overlap::Inside)? else {
+            return Ok(false);
+        };
+        self.leave_several(shard, &starts, codes);
+        let mut starters = RoaringBitmap::new();
+        starts.iter().for_each(|day| starters |= &*day.users);
+        starters -= &self.rest[shard];
+        let users = self.ask.snapshot.shards[shard].next_ordinal as usize;
+        let returned = Returned::new(&returns, &starters, users, |day| self.spec.unit_of_day(day));
+        self.count(&starts, &returns, starters, &returned, codes);
+        Ok(true)
+    }
+
+    fn users_by_day(&self, shard: usize, condition: usize, twice: bool) -> Result<Option<Vec<DayUsers>>> {
+        let ask = self.ask;
+        Ok(users_by_day(ask.snapshot, shard, &ask.conditions[condition], ask.condition.time, twice)?)
+    }
+
+    /// The first day of each user; those with several values in a `by` column have none, and are left to be read.
+    fn starts(&mut self, shard: usize, codes: &mut [Vec<u32>]) -> Result<Option<Arc<Vec<i32>>>> {
+        let (time, condition) = (self.ask.condition.time, &self.ask.conditions[START]);
+        let Some(mut first) = first_days(self.ask.snapshot, shard, condition, time)? else { return Ok(None) };
         for codes in codes.iter_mut().filter(|codes| codes.contains(&SEVERAL_VALUES)) {
             let several = (0..).zip(codes).filter(|(_, code)| **code == SEVERAL_VALUES);
             for (user, code) in several {
@@ -237,24 +244,47 @@ impl Thread<'_> {
                 }
             }
         }
-        let groups = &mut self.worker.groups;
-        match codes.as_slice() {
-            // The usual questions, without a walk through lists for each user.
-            [] => table.begin(&first, |_| 0),
-            [codes] => table.begin(&first, |user| groups.of_codes([codes[user as usize]].into_iter())),
-            _ => table.begin(&first, |user| groups.of_codes(codes.iter().map(|codes| codes[user as usize]))),
-        }
+        Ok(Some(first))
+    }
+
+    /// The most frequent questions: the first day of each user, and all days after it at once.
+    fn day_rows(&mut self, shard: usize, mut rows: DayRows, mut codes: Vec<Vec<u32>>) -> Result<bool> {
+        let (snapshot, time, condition) = (self.ask.snapshot, self.ask.condition.time, &self.ask.conditions[RETURN]);
         let itself = self.overlap == Overlap::Inside;
-        let starts = if itself { users_by_day(snapshot, shard, condition, time, false)? } else { Some(Vec::new()) };
-        let Some(starts) = starts else { return Ok(None) };
-        for of_day in returns {
+        let Some(days) = active_days(snapshot, shard, condition, time, itself)? else {
+            // The shard has too many days.
+            self.rows = Some(rows);
+            return match self.table.take() {
+                Some(table) => self.first_days(shard, table, codes),
+                None => self.day_by_day(shard, &codes),
+            };
+        };
+        let Some(first) = self.starts(shard, &mut codes)? else { return Ok(false) };
+        let twice = itself.then_some(days.twice.as_slice());
+        let ActiveDays { first_day, words, users, active, .. } = &days;
+        let returns = DayBits { first_day: *first_day, words: *words, users, active, twice };
+        rows.add(&first, &returns, groups_of(&mut self.worker.groups, &self.keys, codes).as_deref());
+        self.rows = Some(rows);
+        Ok(true)
+    }
+
+    /// Frequent questions: each user by the first day, then day by day those who came back.
+    fn first_days(&mut self, shard: usize, mut table: FirstDays, mut codes: Vec<Vec<u32>>) -> Result<bool> {
+        let itself = self.overlap == Overlap::Inside;
+        let Some(first) = self.starts(shard, &mut codes)? else { return Ok(false) };
+        let Some(returns) = self.users_by_day(shard, RETURN, itself)? else { return Ok(false) };
+        let starts = if itself { self.users_by_day(shard, START, false)? } else { Some(Vec::new()) };
+        let Some(starts) = starts else { return Ok(false) };
+        table.begin(&first, groups_of(&mut self.worker.groups, &self.keys, codes).as_deref());
+        for of_day in &returns {
             in_pieces(&of_day.users, |users| table.returned(of_day.day, users, itself));
             if let Ok(at) = starts.binary_search_by_key(&of_day.day, |starts| starts.day) {
                 let twice = &*of_day.twice & &*starts[at].users;
                 in_pieces(&twice, |users| table.returned_twice(of_day.day, users));
             }
         }
-        Ok(Some(table))
+        self.table = Some(table);
+        Ok(true)
     }
 
     /// Go through the days with a start, and count the cohorts of their users.
@@ -294,6 +324,17 @@ impl Thread<'_> {
             }
         }
     }
+}
+
+/// The group of each user by its codes; `None` without `by`.
+fn groups_of(groups: &mut Groups, keys: &KeySpace, mut codes: Vec<Vec<u32>>) -> Option<Vec<u32>> {
+    let users = codes.first()?.len();
+    if let [codes] = codes.as_mut_slice() {
+        // The code is the group; the last one makes all known.
+        groups.of_codes([keys.codes_end(0) - 1].into_iter());
+        return Some(std::mem::take(codes));
+    }
+    Some((0..users).map(|user| groups.of_codes(codes.iter().map(|codes| codes[user]))).collect())
 }
 
 /// The cohorts of one calendar unit, by group.

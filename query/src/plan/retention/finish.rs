@@ -84,19 +84,19 @@ impl GroupValues {
 }
 
 fn matrix_batch(answer: &Answer<'_>, groups: &[ArrayRef], rows: &[Row]) -> Result<RecordBatch> {
-    let integer = |value: &dyn Fn(&Row) -> u64| -> ArrayRef {
-        Arc::new(rows.iter().map(|row| i64::try_from(value(row)).ok()).collect::<Int64Array>())
+    let integer = |value: fn(&Row) -> u64| -> ArrayRef {
+        Arc::new(Int64Array::from_iter_values(rows.iter().map(|row| value(row).cast_signed())))
     };
     let mut columns = vec![times(rows.iter().map(|row| row.cohort_us).collect())];
     let of_rows: UInt32Array = rows.iter().map(|row| row.key.1).collect();
     for values in groups {
         columns.push(take(values, &of_rows, None).map_err(DataFusionError::from)?);
     }
-    columns.push(integer(&|row| row.cohort_users));
-    columns.push(integer(&|row| u64::from(row.period)));
-    columns.push(integer(&|row| row.users));
-    columns.push(Arc::new(rows.iter().map(|row| Some(row.rate)).collect::<Float64Array>()));
-    columns.push(Arc::new(rows.iter().map(|row| Some(row.complete)).collect::<BooleanArray>()));
+    columns.push(integer(|row| row.cohort_users));
+    columns.push(integer(|row| u64::from(row.period)));
+    columns.push(integer(|row| row.users));
+    columns.push(Arc::new(Float64Array::from_iter_values(rows.iter().map(|row| row.rate))));
+    columns.push(Arc::new(BooleanArray::from(rows.iter().map(|row| row.complete).collect::<Vec<_>>())));
     answer.batch(columns)
 }
 
