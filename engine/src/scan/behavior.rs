@@ -133,10 +133,11 @@ where
     let work_off = || -> Result<Worker<P>> {
         let mut worker =
             Worker { partial: init(), keys: KeySpace::new(scan.keys.len()), report: ScanReport::default() };
-        let mut buffers = Buffers::default();
+        let mut buffers = Buffers { gathered: snapshot.spare.take(), selections: Vec::new() };
         while let Some(morsel) = work.get(next.fetch_add(1, Ordering::Relaxed)) {
             scan_morsel(snapshot, scan, morsel, cancel, &mut worker, &mut buffers, visit)?;
         }
+        snapshot.spare.keep(buffers.gathered, threads);
         Ok(worker)
     };
     let threads = threads.clamp(1, work.len().max(1));
@@ -168,7 +169,6 @@ fn describe(snapshot: &Snapshot, scan: &BehaviorScan) -> ScanReport {
 }
 
 /// What a thread keeps from morsel to morsel, so that memory is not asked for again and again.
-#[derive(Default)]
 struct Buffers<'a> {
     gathered: Gathered,
     selections: Vec<Selection<'a>>,
@@ -301,6 +301,8 @@ fn gather<P>(
     worker: &mut Worker<P>,
 ) -> Result<()> {
     gathered.clear(keys);
+    let of_user = cursors.iter().filter(|cursor| cursor.ordinal() == Some(ordinal));
+    gathered.reserve(of_user.map(Cursor::rows_ahead).sum());
     for cursor in cursors {
         while cursor.ordinal() == Some(ordinal) {
             gathered.add(&cursor.events());

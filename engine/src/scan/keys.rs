@@ -108,6 +108,13 @@ impl KeyCodes {
         codes
     }
 
+    /// Codes that it has room for.
+    pub(crate) fn capacity(&self) -> usize {
+        match self {
+            Self::PerUser(codes) | Self::PerEvent(codes) => codes.capacity(),
+        }
+    }
+
     pub(crate) fn codes(&mut self) -> &mut Vec<u32> {
         match self {
             Self::PerUser(codes) | Self::PerEvent(codes) => codes,

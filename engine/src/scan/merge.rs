@@ -116,6 +116,13 @@ impl<'a> Cursor<'a> {
             && Some(self.live.segment.blocks()[self.blocks.start].first_ordinal) == self.ordinal()
     }
 
+    /// Rows that the user it stands at may have from here on, at most.
+    pub(crate) fn rows_ahead(&self) -> usize {
+        let blocks = &self.live.segment.blocks()[self.blocks.start.saturating_sub(1)..self.blocks.end];
+        let of_user = blocks.iter().take_while(|block| self.ordinal().is_some_and(|user| block.first_ordinal <= user));
+        of_user.map(|block| block.rows as usize).sum()
+    }
+
     /// The user it stands at, where events were selected as bits.
     #[inline]
     pub(crate) fn user_bits(&self, is_whole: bool) -> Option<UserBits<'_>> {
@@ -174,6 +181,20 @@ impl Gathered {
         for column in &mut self.keys {
             column.codes().clear();
         }
+    }
+
+    /// Bytes held on the heap, used or not.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        let codes: usize = self.keys.iter().map(KeyCodes::capacity).sum();
+        8 * (self.ts.capacity() + self.masks.capacity() + self.spare_masks.capacity())
+            + 4 * (codes + self.order.capacity() + self.spare_codes.capacity())
+    }
+
+    /// Make room for this many events more, at once: a list that grows again and again is copied each time.
+    pub(crate) fn reserve(&mut self, events: usize) {
+        self.ts.reserve(events);
+        self.masks.reserve(events);
+        self.keys.iter_mut().for_each(|column| column.codes().reserve(events));
     }
 
     /// Append a piece.

@@ -30,6 +30,7 @@ mod morsel;
 pub mod report;
 pub mod rows;
 mod selection;
+mod spare;
 mod test;
 mod times;
 
@@ -45,4 +46,5 @@ pub use first_days::first_days;
 pub use keys::{KEY_NULL, KeyCodes, KeySpace, Keys};
 pub use report::ScanReport;
 pub use rows::{RowMorsel, RowPlan, RowScan, plan_rows};
+pub(crate) use spare::Spare;
 pub use times::Times;

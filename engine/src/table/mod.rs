@@ -34,6 +34,7 @@ use crate::ingest::BigIntRanges;
 use crate::log::{Log, Logs};
 use crate::manifest::Manifest;
 use crate::outline::TableOutline;
+use crate::scan::Spare;
 use crate::storage::{Store, StoreLock};
 use crate::types::{Schema, TableOptions};
 use append::{Overlay, catalog_changes};
@@ -95,6 +96,7 @@ pub(crate) struct Shared {
     pub(crate) log: Mutex<Box<dyn Log>>,
     pub(crate) state: RwLock<Arc<TableState>>,
     pub(crate) followers: Arc<Followers>,
+    pub(crate) spare: Arc<Spare>,
     /// Number of the next segment file.
     pub(crate) next_file: AtomicU64,
 }
@@ -203,6 +205,7 @@ impl Table {
             shards: shards.collect(),
             lookup: Arc::clone(&self.shared.lookup),
             followers: Arc::clone(&self.shared.followers),
+            spare: Arc::clone(&self.shared.spare),
             origin: Arc::downgrade(&self.shared),
         }
     }

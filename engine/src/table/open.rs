@@ -72,6 +72,7 @@ impl Table {
             log: Mutex::new(logs.open(&store, &directory, position)),
             next_file: AtomicU64::new(manifest.segments().map(|segment| segment.file + 1).max().unwrap_or(1)),
             followers: Arc::default(),
+            spare: Arc::default(),
             state: RwLock::new(Arc::new(state)),
             directory,
             store,

@@ -5,6 +5,7 @@ use super::follow::Followers;
 use super::lookup::Lookup;
 use crate::error::Result;
 use crate::ingest::shard_of;
+use crate::scan::Spare;
 use crate::segment::Segment;
 use crate::types::{Schema, TableOptions};
 use roaring::RoaringBitmap;
@@ -88,6 +89,7 @@ pub struct Snapshot {
     pub shards: Vec<ShardSnapshot>,
     pub(crate) lookup: Arc<Lookup>,
     pub(crate) followers: Arc<Followers>,
+    pub(crate) spare: Arc<Spare>,
     /// The table it is of.
     pub(crate) origin: Weak<Shared>,
 }

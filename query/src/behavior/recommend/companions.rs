@@ -6,6 +6,8 @@
 use super::effort::Effort;
 use super::item_knn::{OfSets, Similarity};
 use super::pairs::Pairs;
+use super::shared_users::SharedUsers;
+use std::cmp::Ordering;
 use std::ops::Range;
 use trodden_engine::error::Result;
 use trodden_engine::parallel;
@@ -17,7 +19,7 @@ pub type Companion = (u32, u32);
 /// low, equal ones by the order of items. Items are divided among `threads`, which change nothing.
 pub fn companions(pairs: &Pairs, top: usize, threads: usize) -> Vec<Vec<Companion>> {
     let lists = each(pairs, &Effort::of_threads(threads), |search: &mut Search<'_, u32>, column| {
-        search.best(column, top, |_, users| users);
+        search.best(column, top, |_, users| users, |&users| users);
         search.found.iter().map(|&(users, other)| (pairs.items[other as usize], users)).collect()
     });
     lists.unwrap_or_default()
@@ -35,10 +37,11 @@ pub(super) fn most_alike(
 ) -> Result<Vec<Vec<(u32, f64)>>> {
     let users: Vec<f64> = (0..pairs.items.len()).map(|column| pairs.column(column).0.len() as f64).collect();
     let of_sets = OfSets::new(similarity, pairs.user_count() as u32);
+    let least = |alike: &Positive| if similarity == Similarity::Overlap { alike.0 as u32 } else { 1 };
     each(pairs, effort, |search: &mut Search<'_, Positive>, column| {
         let own = users[column];
         let alike = |other: u32, both: u32| of_sets.of(f64::from(both), own, users[other as usize]);
-        search.best(column, top, |other, both| Positive(alike(other, both)));
+        search.best(column, top, |other, both| Positive(alike(other, both)), least);
         let found = search.found.iter().filter(|(value, _)| value.0 > 0.0);
         found.map(|&(value, other)| (pairs.items[other as usize], value.0)).collect()
     })
@@ -84,32 +87,52 @@ impl Ord for Positive {
 
 /// Buffers of a thread.
 struct Search<'a, V> {
-    pairs: &'a Pairs,
-    counts: Vec<u32>,
-    touched: Vec<u32>,
+    shared: SharedUsers<'a>,
     /// Values and columns.
     found: Vec<(V, u32)>,
 }
 
 impl<'a, V: Copy + Ord> Search<'a, V> {
     fn new(pairs: &'a Pairs) -> Self {
-        Self { pairs, counts: vec![0; pairs.items.len()], touched: Vec::new(), found: Vec::new() }
+        Self { shared: SharedUsers::new(pairs), found: Vec::new() }
     }
 
-    /// Finds the columns with the highest value of those that share users with `column`.
-    fn best(&mut self, column: usize, top: usize, value: impl Fn(u32, u32) -> V) {
-        let Self { pairs, counts, touched, found } = self;
-        found.clear();
-        pairs.co_users(column, counts, touched, |other, users| {
-            if other as usize != column {
-                found.push((value(other, users), other));
-            }
-        });
+    /// Finds the columns with the highest value of those that share users with `column`. `least` says how many users have to
+    /// be shared for a value to be as high, at least.
+    fn best(&mut self, column: usize, top: usize, value: impl Fn(u32, u32) -> V, least: impl Fn(&V) -> u32) {
+        let Self { shared, found } = self;
         let order = |a: &(V, u32), b: &(V, u32)| b.0.cmp(&a.0).then(a.1.cmp(&b.1));
-        if found.len() > top {
-            found.select_nth_unstable_by(top.saturating_sub(1), order);
-            found.truncate(top);
-        }
+        // No column behind this one is among the best.
+        let mut last: Option<(V, u32)> = None;
+        found.clear();
+        shared.each(column, |other, users| {
+            let one = (value(other, users), other);
+            if other as usize != column && last.is_none_or(|last| order(&one, &last).is_lt()) {
+                found.push(one);
+                if found.len() > ROOM + 2 * top {
+                    last = keep_best(found, top, order);
+                }
+            }
+            last.map_or(1, |last| least(&last.0))
+        });
+        keep_best(found, top, order);
         found.sort_unstable_by(order);
     }
+}
+
+/// Columns that are found before the best of them are picked, besides twice those that are asked for.
+const ROOM: usize = 64;
+
+/// Keep the first `top` in an order, and give the last of them; `None` where there are fewer.
+fn keep_best<T: Copy>(found: &mut Vec<T>, top: usize, order: impl Fn(&T, &T) -> Ordering) -> Option<T> {
+    if found.len() < top {
+        return None;
+    }
+    let Some(place) = top.checked_sub(1) else {
+        found.clear();
+        return None;
+    };
+    let last = *found.select_nth_unstable_by(place, order).1;
+    found.truncate(top);
+    Some(last)
 }

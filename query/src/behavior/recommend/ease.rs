@@ -7,6 +7,7 @@ use super::effort::Effort;
 use super::linear::invert;
 use super::pairs::{Pairs, column_of};
 use super::scores::{Scores, Source};
+use super::shared_users::SharedUsers;
 use ndarray::Array2;
 use trodden_engine::error::{Error, ErrorKind, Result};
 
@@ -106,9 +107,12 @@ impl Ease {
 fn gram(pairs: &Pairs, lambda: f64) -> Array2<f64> {
     let count = pairs.items.len();
     let mut gram = Array2::<f64>::zeros((count, count));
-    let (mut counts, mut touched) = (vec![0; count], Vec::new());
+    let mut shared = SharedUsers::new(pairs);
     for (column, mut row) in gram.outer_iter_mut().enumerate() {
-        pairs.co_users(column, &mut counts, &mut touched, |other, users| row[other as usize] = f64::from(users));
+        shared.each(column, |other, users| {
+            row[other as usize] = f64::from(users);
+            1
+        });
         row[column] += lambda;
     }
     gram

@@ -23,6 +23,7 @@ mod llr;
 mod model;
 mod overlaps;
 mod pairs;
+mod shared_users;
 mod popular;
 mod recency;
 mod recommender;

@@ -81,24 +81,6 @@ impl Pairs {
         let range = self.columns.range(column);
         (&self.columns.values[range.clone()], &self.column_weights[range])
     }
-
-    /// Calls `found` for each column that shares users with `column`, itself too, with how many. `counts` is a buffer of
-    /// zeros, one for each column, and is left so.
-    pub fn co_users(&self, column: usize, counts: &mut [u32], touched: &mut Vec<u32>, mut found: impl FnMut(u32, u32)) {
-        touched.clear();
-        for &user in self.column(column).0 {
-            for &other in self.row(user as usize).0 {
-                let count = &mut counts[other as usize];
-                if *count == 0 {
-                    touched.push(other);
-                }
-                *count += 1;
-            }
-        }
-        for &other in touched.iter() {
-            found(other, std::mem::take(&mut counts[other as usize]));
-        }
-    }
 }
 
 /// Items with an event, in the order of their rank.

@@ -271,7 +271,7 @@ impl Operator for Recommend {
 
     fn coverage(&self, spec: &Arguments, _ask: &operator::Ask<'_>) -> Result<Option<Coverage>> {
         let kept = |most: usize| {
-            let of_few = if most == usize::MAX { "" } else { ", where it is of a million events at most" };
+            let of_few = if most == usize::MAX { "" } else { ", where it is of two million events at most" };
             Coverage::Index(format!("the state that is kept in memory and follows the table{of_few}"))
         };
         Ok(self.kept_most(spec).map(kept))

@@ -26,8 +26,8 @@ use std::time::{Duration, Instant};
 use trodden_engine::table::{Snapshot, TableHandle};
 
 /// A question about everything at once is answered from a state of so many interactions at most: while it looks at the
-/// state nothing can be added to that, for a tenth of a second then.
-pub(super) const OF_EVERYTHING_MAX: usize = 1_000_000;
+/// state nothing can be added to that, for a few tenths of a second then.
+pub(super) const OF_EVERYTHING_MAX: usize = 2_000_000;
 
 /// How much is kept between statements for RECOMMEND.
 #[derive(Debug, Clone, Copy)]
