@@ -133,4 +133,10 @@ QUESTIONS = {
             WHERE a.product_id <> b.product_id GROUP BY 1, 2) GROUP BY 1""",
         listed,
     ),
+    "D1": Question(
+        "users and events of each name on each day",
+        "SELECT ts::DATE AS d, event, count(DISTINCT user_id) AS u, count(*) AS c FROM ev GROUP BY 1, 2 ORDER BY 1, 2",
+        "SELECT toDate(ts) d, event, uniqExact(user_id) u, count() c FROM ev GROUP BY d, event ORDER BY d, event",
+        "SELECT ts::DATE d, event, count(DISTINCT user_id) u, count(*) c FROM ev GROUP BY 1, 2 ORDER BY 1, 2",
+    ),
 }

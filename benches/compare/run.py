@@ -144,6 +144,15 @@ def ask(figures, runs, engine, rows, version):
 ENGINES = {"trodden": measure_trodden, "clickhouse": measure_clickhouse, "duckdb": measure_duckdb}
 
 
+def keep_only(names):
+    """Ask only these questions, in this process."""
+    unknown = set(names) - set(QUESTIONS)
+    if unknown:
+        sys.exit(f"no question is called {', '.join(sorted(unknown))}; there are {', '.join(QUESTIONS)}")
+    for name in set(QUESTIONS) - set(names):
+        del QUESTIONS[name]
+
+
 def prepare(options):
     """The folder with the events, and how many they are."""
     import pyarrow.parquet as parquet
@@ -196,16 +205,19 @@ def main():
     arguments.add_argument("--work")
     arguments.add_argument("--runs", type=int, default=5)
     arguments.add_argument("--only", default=",".join(ENGINES))
+    arguments.add_argument("--questions", default=",".join(QUESTIONS), help="which, by name, with commas")
     arguments.add_argument("--json")
     options = arguments.parse_args()
     options.work = options.work or str(ROOT / f".cache/bench-{int(float(options.events))}")
     os.makedirs(options.work, exist_ok=True)
+    names = options.questions.split(",")
+    keep_only(names)
     data, events = prepare(options)
 
     figures = {}
     for name in options.only.split(","):
         # A process of its own, so that one engine's memory and threads do not disturb the next.
-        with multiprocessing.get_context("spawn").Pool(1) as pool:
+        with multiprocessing.get_context("spawn").Pool(1, keep_only, (names,)) as pool:
             figures[name] = pool.apply(ENGINES[name], (data, options.work, options.runs))
     print_table(figures, events)
 

@@ -1,6 +1,7 @@
 //! The session of DataFusion that statements start from.
 
 use crate::plan::catalog::{CATALOG, Catalog, LiveSchema, SCHEMA};
+use crate::plan::daily::DailyRule;
 use crate::plan::lower::OperatorLowering;
 use crate::plan::recommend::LiveStates;
 use crate::plan::relation::OperatorPlanner;
@@ -15,6 +16,7 @@ use datafusion::execution::memory_pool::{GreedyMemoryPool, MemoryPool, TrackCons
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::LogicalPlan;
+use datafusion::optimizer::{Optimizer, OptimizerRule};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
 use std::num::NonZeroUsize;
@@ -54,10 +56,19 @@ pub(crate) fn base_state(catalog: &Arc<Catalog>, threads: usize, live: Arc<LiveS
     SessionStateBuilder::new()
         .with_config(config)
         .with_default_features()
+        .with_optimizer_rules(optimizer_rules())
         .with_catalog_list(Arc::new(lists))
         .with_relation_planners(vec![Arc::new(OperatorPlanner)])
         .with_query_planner(Arc::new(Planner))
         .build()
+}
+
+/// Those of DataFusion, and that of counts by day: after constants are found, and before aggregations are taken apart.
+fn optimizer_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
+    let mut rules = Optimizer::new().rules;
+    let simplified = rules.iter().position(|rule| rule.name() == "simplify_expressions");
+    rules.insert(simplified.map_or(0, |place| place + 1), Arc::new(DailyRule));
+    rules
 }
 
 /// The environment of one statement: that of the session, with memory of its own.

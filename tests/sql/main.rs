@@ -3,6 +3,7 @@
 
 mod conditions;
 mod copy;
+mod daily;
 mod docs;
 mod errors;
 mod files;

@@ -147,6 +147,14 @@ impl Names {
 }
 
 impl Names {
+    /// Their codes.
+    pub(super) fn codes(&self, segment: &Segment) -> Vec<u32> {
+        match self {
+            Self::All => (0..segment.event_names().len() as u32).collect(),
+            Self::Some(codes) => codes.clone(),
+        }
+    }
+
     /// The lists of days that hold their users: that of any event, or one a name.
     pub(super) fn lists(&self, segment: &Segment) -> Vec<Option<u32>> {
         match self {

@@ -19,6 +19,7 @@ mod candidates;
 mod code_words;
 mod column;
 mod condition_bits;
+mod daily;
 mod day_users;
 mod evaluate;
 mod event_rows;
@@ -39,6 +40,7 @@ pub use active_days::{ActiveDays, active_days};
 pub use behavior::{BehaviorScan, UserEvents, Worker, scan_user_bits, scan_users};
 pub use candidates::{UserSet, matching_users};
 pub use condition_bits::UserBits;
+pub use daily::{Daily, DailyByName, daily};
 pub use day_users::{
     DayUsers, SEVERAL_VALUES, covers_days, covers_values, in_pieces, satisfying_names, users_by_day, values_by_user,
 };

@@ -49,6 +49,7 @@ pub struct Segment {
     pub(super) first_days: Mutex<Kept<Option<u32>, i32>>,
     pub(super) active_days: Mutex<Kept<ActiveKey, u64>>,
     pub(super) active_users: Mutex<Kept<Option<u32>, u64>>,
+    pub(super) day_events: Mutex<Option<Arc<Vec<u32>>>>,
     pub(super) user_values: Mutex<Kept<Box<str>, u16>>,
     pages: [Mutex<Option<(usize, Page)>>; CACHED_PAGES],
 }
@@ -103,6 +104,7 @@ impl Segment {
             first_days: Mutex::default(),
             active_days: Mutex::default(),
             active_users: Mutex::default(),
+            day_events: Mutex::default(),
             user_values: Mutex::default(),
             pages: std::array::from_fn(|_| Mutex::new(None)),
             footer,

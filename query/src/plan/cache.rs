@@ -6,6 +6,7 @@
 //! never kept.
 
 use super::catalog::Names;
+use super::daily::DailyTable;
 use super::peel::TableHandle;
 use crate::error::Result;
 use crate::sql::script::RawStatement;
@@ -93,6 +94,9 @@ impl PlanCache {
         planned: &LogicalPlan,
         optimized: &LogicalPlan,
     ) -> Result<()> {
+        if reads_counts(optimized) {
+            return Ok(());
+        }
         let kept = Kept {
             text: raw.text.clone(),
             at: raw.start,
@@ -133,6 +137,20 @@ impl Unbound {
         let table = table.get();
         Self { name: table.snapshot.table.clone(), schema: Arc::clone(&table.schema) }
     }
+}
+
+/// Whether it reads counts of a snapshot in place of a table.
+fn reads_counts(optimized: &LogicalPlan) -> bool {
+    let mut reads = false;
+    let visited = optimized.apply_with_subqueries(|plan| {
+        if let LogicalPlan::TableScan(scan) = plan {
+            let provider = datafusion::datasource::source_as_provider(&scan.source).ok();
+            reads |= provider.is_some_and(|provider| provider.is::<DailyTable>());
+        }
+        Ok(TreeNodeRecursion::Continue)
+    });
+    debug_assert!(visited.is_ok());
+    reads
 }
 
 /// Whether the plan of a query, before it is optimized, may be kept: all that it reads are event tables, all functions give

@@ -82,6 +82,16 @@ impl Peeled {
         Ok(Some(self.over_table(expr, schema)?).filter(is_row_condition))
     }
 
+    /// As [`Peeled::rebase`], for an aggregation over the relation.
+    pub(crate) fn rebase_all(&self, expr: &Expr, schema: &DFSchema) -> Result<Option<Expr>> {
+        let rebased = self.over_table(expr, schema)?;
+        let arguments = match &rebased {
+            Expr::AggregateFunction(call) => call.params.args.iter().all(is_row_condition),
+            other => is_row_condition(other),
+        };
+        Ok(Some(rebased).filter(|_| arguments))
+    }
+
     /// As [`Peeled::rebase`], for whoever can evaluate any expression.
     pub(crate) fn over_table(&self, expr: &Expr, schema: &DFSchema) -> Result<Expr> {
         let rebased = expr.clone().transform_up(|expr| match &expr {
