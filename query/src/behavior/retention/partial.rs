@@ -110,9 +110,15 @@ impl<K: Eq + Hash + Ord + Clone> RetentionPartial<K> {
 
     /// Adds everything of `other`, whose keys mean what `key` makes of them. Different ones may mean the same.
     pub fn merge_as<L: Eq + Hash>(&mut self, other: RetentionPartial<L>, key: impl Fn(&L) -> K) {
+        self.cohorts.reserve(other.cohorts.len().saturating_sub(self.cohorts.len()));
         for ((cohort_us, theirs), cohort) in other.cohorts {
             self.cohorts.entry((cohort_us, key(&theirs))).or_default().merge(cohort);
         }
+    }
+
+    /// Number of cohorts.
+    pub fn len(&self) -> usize {
+        self.cohorts.len()
     }
 
     /// Whether there is no cohort.
@@ -139,18 +145,30 @@ impl<K: Eq + Hash + Ord + Clone> RetentionPartial<K> {
         newest_ts: i64,
         key: impl Fn(K) -> L,
     ) -> Vec<RetentionRow<L>> {
+        let mut rows = Vec::with_capacity(self.len() * spec.periods.rows());
+        self.each_row(spec, newest_ts, key, |row| rows.push(row));
+        rows
+    }
+
+    /// As [`Self::finish_as`], row by row.
+    pub fn each_row<L: Ord + Clone>(
+        self,
+        spec: &RetentionSpec,
+        newest_ts: i64,
+        key: impl Fn(K) -> L,
+        mut each: impl FnMut(RetentionRow<L>),
+    ) {
         let keyed =
             self.cohorts.into_iter().map(|((cohort_us, of_group), cohort)| ((cohort_us, key(of_group)), cohort));
         let mut cohorts: Vec<((i64, L), CohortPartial)> = keyed.collect();
         cohorts.sort_unstable_by(|a, b| a.0.cmp(&b.0));
         // With calendar windows all groups of a cohort share the ends of its periods.
         let mut ends = PeriodEnds { spec, of: None, ends_us: Vec::new() };
-        let mut rows = Vec::with_capacity(cohorts.len() * spec.periods.rows());
         for ((cohort_us, key), cohort) in cohorts {
             let ends_us = ends.of(cohort_us, cohort.last_start_ts);
-            rows.extend(ends_us.iter().enumerate().map(|(row, &end_us)| {
+            for (row, &end_us) in ends_us.iter().enumerate() {
                 let users = cohort.users.get(row).copied().unwrap_or(0);
-                RetentionRow {
+                each(RetentionRow {
                     cohort_us,
                     key: key.clone(),
                     cohort_users: cohort.cohort_users,
@@ -158,10 +176,9 @@ impl<K: Eq + Hash + Ord + Clone> RetentionPartial<K> {
                     users,
                     rate: users as f64 / cohort.cohort_users as f64,
                     complete: newest_ts >= end_us,
-                }
-            }));
+                });
+            }
         }
-        rows
     }
 }
 

@@ -37,12 +37,60 @@ pub(super) fn matrix(
     let newest_ts = if all.is_empty() { i64::MIN } else { (answer.newest_ts)()? };
     let columns = groups.columns(answer)?;
     let ranks = groups.ranks(&columns)?;
-    let rows = all.finish_as(spec, newest_ts, |group| (ranks[group as usize], group));
-    matrix_batch(answer, &columns, &rows)
+    let mut rows = Rows::with_room(all.len() * spec.periods.rows());
+    all.each_row(spec, newest_ts, |group| (ranks[group as usize], group), |row| rows.push(&row));
+    rows.batch(answer, &columns)
 }
 
-/// A row, with the place of its group in order of values, and the group.
-type Row = RetentionRow<(u32, u32)>;
+/// The columns of the answer.
+struct Rows {
+    cohorts_us: Vec<i64>,
+    groups: Vec<u32>,
+    cohort_users: Vec<i64>,
+    periods: Vec<i64>,
+    users: Vec<i64>,
+    rates: Vec<f64>,
+    complete: Vec<bool>,
+}
+
+impl Rows {
+    fn with_room(rows: usize) -> Self {
+        Self {
+            cohorts_us: Vec::with_capacity(rows),
+            groups: Vec::with_capacity(rows),
+            cohort_users: Vec::with_capacity(rows),
+            periods: Vec::with_capacity(rows),
+            users: Vec::with_capacity(rows),
+            rates: Vec::with_capacity(rows),
+            complete: Vec::with_capacity(rows),
+        }
+    }
+
+    /// Add a row, whose key is the place of its group in order of values, and the group.
+    fn push(&mut self, row: &RetentionRow<(u32, u32)>) {
+        self.cohorts_us.push(row.cohort_us);
+        self.groups.push(row.key.1);
+        self.cohort_users.push(row.cohort_users.cast_signed());
+        self.periods.push(i64::from(row.period));
+        self.users.push(row.users.cast_signed());
+        self.rates.push(row.rate);
+        self.complete.push(row.complete);
+    }
+
+    /// `groups` has the values of each group, a column for each of `by`.
+    fn batch(self, answer: &Answer<'_>, groups: &[ArrayRef]) -> Result<RecordBatch> {
+        let mut columns = vec![times(self.cohorts_us)];
+        let of_rows = UInt32Array::from(self.groups);
+        for values in groups {
+            columns.push(take(values, &of_rows, None).map_err(DataFusionError::from)?);
+        }
+        let numbers = [self.cohort_users, self.periods, self.users];
+        columns.extend(numbers.map(|numbers| Arc::new(Int64Array::from(numbers)) as ArrayRef));
+        columns.push(Arc::new(Float64Array::from(self.rates)));
+        columns.push(Arc::new(BooleanArray::from(self.complete)));
+        answer.batch(columns)
+    }
+}
 
 /// The distinct `by` values, and their numbers.
 #[derive(Default)]
@@ -81,23 +129,6 @@ impl GroupValues {
         (0..).zip(order.values()).for_each(|(rank, &group)| ranks[group as usize] = rank);
         Ok(ranks)
     }
-}
-
-fn matrix_batch(answer: &Answer<'_>, groups: &[ArrayRef], rows: &[Row]) -> Result<RecordBatch> {
-    let integer = |value: fn(&Row) -> u64| -> ArrayRef {
-        Arc::new(Int64Array::from_iter_values(rows.iter().map(|row| value(row).cast_signed())))
-    };
-    let mut columns = vec![times(rows.iter().map(|row| row.cohort_us).collect())];
-    let of_rows: UInt32Array = rows.iter().map(|row| row.key.1).collect();
-    for values in groups {
-        columns.push(take(values, &of_rows, None).map_err(DataFusionError::from)?);
-    }
-    columns.push(integer(|row| row.cohort_users));
-    columns.push(integer(|row| u64::from(row.period)));
-    columns.push(integer(|row| row.users));
-    columns.push(Arc::new(Float64Array::from_iter_values(rows.iter().map(|row| row.rate))));
-    columns.push(Arc::new(BooleanArray::from(rows.iter().map(|row| row.complete).collect::<Vec<_>>())));
-    answer.batch(columns)
 }
 
 /// The rows of `emit => 'users'`, ordered by user and cohort.
