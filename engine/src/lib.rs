@@ -20,6 +20,7 @@ pub mod index;
 mod manifest;
 pub mod compact;
 pub mod table;
+pub mod tags;
 mod definitions;
 pub mod engine;
 pub mod scan;

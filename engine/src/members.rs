@@ -17,6 +17,17 @@ impl Members {
         Self { shards: vec![Arc::default(); shards] }
     }
 
+    /// The users with these shards and ordinals, in a table of so many shards.
+    pub fn of_places(shards: usize, places: impl IntoIterator<Item = (usize, u32)>) -> Self {
+        let mut by_shard = vec![RoaringBitmap::new(); shards];
+        for (shard, ordinal) in places {
+            if let Some(of_shard) = by_shard.get_mut(shard) {
+                of_shard.insert(ordinal);
+            }
+        }
+        by_shard.into()
+    }
+
     /// Whether the user with this ordinal is one of them.
     pub fn contains(&self, shard: usize, ordinal: u32) -> bool {
         self.shards.get(shard).is_some_and(|of_shard| of_shard.contains(ordinal))
@@ -115,8 +126,7 @@ mod tests {
     type Plain = BTreeSet<(usize, u32)>;
 
     fn members(plain: &Plain, shards: usize) -> Members {
-        let of_shard = |shard| plain.iter().filter(move |(of, _)| *of == shard).map(|(_, ordinal)| *ordinal).collect();
-        (0..shards).map(of_shard).collect::<Vec<RoaringBitmap>>().into()
+        Members::of_places(shards, plain.iter().copied())
     }
 
     fn plain() -> impl Strategy<Value = Plain> {

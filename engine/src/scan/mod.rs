@@ -32,6 +32,7 @@ pub mod rows;
 mod selection;
 mod test;
 mod times;
+mod users_with;
 
 pub use crate::segment::NO_DAY;
 pub use behavior::{BehaviorScan, UserEvents, Worker, scan_user_bits, scan_users};
@@ -45,3 +46,4 @@ pub use keys::{KEY_NULL, KeyCodes, KeySpace, Keys};
 pub use report::ScanReport;
 pub use rows::{RowMorsel, RowPlan, RowScan, plan_rows};
 pub use times::Times;
+pub use users_with::users_with;
