@@ -18,3 +18,4 @@ mod plans;
 mod recommend;
 mod sessions;
 mod support;
+mod tags;
