@@ -18,4 +18,5 @@ mod plans;
 mod recommend;
 mod sessions;
 mod support;
+mod tag_mistakes;
 mod tags;
