@@ -6,6 +6,7 @@ use crate::ingest::shard_of;
 use crate::log::Record;
 use crate::manifest::Manifest;
 use crate::table::{LiveSegment, Shared, TableState, check_derived};
+use crate::tags::live_index;
 use std::fmt;
 use std::sync::Arc;
 
@@ -97,6 +98,7 @@ fn check_table(shared: &Shared, findings: &mut Findings) {
         Ok(known) => findings.add(&place, format!("the catalog has {known} users, the segments have {users}")),
         Err(error) => findings.add(&place, error),
     }
+    check_tags(shared, &state, findings);
     check_files(shared, &state, findings);
 }
 
@@ -147,6 +149,24 @@ fn check_users(shared: &Shared, number: u16, live: &LiveSegment) -> Result<u64> 
     Ok(ids.len() as u64)
 }
 
+/// The tags: whether what is live on disk is what is in use, and every member of every one.
+fn check_tags(shared: &Shared, state: &TableState, findings: &mut Findings) {
+    let place = format!("tags of table '{}'", shared.name);
+    match live_index(shared.store.as_ref(), shared.id) {
+        Ok(index) => {
+            let in_use = || state.tags.tags.iter().map(|tag| &tag.entry);
+            if index.number != state.tags.number || !index.tags.iter().eq(in_use()) {
+                findings.add(&place, format!("index {} is not the one in use", index.number));
+            }
+        }
+        Err(error) => findings.add(&place, error),
+    }
+    let next: Vec<u32> = state.shards.iter().map(|shard| shard.next_ordinal).collect();
+    for tag in &state.tags.tags {
+        findings.note(&format!("{place}, '{}'", tag.entry.info.name), tag.verify(&next));
+    }
+}
+
 /// Derived files, and files that nothing refers to.
 fn check_files(shared: &Shared, state: &TableState, findings: &mut Findings) {
     let names = match shared.store.list(&format!("{}/", shared.directory)) {
@@ -160,7 +180,8 @@ fn check_files(shared: &Shared, state: &TableState, findings: &mut Findings) {
             findings.note(&name, shared.store.get(&name).and_then(|file| check_derived(file.as_slice()).map(drop)));
             continue;
         }
-        let known = own.starts_with("/catalog/") || own.starts_with("/log-") || own.starts_with("/manifest-");
+        let kinds = ["/catalog/", "/log-", "/manifest-", "/tags-"];
+        let known = kinds.iter().any(|kind| own.starts_with(kind)) || state.tags.files().any(|file| file == name);
         if !known && !live.contains(&name) {
             findings.add(name, "nothing refers to this file; an unfinished import or compaction leaves such files until the next opening");
         }

@@ -10,6 +10,7 @@ use crate::manifest::Manifest;
 use crate::segment::Segment;
 use crate::storage::{LocalStore, Store};
 use crate::table::open_segment;
+use crate::tags::{StoredTag, file_name, index_prefix, live_index};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
@@ -130,11 +131,29 @@ fn examine_table(store: &Arc<dyn Store>, number: u64, found: &mut Found) -> Resu
             Err(error) => found.add(&name, error),
         }
     }
+    examine_tags(store.as_ref(), &manifest, found);
     let log = FileLog::new(Arc::clone(store), &directory, manifest.log_position + 1);
     for (name, error) in log.examine(manifest.log_position)? {
         found.add(name, error);
     }
     Ok(Some(manifest.name))
+}
+
+/// Examine the live tags of a table.
+fn examine_tags(store: &dyn Store, manifest: &Manifest, found: &mut Found) {
+    let index = match live_index(store, manifest.table) {
+        Ok(index) => index,
+        Err(error) => return found.add(index_prefix(manifest.table), error),
+    };
+    // Ordinals may be those of users whom only the log has.
+    let next = vec![u32::MAX; manifest.shards.len()];
+    for entry in &index.tags {
+        let name = file_name(manifest.table, entry.file);
+        match StoredTag::open(store, manifest.table, entry, manifest.shards.len()) {
+            Ok(tag) => found.add_inside(&name, tag.verify(&next).err().into_iter().collect()),
+            Err(error) => found.add(&name, error),
+        }
+    }
 }
 
 /// Examine a segment of which no manifest tells anything.

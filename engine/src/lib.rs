@@ -6,6 +6,7 @@
 pub mod error;
 pub mod types;
 
+pub mod members;
 pub mod predicate;
 pub mod rows;
 
@@ -19,6 +20,7 @@ pub mod index;
 mod manifest;
 pub mod compact;
 pub mod table;
+pub mod tags;
 mod definitions;
 pub mod engine;
 pub mod scan;

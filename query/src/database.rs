@@ -10,6 +10,8 @@ use crate::run::Runner;
 use crate::session::base_state;
 use crate::sql::script::{self, RawStatement};
 use crate::sql::statement::{self, Command};
+use crate::tags::keeper::{KeptTags, TagKeeper};
+use crate::tags::refresh::Refreshing;
 use crate::warnings::{CancelToken, Warning};
 use datafusion::arrow::array::RecordBatch;
 use datafusion::execution::session_state::SessionState;
@@ -75,6 +77,8 @@ impl Statement {
 /// An open database. Clones are handles to the same one; the last one that goes closes it.
 #[derive(Clone)]
 pub struct Database {
+    /// Before what it works on.
+    _kept_tags: Arc<KeptTags>,
     shared: Arc<Shared>,
 }
 
@@ -87,6 +91,8 @@ pub(crate) struct Shared {
     pub(crate) prepared: Mutex<HashMap<String, Statement>>,
     pub(crate) plans: PlanCache,
     pub(crate) retention: RetentionClock,
+    pub(crate) refreshing: Refreshing,
+    pub(crate) tag_keeper: Arc<TagKeeper>,
     runtime: OnceLock<Runtime>,
 }
 
@@ -150,9 +156,24 @@ impl Database {
         let catalog = Arc::new(Catalog::open(engine));
         let live = Arc::new(LiveStates::new(options.live));
         let state = base_state(&catalog, options.threads, Arc::clone(&live));
-        let (prepared, plans, retention, runtime) = Default::default();
-        let shared = Shared { catalog, state, live, options, prepared, plans, retention, runtime };
-        Self { shared: Arc::new(shared) }
+        let (prepared, plans, retention, refreshing, runtime) = Default::default();
+        let tag_keeper: Arc<TagKeeper> = Arc::default();
+        let _kept_tags = Arc::new(KeptTags(Arc::clone(&tag_keeper)));
+        let shared = Shared {
+            catalog,
+            state,
+            live,
+            options,
+            prepared,
+            plans,
+            retention,
+            refreshing,
+            tag_keeper: Arc::clone(&tag_keeper),
+            runtime,
+        };
+        let shared = Arc::new(shared);
+        tag_keeper.open(&shared);
+        Self { _kept_tags, shared }
     }
 
     /// The storage engine below.

@@ -11,6 +11,8 @@ use crate::result::QueryResult;
 use crate::session::runtime_of;
 use crate::sql::script::RawStatement;
 use crate::sql::statement::Command;
+use crate::tags::bind::bind;
+use crate::tags::resolve::at_call;
 use crate::warnings::StatementState;
 use datafusion::common::ParamValues;
 use datafusion::execution::TaskContext;
@@ -45,6 +47,21 @@ impl<'a> Runner<'a> {
         state.config_mut().set_extension(Arc::clone(&statement));
         let names = Names::new(Arc::clone(&shared.catalog));
         Self { shared, state, names, statement, runtime, parameters: options.parameters }
+    }
+
+    /// The same statement at a later moment: with the tables as they are now, and the clock.
+    pub(crate) fn fresh(&self) -> Self {
+        let mut state = self.state.clone();
+        state.mark_start_execution();
+        let names = Names::new(Arc::clone(&self.shared.catalog));
+        let (statement, runtime) = (Arc::clone(&self.statement), Arc::clone(&self.runtime));
+        Self { shared: self.shared, state, names, statement, runtime, parameters: self.parameters.clone() }
+    }
+
+    /// The clock of the statement, what `now()` says in it, in microseconds since 1970.
+    pub(crate) fn clock_us(&self) -> i64 {
+        let now = self.state.execution_props().query_execution_start_time;
+        now.map_or(0, |now| now.timestamp_micros())
     }
 
     /// What the nodes of a plan run in.
@@ -117,7 +134,12 @@ impl<'a> Runner<'a> {
                 optimized
             }
         };
-        let plan = self.with_parameters(optimized)?;
+        let bound = bind(self.with_parameters(optimized)?, &self.names).map_err(|error| at_call(error, parsed))?;
+        self.lowered(bound).await
+    }
+
+    /// The physical plan of an optimized one in which nothing is left open.
+    pub(crate) async fn lowered(&self, plan: LogicalPlan) -> Result<Arc<dyn ExecutionPlan>> {
         let physical = self.state.query_planner().create_physical_plan(&plan, &self.state).await?;
         Ok(stoppable(physical, &self.statement)?)
     }
@@ -137,7 +159,7 @@ impl<'a> Runner<'a> {
                 let what = plan.display().to_string();
                 return Err(Error::unsupported(format!("this statement is not offered: {what}")));
             }
-            plan => self.with_parameters(plan)?,
+            plan => bind(self.with_parameters(plan)?, &self.names)?,
         };
         let physical = self.state.create_physical_plan(&plan).await?;
         Ok(stoppable(physical, &self.statement)?)

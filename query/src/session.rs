@@ -5,11 +5,13 @@ use crate::plan::daily::DailyRule;
 use crate::plan::lower::OperatorLowering;
 use crate::plan::recommend::LiveStates;
 use crate::plan::relation::OperatorPlanner;
+use crate::tags::function::{Asks, TagFunction};
 use async_trait::async_trait;
 use datafusion::catalog::{
     CatalogProvider, CatalogProviderList, MemoryCatalogProvider, MemoryCatalogProviderList, Session,
 };
 use datafusion::common::Result;
+use datafusion::execution::FunctionRegistry;
 use datafusion::execution::config::SessionConfig;
 use datafusion::execution::context::QueryPlanner;
 use datafusion::execution::memory_pool::{GreedyMemoryPool, MemoryPool, TrackConsumersPool, UnboundedMemoryPool};
@@ -53,14 +55,20 @@ pub(crate) fn base_state(catalog: &Arc<Catalog>, threads: usize, live: Arc<LiveS
     let registered = schemas.register_schema(SCHEMA, Arc::new(LiveSchema(Arc::clone(catalog))));
     debug_assert!(registered.is_ok());
     lists.register_catalog(CATALOG.into(), Arc::new(schemas));
-    SessionStateBuilder::new()
+    let mut state = SessionStateBuilder::new()
         .with_config(config)
         .with_default_features()
         .with_optimizer_rules(optimizer_rules())
         .with_catalog_list(Arc::new(lists))
         .with_relation_planners(vec![Arc::new(OperatorPlanner)])
         .with_query_planner(Arc::new(Planner))
-        .build()
+        .build();
+    for asks in [Asks::Has, Asks::Value] {
+        // None is called so.
+        let registered = state.register_udf(TagFunction::new(asks).into_udf());
+        debug_assert!(registered.is_ok_and(|before| before.is_none()));
+    }
+    state
 }
 
 /// Those of DataFusion, and that of counts by day: after constants are found, and before aggregations are taken apart.

@@ -1,4 +1,4 @@
-//! The files of a database in words: segments, logs, manifests, definitions, derived files, and the file `FORMAT`.
+//! The files of a database in words: segments, logs, manifests, definitions, tags, derived files, and the file `FORMAT`.
 
 use crate::failure::{Failure, Outcome};
 use crate::report::Report;
@@ -9,6 +9,7 @@ use trodden_query::engine::log::describe_log;
 use trodden_query::engine::segment::{Description, describe_segment};
 use trodden_query::engine::storage::Blob;
 use trodden_query::engine::table::check_derived;
+use trodden_query::engine::tags::describe_tag;
 
 /// What is in a file.
 #[derive(Debug)]
@@ -26,13 +27,16 @@ pub struct Inspection {
 pub fn inspect(path: &Path) -> Outcome<Inspection> {
     let whole = |text| Inspection { text, damage: None };
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    if name == "FORMAT" || name.starts_with("manifest-") || name.starts_with("definitions-") {
+    if name == "FORMAT" || ["manifest-", "definitions-", "tags-"].iter().any(|kind| name.starts_with(kind)) {
         return checked_json(path).map(whole);
     }
     let told = |error: Error| Failure::Failed(engine_report(&error));
     let blob = Blob::map(path).map_err(told)?;
     if name.starts_with("log-") {
         return describe_log(&path.display().to_string(), blob.as_slice()).map(whole).map_err(told);
+    }
+    if name.starts_with("tag-") {
+        return describe_tag(&path.display().to_string(), blob.as_slice()).map(whole).map_err(told);
     }
     if name.starts_with("derived-") {
         let told_bytes =

@@ -17,3 +17,4 @@ mod power;
 mod script;
 mod slow;
 mod stopped;
+mod tags;

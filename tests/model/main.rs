@@ -35,3 +35,4 @@ mod rfm;
 mod sessions;
 mod step_rows;
 mod stickiness;
+mod tags;

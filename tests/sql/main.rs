@@ -19,3 +19,5 @@ mod plans;
 mod recommend;
 mod sessions;
 mod support;
+mod tag_mistakes;
+mod tags;

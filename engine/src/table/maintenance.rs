@@ -116,6 +116,8 @@ impl Table {
         let shared = &self.shared;
         let _maintenance = shared.maintenance.lock();
         shared.drained()?.busy = Busy::Dropped;
+        // Whoever computes a tag meanwhile must not write it any more.
+        let _tags = shared.tag_writer.lock();
         shared.edit(|manifest| manifest.dropped = true)?;
         shared.lookup.drop_directory();
         let manifest = Arc::clone(&shared.state.read().manifest);
@@ -239,6 +241,7 @@ impl Shared {
         }
         // The catalog may lose what it has not flushed, and the log will not have it any more.
         self.lookup.catalog.flush()?;
+        self.erase_from_tags(&frozen, &needed)?;
         let written: Vec<LiveSegment> = written.into_iter().map(Written::keep).collect();
         self.publish(&manifest)?;
         let mut log = self.log.lock();
@@ -343,6 +346,7 @@ impl Shared {
         let needed = needed_tombstones(before, |shard| &flushed[shard])?;
         // A deletion that only the log has stays there.
         manifest.tombstones.retain(|tombstone| needed.contains(tombstone));
+        self.erase_from_tags(before, &needed)?;
         self.publish(&manifest)?;
         {
             let _log = self.log.lock();

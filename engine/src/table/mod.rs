@@ -5,6 +5,7 @@ mod commit;
 mod follow;
 mod handle;
 mod import;
+mod introduce;
 mod lookup;
 mod maintenance;
 mod open;
@@ -12,6 +13,7 @@ mod recover;
 mod snapshot;
 mod spill;
 mod state;
+mod tags;
 mod times;
 mod users;
 mod written;
@@ -44,6 +46,7 @@ use lookup::Lookup;
 use parking_lot::{Mutex, RwLock};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use tags::TagWriter;
 
 /// What tables stand on.
 #[derive(Debug, Clone)]
@@ -78,7 +81,7 @@ impl std::fmt::Debug for Table {
     }
 }
 
-/// What the parts of a table work on. Locks are taken in the order `maintenance`, `ingest`, `log`, `state`.
+/// What the parts of a table work on. Locks are taken in the order `maintenance`, `ingest`, `tag_writer`, `log`, `state`.
 pub(crate) struct Shared {
     pub(crate) id: u64,
     pub(crate) name: String,
@@ -92,6 +95,8 @@ pub(crate) struct Shared {
     pub(crate) maintenance: Mutex<()>,
     pub(crate) ingest: Mutex<IngestState>,
     pub(crate) queue: CommitQueue,
+    /// One change of tags at a time.
+    pub(crate) tag_writer: Mutex<TagWriter>,
     /// Held by whoever changes `state`.
     pub(crate) log: Mutex<Box<dyn Log>>,
     pub(crate) state: RwLock<Arc<TableState>>,
@@ -203,6 +208,7 @@ impl Table {
             options: state.manifest.options.clone(),
             hidden_before_us: state.manifest.hidden_before_us,
             shards: shards.collect(),
+            tags: Arc::clone(&state.tags),
             lookup: Arc::clone(&self.shared.lookup),
             followers: Arc::clone(&self.shared.followers),
             spare: Arc::clone(&self.shared.spare),

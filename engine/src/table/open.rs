@@ -4,6 +4,7 @@ use super::commit::CommitQueue;
 use super::lookup::Lookup;
 use super::maintenance::remove_dropped;
 use super::state::ShardState;
+use super::tags::TagWriter;
 use super::written::open_segment;
 use super::{IngestState, Limits, Seams, Shared, Table, TableState};
 use crate::catalog::{Catalog, MemoryCatalog, RocksCatalog};
@@ -12,6 +13,7 @@ use crate::ingest::{BigIntRange, BigIntRanges};
 use crate::manifest::{self, Manifest};
 use crate::parallel;
 use crate::storage::Store;
+use crate::tags::TagSet;
 use crate::types::{ColumnType, Value};
 use parking_lot::{Mutex, RwLock};
 use std::collections::HashSet;
@@ -59,6 +61,8 @@ impl Table {
         let directory = Manifest::directory(manifest.table);
         let state = load_segments(store.as_ref(), manifest, limits.threads)?;
         remove_orphans(store.as_ref(), manifest)?;
+        let (tags, next_tag_file) = TagSet::open(store.as_ref(), manifest.table, manifest.shards.len())?;
+        let state = TableState { tags: Arc::new(tags), ..state };
         let position = state.position;
         let shared = Shared {
             id: manifest.table,
@@ -69,6 +73,7 @@ impl Table {
             maintenance: Mutex::new(()),
             ingest: Mutex::new(IngestState::after(&state, BigIntRanges::new())),
             queue: CommitQueue::new(position),
+            tag_writer: Mutex::new(TagWriter::new(next_tag_file, manifest.shards.len())),
             log: Mutex::new(logs.open(&store, &directory, position)),
             next_file: AtomicU64::new(manifest.segments().map(|segment| segment.file + 1).max().unwrap_or(1)),
             followers: Arc::default(),
@@ -118,7 +123,13 @@ fn load_segments(store: &dyn Store, manifest: &Manifest, threads: usize) -> Resu
         shards.push(state);
     }
     let manifest = Arc::new(manifest.clone());
-    Ok(TableState { schema: manifest.schema.clone(), position: manifest.log_position, manifest, shards })
+    Ok(TableState {
+        schema: manifest.schema.clone(),
+        position: manifest.log_position,
+        manifest,
+        shards,
+        tags: Arc::default(),
+    })
 }
 
 /// Remove what an import, a flush or a compaction left behind that did not come to its end.

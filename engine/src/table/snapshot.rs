@@ -7,6 +7,7 @@ use crate::error::Result;
 use crate::ingest::shard_of;
 use crate::scan::Spare;
 use crate::segment::Segment;
+use crate::tags::TagSet;
 use crate::types::{Schema, TableOptions};
 use roaring::RoaringBitmap;
 use std::sync::{Arc, Weak};
@@ -87,6 +88,7 @@ pub struct Snapshot {
     pub hidden_before_us: i64,
     /// Its shards.
     pub shards: Vec<ShardSnapshot>,
+    pub(crate) tags: Arc<TagSet>,
     pub(crate) lookup: Arc<Lookup>,
     pub(crate) followers: Arc<Followers>,
     pub(crate) spare: Arc<Spare>,
@@ -115,6 +117,29 @@ impl Snapshot {
             }
         }
         Ok(None)
+    }
+
+    /// Shard and ordinal of each of `ids` that is a user of this snapshot.
+    ///
+    /// # Errors
+    /// What the catalog says.
+    pub fn ordinals_of(&self, ids: &[&str]) -> Result<Vec<Option<(u16, u32)>>> {
+        let mut by_shard: Vec<Vec<usize>> = vec![Vec::new(); self.shards.len()];
+        for (at, id) in ids.iter().enumerate() {
+            by_shard[usize::from(self.shard_of(id))].push(at);
+        }
+        let mut places = vec![None; ids.len()];
+        for ((shard, asked), of_shard) in (0_u16..).zip(by_shard).zip(&self.shards) {
+            let names: Vec<&str> = asked.iter().map(|&at| ids[at]).collect();
+            for (at, known) in asked.into_iter().zip(self.lookup.ordinals(shard, &names)?) {
+                places[at] = match known {
+                    // An ordinal that was given before the snapshot and is in use now is the user's in between, too.
+                    Some(ordinal) if ordinal < of_shard.next_ordinal => Some((shard, ordinal)),
+                    _ => self.ordinal_of(ids[at])?,
+                };
+            }
+        }
+        Ok(places)
     }
 
     /// Number of rows, those of deleted users included.

@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 use crate::log::{BatchRecord, DeleteRecord, Record};
 use crate::manifest::{Manifest, Tombstone};
 use crate::memtable;
+use crate::tags::TagSet;
 use crate::types::Schema;
 use std::sync::Arc;
 
@@ -48,6 +49,8 @@ pub(crate) struct TableState {
     /// The last record that was applied.
     pub(crate) position: u64,
     pub(crate) shards: Vec<ShardState>,
+    /// The live tags.
+    pub(crate) tags: Arc<TagSet>,
 }
 
 impl TableState {

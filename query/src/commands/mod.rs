@@ -4,6 +4,7 @@ pub(crate) mod copy;
 pub(crate) mod insert;
 mod options;
 mod show;
+mod tags;
 
 use crate::database::Statement;
 use crate::error::{Error, ErrorKind, Result, no_such_column};
@@ -80,6 +81,7 @@ pub(crate) async fn run(runner: Runner<'_>, statement: &Statement) -> Result<Que
             }
             done("CREATE VIEW")
         }
+        Command::Tag(command) => tags::run(runner, command, statement).await,
         Command::ShowTables => show::tables(&runner).await,
         Command::ShowRecommenders => show::recommenders(&runner),
         Command::Describe(name) => show::columns(&runner, name),

@@ -162,7 +162,11 @@ pub(crate) fn may_be_kept(raw: &RawStatement, planned: &LogicalPlan) -> Result<b
     Ok(raw.text.len() <= TEXT_BYTES_MAX && is_lasting(planned)?)
 }
 
-fn is_lasting(planned: &LogicalPlan) -> Result<bool> {
+/// As [`may_be_kept`], whatever the length of the text.
+///
+/// # Errors
+/// Those of [`may_be_kept`].
+pub(crate) fn is_lasting(planned: &LogicalPlan) -> Result<bool> {
     let mut lasts = true;
     planned.apply_with_subqueries(|plan| {
         lasts &= match plan {

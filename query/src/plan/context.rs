@@ -4,6 +4,7 @@ use super::catalog::{CATALOG, Names, SCHEMA, View, normalised};
 use super::relation::OPERATORS;
 use crate::error::{Error, ErrorKind, Result, closest, listed};
 use crate::sql::identifiers::respell;
+use crate::tags::resolve::{at_call, resolve};
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use datafusion::catalog::TableFunctionArgs;
 use datafusion::catalog::cte_worktable::CteWorkTable;
@@ -47,7 +48,9 @@ impl<'a> StatementContext<'a> {
     /// What is wrong with it, at its place.
     pub(crate) fn plan(&self, mut statement: DfStatement) -> Result<LogicalPlan> {
         loop {
-            let planned = self.plan_as_written(statement.clone());
+            let planned = self
+                .plan_as_written(statement.clone())
+                .and_then(|plan| resolve(plan, self.names).map_err(|error| at_call(error, &statement)));
             // Every turn quotes at least one identifier, so there is a last one.
             match &planned {
                 Err(error)

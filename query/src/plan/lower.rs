@@ -147,7 +147,8 @@ impl Lowering<'_> {
         let schema = DFSchema::try_from(table.schema.project(&positions)?)?;
         let exprs = exprs.iter().map(|expr| (self.physical)(expr, &schema)).collect::<Result<_>>()?;
         let input = table.rows(self.session, Some(&positions), &peeled.filters, None, 1)?;
-        let translator = Translator { schema: &table.schema, props: self.session.execution_props() };
+        let translator =
+            Translator { table: table.snapshot.id, schema: &table.schema, props: self.session.execution_props() };
         let time = translator.conjunction(&peeled.filters)?.time;
         Ok(Rows { input, exprs, order: RowOrder::Arrival, table: Some((table.snapshot.clone(), time)) })
     }
@@ -237,7 +238,7 @@ fn leaf<O: Operator>(node: &OperatorNode<O>, spec: &O::Spec, session: &dyn Sessi
         return Ok(None);
     }
     let table = peeled.table.get();
-    let translator = Translator { schema: &table.schema, props: session.execution_props() };
+    let translator = Translator { table: table.snapshot.id, schema: &table.schema, props: session.execution_props() };
     let condition = translator.conjunction(&peeled.filters)?;
     let conditions = conditions.iter().map(|expr| translator.predicate(expr)).collect::<Result<Vec<_>>>()?;
     let statement = StatementState::of(session.config());
@@ -309,7 +310,7 @@ fn warn_of_names<O: Operator>(
 ) -> Result<()> {
     let [table] = tables else { return Ok(()) };
     let table = table.get();
-    let translator = Translator { schema: &table.schema, props: session.execution_props() };
+    let translator = Translator { table: table.snapshot.id, schema: &table.schema, props: session.execution_props() };
     let mut names = Vec::new();
     for expr in node.exprs_of(Role::Condition) {
         // Only a column that is the table's own says something of its events, whatever it is called here.

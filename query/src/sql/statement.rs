@@ -3,6 +3,7 @@
 use crate::error::{Error, ErrorKind, Result, closest};
 use crate::sql::script::{DIALECT, RawStatement};
 use crate::sql::short_form;
+use crate::sql::tags::{self, TagCommand};
 use datafusion::sql::parser::{CopyToSource, CopyToStatement, DFParserBuilder, Statement as DfStatement};
 use datafusion::sql::sqlparser::ast::{self, Expr, Ident, ObjectName, Query, Statement as Ast, Value};
 use datafusion::sql::sqlparser::keywords::Keyword;
@@ -64,6 +65,7 @@ pub(crate) enum Command {
         columns: Vec<Ident>,
         query: Box<Query>,
     },
+    Tag(TagCommand),
     ShowTables,
     ShowRecommenders,
     Describe(ObjectName),
@@ -133,12 +135,32 @@ fn parse_own(parser: &mut Parser<'_>) -> Result<Option<Command>> {
         Token::Word(word) if word.quote_style.is_none() => word.value.to_uppercase(),
         _ => String::new(),
     };
-    let [first, second, third] = parser.peek_tokens::<3>().map(word);
+    let [first, second, third, fourth] = parser.peek_tokens::<4>().map(word);
     let skip = |parser: &mut Parser<'_>, count: usize| (0..count).for_each(|_| drop(parser.next_token()));
     let command = match (first.as_str(), second.as_str()) {
         ("CREATE", "TABLE") => {
             skip(parser, 2);
             create_table(parser)?
+        }
+        ("CREATE", "TAG") => {
+            skip(parser, 2);
+            Command::Tag(tags::create(parser, false)?)
+        }
+        ("CREATE", "OR") if third == "REPLACE" && fourth == "TAG" => {
+            skip(parser, 4);
+            Command::Tag(tags::create(parser, true)?)
+        }
+        ("DROP", "TAG") => {
+            skip(parser, 2);
+            Command::Tag(tags::drop_tag(parser)?)
+        }
+        ("REFRESH", "TAG" | "TAGS") => {
+            skip(parser, 2);
+            Command::Tag(tags::refresh(parser, second == "TAGS")?)
+        }
+        ("SHOW", "TAGS") => {
+            skip(parser, 2);
+            Command::Tag(tags::show(parser)?)
         }
         ("DROP", "TABLE" | "VIEW") => {
             skip(parser, 2);

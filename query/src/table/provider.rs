@@ -112,7 +112,7 @@ impl EventTable {
         limit: Option<usize>,
         partitions: usize,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let translator = Translator { schema: &self.schema, props: state.execution_props() };
+        let translator = Translator { table: self.snapshot.id, schema: &self.schema, props: state.execution_props() };
         let condition = translator.conjunction(filters)?;
         let statement = StatementState::of(state.config());
         let mut names = Vec::new();

@@ -1,6 +1,7 @@
 //! Conditions of SQL as conditions of the engine. What the engine does not know is carried along as an expression that
 //! is evaluated on batches; only what has no fixed value per row is refused.
 
+use crate::tags::function::members_asked;
 use datafusion::arrow::array::{Array, BooleanArray, RecordBatch};
 use datafusion::arrow::datatypes::{DataType, SchemaRef, TimeUnit};
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
@@ -40,7 +41,8 @@ pub(crate) fn is_row_condition(expr: &Expr) -> bool {
 
 /// Translates conditions over one table.
 pub(crate) struct Translator<'a> {
-    /// The columns of the table.
+    /// The number of the table, and its columns.
+    pub(crate) table: u64,
     pub(crate) schema: &'a SchemaRef,
     pub(crate) props: &'a ExecutionProps,
 }
@@ -104,6 +106,7 @@ impl Translator<'_> {
                 .column(expr)
                 .filter(|(_, data_type)| *data_type == DataType::Boolean)
                 .map(|(column, _)| Predicate::Compare { column, op: CompareOp::Eq, value: Value::Boolean(true) }),
+            Expr::ScalarFunction(_) => members_asked(expr, self.table).map(Predicate::Members),
             _ => None,
         })
     }
