@@ -14,11 +14,14 @@ pub mod behavior;
 pub mod batch;
 mod bind;
 mod bound;
+mod bounds;
 mod candidates;
 mod code_words;
 mod column;
 mod condition_bits;
+mod day_edges;
 mod day_users;
+mod doers;
 mod evaluate;
 mod event_rows;
 mod first_days;
@@ -34,11 +37,13 @@ mod times;
 
 pub use crate::segment::NO_DAY;
 pub use behavior::{BehaviorScan, UserEvents, Worker, scan_user_bits, scan_users};
+pub use bounds::Bounds;
 pub use candidates::{UserSet, matching_users};
 pub use condition_bits::UserBits;
 pub use day_users::{
     DayUsers, SEVERAL_VALUES, covers_days, covers_values, in_pieces, satisfying_names, users_by_day, values_by_user,
 };
+pub use doers::{Amount, Question, doers};
 pub use first_days::first_days;
 pub use keys::{KEY_NULL, KeyCodes, KeySpace, Keys};
 pub use report::ScanReport;
