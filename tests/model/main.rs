@@ -32,6 +32,7 @@ mod retention_partial;
 mod retention_sql;
 mod retention_vs_model;
 mod rfm;
+mod segment;
 mod sessions;
 mod step_rows;
 mod stickiness;

@@ -22,11 +22,11 @@ pub struct UserSet {
 }
 
 /// Users of one segment; `users` is `None` for all.
-struct Found {
-    users: Option<RoaringBitmap>,
-    exact: bool,
+pub(super) struct Found {
+    pub(super) users: Option<RoaringBitmap>,
+    pub(super) exact: bool,
     /// Whether the condition is the same for all events of a user in this segment.
-    per_user: bool,
+    pub(super) per_user: bool,
 }
 
 const ALL: Found = Found { users: None, exact: false, per_user: false };
@@ -74,7 +74,7 @@ fn shard_users(snapshot: &Snapshot, shard: usize, predicate: &Predicate, time: T
 
 /// Users of `segment` with an event for which `node` is true. `part` is given when only a part of the segment's time
 /// counts.
-fn users_of(node: &Node, segment: &Segment, part: Option<(&Snapshot, TimeRange)>) -> Result<Found> {
+pub(super) fn users_of(node: &Node, segment: &Segment, part: Option<(&Snapshot, TimeRange)>) -> Result<Found> {
     Ok(match node {
         Node::Const(truth) if *truth == super::test::TRUE => Found { exact: true, per_user: true, ..ALL },
         Node::Const(_) => Found { users: Some(RoaringBitmap::new()), exact: true, per_user: true },

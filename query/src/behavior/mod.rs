@@ -14,5 +14,6 @@ pub mod quantile;
 pub mod recommend;
 pub mod retention;
 pub mod rfm;
+pub mod segment;
 pub mod sessions;
 pub mod stickiness;

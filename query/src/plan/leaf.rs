@@ -110,7 +110,7 @@ impl<O: Operator> OperatorLeaf<O> {
             filter: self.condition.filter.clone(),
             time: self.condition.time,
             keys: self.by_columns.iter().chain(&self.columns).cloned().collect(),
-            every_event: self.operator.every_event(&self.spec)?,
+            every_event: self.operator.reads_every_event(&self.spec, &self.ask())?,
             users: chosen.users,
         };
         let (snapshot, statement) = (&self.snapshot, &self.statement);

@@ -12,6 +12,7 @@ use super::peel::{Peeled, event_tables, origin};
 use super::recommend::{Evaluate, LiveStates, Recommend};
 use super::retention::Retention;
 use super::rfm::Rfm;
+use super::segment::Segment;
 use super::sessions::UserSessions;
 use super::stickiness::Stickiness;
 use crate::error::Error;
@@ -70,6 +71,9 @@ impl ExtensionPlanner for OperatorLowering {
             return Ok(Some(plan));
         }
         if let Some(plan) = lowering.of::<UserSessions>(node)? {
+            return Ok(Some(plan));
+        }
+        if let Some(plan) = lowering.of::<Segment>(node)? {
             return Ok(Some(plan));
         }
         if let Some(plan) = lowering.of::<Path>(node)? {

@@ -6,7 +6,7 @@
 //! [`gathered`]); [`groups`] numbers `by` values, [`merged_groups`] those of all threads, [`day_bitmaps`] tells who was active
 //! when without reading an event, and [`answer`] helps to make rows of what was found. What an operator adds to all this is an
 //! [`operator::Operator`]: [`funnel`], [`path`], [`retention`], [`lifecycle`], [`stickiness`], [`rfm`], [`sessions`],
-//! [`recommend`].
+//! [`segment`], [`recommend`].
 //!
 //! [`cache`] has the plans of questions that were asked before. [`row_order`] keeps the order of an input that has one, and
 //! [`stoppable`] makes every plan end when it is cancelled.
@@ -45,5 +45,6 @@ pub(crate) mod path;
 pub(crate) mod recommend;
 pub(crate) mod retention;
 pub(crate) mod rfm;
+pub(crate) mod segment;
 pub(crate) mod sessions;
 pub(crate) mod stickiness;

@@ -61,6 +61,14 @@ pub(crate) trait Operator: fmt::Debug + Clone + Eq + Hash + Send + Sync + Sized 
     /// Those of the specification.
     fn every_event(&self, spec: &Self::Spec) -> Result<bool>;
 
+    /// As [`Self::every_event`], of an event table itself, where the indexes may have said who has an event.
+    ///
+    /// # Errors
+    /// Those of the specification.
+    fn reads_every_event(&self, spec: &Self::Spec, _ask: &Ask<'_>) -> Result<bool> {
+        self.every_event(spec)
+    }
+
     /// How many rows the answer has for each group, about, where that does not depend on the number of users.
     fn few_rows(&self, _spec: &Self::Spec) -> Option<usize> {
         None

@@ -82,6 +82,11 @@ impl<'a> Planner<'a> {
         self.spans.push((role, span));
     }
 
+    /// Whether an expression of this role was kept.
+    pub(crate) fn has(&self, role: Role) -> bool {
+        self.exprs.iter().any(|(known, _)| *known == role)
+    }
+
     /// The input with the keys of its own order, where it has one, and how they sort.
     fn order(&mut self, input: LogicalPlan) -> Result<(LogicalPlan, Vec<SortOptions>)> {
         let Some((input, keys)) = with_order(&input)? else { return Ok((input, Vec::new())) };

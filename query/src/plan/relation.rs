@@ -1,7 +1,7 @@
 //! The operators in the place of a table: `FROM FUNNEL(events, …)`.
 
 use super::arguments::{Call, Signature};
-use super::{funnel, lifecycle, path, recommend, retention, rfm, sessions, stickiness};
+use super::{funnel, lifecycle, path, recommend, retention, rfm, segment, sessions, stickiness};
 use crate::error::{Error, ErrorKind, closest};
 use datafusion::common::Result;
 use datafusion::logical_expr::planner::{PlannedRelation, RelationPlanner, RelationPlannerContext, RelationPlanning};
@@ -15,8 +15,18 @@ use std::sync::Arc;
 pub(crate) struct OperatorPlanner;
 
 /// Operators of this version.
-pub(crate) const OPERATORS: [&str; 9] =
-    ["funnel", "path", "retention", "lifecycle", "stickiness", "rfm", "sessions", "recommend", "recommend_eval"];
+pub(crate) const OPERATORS: [&str; 10] = [
+    "funnel",
+    "path",
+    "retention",
+    "lifecycle",
+    "stickiness",
+    "rfm",
+    "sessions",
+    "segment",
+    "recommend",
+    "recommend_eval",
+];
 
 impl RelationPlanner for OperatorPlanner {
     fn plan_relation(
@@ -68,6 +78,10 @@ impl RelationPlanner for OperatorPlanner {
             "sessions" => {
                 let (call, input) = read(&name, args.args, &sessions::args::SIGNATURE, context)?;
                 Arc::new(sessions::args::plan(call, input, context)?)
+            }
+            "segment" => {
+                let (call, input) = read(&name, args.args, &segment::args::SIGNATURE, context)?;
+                Arc::new(segment::args::plan(call, input, context)?)
             }
             "recommend" => {
                 let (call, input) = read(&name, args.args, &recommend::args::SIGNATURE, context)?;
@@ -136,7 +150,10 @@ impl OperatorPlanner {
         {
             let near = match closest(operator, OPERATORS) {
                 Some(near) => format!("did you mean {}?", near.to_uppercase()),
-                None => "there are FUNNEL, PATH, RETENTION, LIFECYCLE, STICKINESS, RFM, SESSIONS and RECOMMEND".into(),
+                None => {
+                    "there are FUNNEL, PATH, RETENTION, LIFECYCLE, STICKINESS, RFM, SESSIONS, SEGMENT and RECOMMEND"
+                        .into()
+                }
             };
             let message = format!("no operator is called '{operator}'");
             return Err(Error::new(ErrorKind::NotFound, message).with_hint(near).at(name.span()).into());

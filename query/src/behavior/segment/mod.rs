@@ -1,0 +1,17 @@
+//! SEGMENT: users by a boolean expression over what they did.
+//!
+//! ```text
+//! times, masks  ->  Deed  ->  bitmaps of users by deed  ->  Rule (and, or, not)  ->  sizes, overlaps, lifts
+//!                   per user  or bounds of them, from indexes
+//! ```
+
+mod compare;
+mod deed;
+mod rule;
+mod significance;
+
+pub(crate) use compare::ratio;
+pub use compare::{Lift, Overlap, lift, overlaps};
+pub use deed::{Deed, SegmentSpec};
+pub use rule::{Facts, Rule};
+pub use significance::{Significance, two_proportions};
