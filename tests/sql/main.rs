@@ -15,6 +15,7 @@ mod old_segments;
 mod path_layouts;
 mod paths;
 mod plans;
+mod profiles;
 mod recommend;
 mod sessions;
 mod support;

@@ -30,7 +30,7 @@ mod morsel;
 pub mod report;
 pub mod rows;
 mod selection;
-mod test;
+pub(crate) mod test;
 mod times;
 
 pub use crate::segment::NO_DAY;
