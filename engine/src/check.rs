@@ -53,6 +53,9 @@ impl Engine {
         for name in self.tables() {
             if let Ok(table) = self.table(&name) {
                 check_table(&table.shared, &mut findings);
+                if let Some(profiles) = table.profiles() {
+                    check_table(&profiles.table.shared, &mut findings);
+                }
             }
         }
         findings.0

@@ -5,9 +5,10 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::ingest::{MAX_COLUMNS, check_new_column};
 use crate::log::{FileLogs, Logs};
 use crate::manifest::{Manifest, decode_checked, encode_checked, unsupported};
+use crate::profiles::UNSET_COLUMN;
 use crate::storage::{LocalStore, Store, StoreLock};
-use crate::table::{Limits, MAX_RECORD_BYTES, Seams, Table};
-use crate::types::{Schema, TableOptions};
+use crate::table::{Limits, MAX_RECORD_BYTES, Profiles, Seams, Table};
+use crate::types::{ColumnDef, ColumnType, Schema, TableOptions};
 use parking_lot::{Mutex, RwLock};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -125,14 +126,19 @@ impl Engine {
             threads: options.threads.max(1),
         };
         let seams = Seams { store: store.clone(), lock, logs: options.logs };
-        let mut tables = BTreeMap::new();
+        let (mut tables, mut profiles) = (BTreeMap::new(), Vec::new());
         for &number in &numbers {
             let Some(table) = Table::open(seams.clone(), number, limits.clone())? else { continue };
+            if let Some(of) = table.profiles_of() {
+                profiles.push((of, table));
+                continue;
+            }
             let name = table.name().to_string();
             if tables.insert(name.clone(), Arc::new(table)).is_some() {
                 return Err(Error::corrupt(format!("two tables are called '{name}'")));
             }
         }
+        link_profiles(&tables, profiles)?;
         let next_table = numbers.last().map_or(1, |last| last + 1);
         let creation = Mutex::new(Creation { next_table, uncertain: BTreeSet::new() });
         let definitions = Definitions::open(store)?;
@@ -151,20 +157,46 @@ impl Engine {
         let mut creation = self.creation.lock();
         self.check_free(name, &creation)?;
         let manifest = Manifest::first(creation.next_table, name, schema, options);
+        let table = Arc::new(self.make(&mut creation, &manifest)?);
+        self.tables.write().insert(name.to_string(), table.clone());
+        Ok(table)
+    }
+
+    /// Make the table of `manifest`, which is the next one.
+    fn make(&self, creation: &mut Creation, manifest: &Manifest) -> Result<Table> {
         creation.next_table += 1;
-        match Table::create(self.seams.clone(), &manifest, self.limits.clone()) {
-            Ok(table) => {
-                let table = Arc::new(table);
-                self.tables.write().insert(name.to_string(), table.clone());
-                Ok(table)
+        Table::create(self.seams.clone(), manifest, self.limits.clone()).inspect_err(|error| {
+            if self.undo_creation(manifest, error).is_err() {
+                creation.uncertain.insert(manifest.name.clone());
             }
-            Err(error) => {
-                if self.undo_creation(&manifest, &error).is_err() {
-                    creation.uncertain.insert(name.to_string());
-                }
-                Err(error)
-            }
+        })
+    }
+
+    /// The profiles of the users of `table`, with a place to keep them made now where there is none yet.
+    ///
+    /// # Errors
+    /// `NotFound` for a table that was dropped; those of [`Engine::create_table`].
+    pub fn profiles(&self, table: &Table) -> Result<Arc<Profiles>> {
+        if let Some(profiles) = table.profiles() {
+            return Ok(profiles);
         }
+        let mut creation = self.creation.lock();
+        // Again, now that nobody else makes it, and nobody drops the table.
+        if let Some(profiles) = table.profiles() {
+            return Ok(profiles);
+        }
+        let _changes = table.lock_profiles();
+        table.shared.check_present()?;
+        let name = profiles_name(table.name());
+        if creation.uncertain.contains(&name) {
+            let message = format!("an earlier attempt to make '{name}' failed, and may have made it");
+            return Err(Error::new(ErrorKind::Poisoned, message).with_hint("open the database again, and look"));
+        }
+        let unset = ColumnDef { name: UNSET_COLUMN.into(), column_type: ColumnType::Text };
+        let options = TableOptions { retention_us: None, ..table.options() };
+        let mut manifest = Manifest::first(creation.next_table, &name, Schema { columns: vec![unset] }, options);
+        manifest.profiles_of = Some(table.shared.id);
+        Ok(table.set_profiles(self.make(&mut creation, &manifest)?))
     }
 
     /// Whether a table may be made under this name.
@@ -205,10 +237,16 @@ impl Engine {
     /// # Errors
     /// `NotFound`, `Locked` during an import, what the disk says.
     pub fn drop_table(&self, name: &str) -> Result<()> {
+        // Held, so that no profiles are made meanwhile.
+        let _creation = self.creation.lock();
         let table = self.table(name)?;
         table.drop_files()?;
         self.tables.write().remove(name);
-        Ok(())
+        // What stays is dropped by the next opening: it is of no table.
+        match table.profiles() {
+            Some(profiles) => profiles.table.drop_files(),
+            None => Ok(()),
+        }
     }
 
     /// Remove the database, if it has nothing: for a caller that made it just now, and whose first work failed. Nothing can
@@ -274,6 +312,25 @@ impl Engine {
         let tables: Vec<_> = self.tables.read().values().cloned().collect();
         tables.iter().try_for_each(|table| table.flush())
     }
+}
+
+/// The name of the profiles of the table `name`.
+pub fn profiles_name(name: &str) -> String {
+    format!("{name}_users")
+}
+
+/// Give each event table its profiles. Those of a table that is gone are dropped: a crash came between the two.
+fn link_profiles(tables: &BTreeMap<String, Arc<Table>>, profiles: Vec<(u64, Table)>) -> Result<()> {
+    for (of, profiles) in profiles {
+        match tables.values().find(|table| table.shared.id == of) {
+            None => profiles.drop_files()?,
+            Some(table) if table.profiles().is_some() => {
+                return Err(Error::corrupt(format!("table '{}' has profiles twice", table.name())));
+            }
+            Some(table) => drop(table.set_profiles(profiles)),
+        }
+    }
+    Ok(())
 }
 
 /// Whether there is a database; false where there is nothing at all.

@@ -92,7 +92,7 @@ impl Engine {
 }
 
 /// Examine the files of a table. The name of the table, or a word for it where no manifest can be read; `None` where
-/// there is no table.
+/// there is no table of its own.
 fn examine_table(store: &Arc<dyn Store>, number: u64, found: &mut Found) -> Result<Option<String>> {
     let directory = Manifest::directory(number);
     let mut live = None;
@@ -136,7 +136,8 @@ fn examine_table(store: &Arc<dyn Store>, number: u64, found: &mut Found) -> Resu
     for (name, error) in log.examine(manifest.log_position)? {
         found.add(name, error);
     }
-    Ok(Some(manifest.name))
+    // Profiles belong to the table that they are of, and have no name of their own.
+    Ok(manifest.profiles_of.is_none().then_some(manifest.name))
 }
 
 /// Examine the live tags of a table.

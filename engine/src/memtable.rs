@@ -1,7 +1,7 @@
 //! The memtable: recent events as small segments in memory, of the same format as those on disk, so that everything
 //! above reads segments alone. Their sizes follow a binary counter: a row is merged about log2(n) times.
 
-use crate::compact::{MergeInput, merge};
+use crate::compact::{Keep, MergeInput, merge};
 use crate::error::Result;
 use crate::log::ShardBatch;
 use crate::segment::{Segment, SegmentBuilder, SegmentSpec};
@@ -51,7 +51,7 @@ pub(crate) fn settle(active: &mut Vec<LiveSegment>, schema: &Schema) -> Result<(
 
 fn merge_in_memory(segments: &[LiveSegment], schema: &Schema) -> Result<LiveSegment> {
     let inputs: Vec<MergeInput> = segments.iter().map(MergeInput::from).collect();
-    let (_, bytes) = merge(&inputs, schema, i64::MIN, Vec::new())?;
+    let (_, bytes) = merge(&inputs, schema, i64::MIN, Keep::All, Vec::new())?;
     LiveSegment::new(Segment::open(Blob::from(bytes))?)
 }
 

@@ -72,13 +72,18 @@ impl DatabaseOutline {
         check_format(store.as_ref())?;
         let mut tables = Vec::new();
         for number in table_numbers(store.as_ref())? {
-            if let Some(manifest) = Manifest::load(store.as_ref(), number)?.filter(|manifest| !manifest.dropped) {
+            if let Some(manifest) = Manifest::load(store.as_ref(), number)?.filter(is_event_table) {
                 tables.push(outline(&store, manifest)?);
             }
         }
         let definitions = definitions::load(store.as_ref())?.texts.into_keys().collect();
         Ok(Self { tables, definitions })
     }
+}
+
+/// Whether it describes a table that has a name of its own in the database.
+fn is_event_table(manifest: &Manifest) -> bool {
+    !manifest.dropped && manifest.profiles_of.is_none()
 }
 
 /// The table of `manifest`, with the columns that its log adds.

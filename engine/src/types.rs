@@ -95,6 +95,9 @@ pub struct TableOptions {
     pub retention_us: Option<i64>,
     /// Refuse unknown columns and conflicting types instead of growing and widening.
     pub strict: bool,
+    /// Keep every update of a profile, so that the values as of a time can be asked for.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub profile_history: bool,
 }
 
 impl Default for TableOptions {
@@ -105,6 +108,7 @@ impl Default for TableOptions {
             dedup_window_us: 7 * 86_400 * 1_000_000,
             retention_us: None,
             strict: false,
+            profile_history: false,
         }
     }
 }

@@ -23,6 +23,7 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use tokio::runtime::Runtime;
 use trodden_engine::ingest::EventBatch;
+use trodden_engine::profiles::ProfileBatch;
 use trodden_engine::storage::MemoryStore;
 use trodden_engine::table::Appended;
 use trodden_engine::types::{Schema, TableOptions};
@@ -240,6 +241,17 @@ impl Database {
     /// `NotFound`, `InvalidInput`, and what the disk says.
     pub fn ingest(&self, table: &str, events: EventBatch) -> Result<Appended> {
         Ok(self.engine().table(table)?.append(events)?)
+    }
+
+    /// Update profiles of users of a table; durable on return, all or none. Waits for the disk: in async code call it from
+    /// a thread that may block.
+    ///
+    /// # Errors
+    /// `NotFound`, `InvalidInput`, and what the disk says.
+    pub fn upsert(&self, table: &str, updates: ProfileBatch) -> Result<Appended> {
+        let table = self.engine().table(table)?;
+        self.engine().profiles(&table)?;
+        Ok(table.upsert(updates)?)
     }
 
     /// Read a script: statements with semicolons between them. Nothing is run.

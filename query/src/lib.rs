@@ -14,6 +14,7 @@ mod commands;
 mod database;
 mod error;
 mod plan;
+mod profiles;
 mod result;
 mod retention;
 mod run;

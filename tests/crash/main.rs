@@ -14,6 +14,7 @@ mod local;
 mod logs;
 mod model;
 mod power;
+mod profiles;
 mod script;
 mod slow;
 mod stopped;

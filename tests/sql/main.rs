@@ -16,6 +16,7 @@ mod old_segments;
 mod path_layouts;
 mod paths;
 mod plans;
+mod profiles;
 mod recommend;
 mod sessions;
 mod support;

@@ -1,5 +1,6 @@
 //! The merge itself: streaming, in bounded memory, also where one user has millions of rows.
 
+use super::supersede::Latest;
 use crate::error::{Error, Result};
 use crate::rows::{Column, Rows};
 use crate::segment::{Segment, SegmentBuilder, SegmentMeta, SegmentSpec, widen};
@@ -22,6 +23,15 @@ pub(crate) struct MergeInput {
     pub(crate) hidden: Arc<RoaringBitmap>,
 }
 
+/// Which of the visible rows survive a merge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Keep {
+    /// All: events are facts.
+    All,
+    /// Of updates of profiles, what no later update of the user replaced.
+    Latest,
+}
+
 /// Where a row sorts.
 type Key = (u32, i64);
 
@@ -34,6 +44,7 @@ pub(crate) fn merge<W: Write>(
     inputs: &[MergeInput],
     schema: &Schema,
     hidden_before_us: i64,
+    keep: Keep,
     sink: W,
 ) -> Result<(SegmentMeta, W)> {
     let (first, last) = match inputs {
@@ -51,7 +62,15 @@ pub(crate) fn merge<W: Write>(
     };
     let mut builder = SegmentBuilder::new(spec, sink);
     // Inputs are appended in order of arrival, so the position breaks ties rightly.
-    for_each_batch(inputs, schema, hidden_before_us, &mut |batch| builder.push(batch, &batch.sort_permutation()))?;
+    let mut push = |batch: &Rows| builder.push(batch, &batch.sort_permutation());
+    match keep {
+        Keep::All => for_each_batch(inputs, schema, hidden_before_us, &mut push)?,
+        Keep::Latest => {
+            let mut latest = Latest::default();
+            for_each_batch(inputs, schema, hidden_before_us, &mut |batch| latest.add(batch, &mut push))?;
+            latest.finish(&mut push)?;
+        }
+    }
     let mut ids = Vec::new();
     for input in inputs {
         let first = input.segment.meta().introduced_start;
@@ -244,15 +263,15 @@ mod tests {
         let hidden = |users: std::ops::Range<u32>| Arc::new(users.collect::<RoaringBitmap>());
         (inputs[0].hidden, inputs[1].hidden) = (hidden(0..3), hidden(3..5));
         for inputs in [&inputs[..1], &inputs[..]] {
-            let (meta, bytes) = merge(inputs, &schema, i64::MIN, Vec::new()).unwrap();
+            let (meta, bytes) = merge(inputs, &schema, i64::MIN, Keep::All, Vec::new()).unwrap();
             let merged = Segment::open(Blob::from(bytes)).unwrap();
             assert_eq!((meta.rows, merged.user_ids().unwrap().iter().flatten().count()), (0, 0));
         }
         // Past retention, with users that nobody deleted: their ids stay.
         (inputs[0].hidden, inputs[1].hidden) = (Arc::default(), hidden(3..4));
-        let (meta, bytes) = merge(&inputs, &schema, 1, Vec::new()).unwrap();
+        let (meta, bytes) = merge(&inputs, &schema, 1, Keep::All, Vec::new()).unwrap();
         assert_eq!(meta.rows, 4, "a row at the line is not past it");
-        let (meta, _) = merge(&inputs, &schema, 2, Vec::new()).unwrap();
+        let (meta, _) = merge(&inputs, &schema, 2, Keep::All, Vec::new()).unwrap();
         assert_eq!(meta.rows, 0);
         assert_eq!(Segment::open(Blob::from(bytes)).unwrap().user_ids().unwrap().iter().flatten().count(), 4);
     }

@@ -2,6 +2,7 @@
 
 mod merge;
 mod policy;
+mod supersede;
 
-pub(crate) use merge::{MergeInput, merge};
+pub(crate) use merge::{Keep, MergeInput, merge};
 pub use policy::{Choice, SegmentSummary, choose, choose_full};

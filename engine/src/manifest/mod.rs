@@ -60,6 +60,9 @@ pub(crate) struct Manifest {
     pub(crate) table: u64,
     /// The table's name.
     pub(crate) name: String,
+    /// Number of the event table of whose users this one has the profiles; an event table has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) profiles_of: Option<u64>,
     /// The table was dropped; its files are being removed.
     pub(crate) dropped: bool,
     /// Property columns.
@@ -86,6 +89,7 @@ impl Manifest {
             number: 1,
             table,
             name: name.to_string(),
+            profiles_of: None,
             dropped: false,
             schema,
             log_position: 0,

@@ -36,7 +36,7 @@ pub mod report;
 pub mod rows;
 mod selection;
 mod spare;
-mod test;
+pub(crate) mod test;
 mod times;
 mod users_with;
 

@@ -62,6 +62,15 @@ impl Test {
         }))
     }
 
+    /// The literals of which a value must be one to pass, where that is the test.
+    pub(crate) fn equals(&self) -> Option<&[Value]> {
+        match self {
+            Self::Compare(CompareOp::Eq, value) => Some(std::slice::from_ref(value)),
+            Self::In(values) => Some(values),
+            Self::Compare(..) => None,
+        }
+    }
+
     /// Test a text.
     pub(crate) fn text(&self, value: &str) -> bool {
         match self {

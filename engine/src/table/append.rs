@@ -73,12 +73,8 @@ impl Table {
         Ok(Appended { accepted, duplicates: rows - accepted })
     }
 
-    /// Delete a user: hide all events at once, and remove them and the id from disk at compaction. Whether there was
-    /// such a user. Events that arrive later under the same id are those of a new user.
-    ///
-    /// # Errors
-    /// What the disk says; `Locked` during an import.
-    pub fn delete_user(&self, user_id: &str) -> Result<bool> {
+    /// Delete a user of this table alone: what [`Table::delete_user`] does for events and profile.
+    pub(super) fn delete_own(&self, user_id: &str) -> Result<bool> {
         let shared = &self.shared;
         let shard = shard_of(user_id, shared.options().shards);
         let position = {

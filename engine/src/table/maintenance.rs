@@ -30,10 +30,12 @@ impl Table {
     /// What the disk says. Nothing is lost then: the log still has it. That merging failed is no error: it is told to the
     /// log of the process, and tried again at the next occasion.
     pub fn flush(&self) -> Result<()> {
-        let _maintenance = self.shared.maintenance.lock();
-        self.shared.flush(|_| ())?;
-        self.shared.settle(choose, NEVER);
-        Ok(())
+        {
+            let _maintenance = self.shared.maintenance.lock();
+            self.shared.flush(|_| ())?;
+            self.shared.settle(choose, NEVER);
+        }
+        self.profiles().map_or(Ok(()), |profiles| profiles.table.flush())
     }
 
     /// Merge segments: neighbours of similar size, or with `full` each shard to one segment, without the rows of deleted
@@ -50,6 +52,9 @@ impl Table {
     /// # Errors
     /// Those of [`Table::compact`]; `Cancelled` soon after `stop` says so.
     pub fn compact_unless(&self, full: bool, stop: Stop<'_>) -> Result<()> {
+        if let Some(profiles) = self.profiles() {
+            profiles.table.compact_unless(full, stop)?;
+        }
         let _maintenance = self.shared.maintenance.lock();
         self.shared.flush(|_| ())?;
         self.shared.compact(if full { choose_full } else { choose }, stop)?;
@@ -297,7 +302,8 @@ impl Shared {
         hidden_before_us: i64,
         stop: Stop<'_>,
     ) -> Result<Written> {
-        self.write_segment(stop, |sink| merge(inputs, schema, hidden_before_us, sink))
+        let keep = self.keep();
+        self.write_segment(stop, |sink| merge(inputs, schema, hidden_before_us, keep, sink))
     }
 
     /// Merge the segments that `choose` chooses in each shard, until it chooses none, or `stop` says so. The caller holds

@@ -9,6 +9,7 @@ mod introduce;
 mod lookup;
 mod maintenance;
 mod open;
+mod profiles;
 mod recover;
 mod snapshot;
 mod spill;
@@ -27,6 +28,8 @@ pub use follow::{Change, Follower};
 pub use handle::{DerivedBytes, TableHandle, check_derived};
 pub(crate) use import::fingerprint_text;
 pub use import::{Import, Imported};
+pub(crate) use profiles::ProfileLink;
+pub use profiles::{Profiles, ProfilesSnapshot};
 pub use snapshot::{LiveSegment, ShardSnapshot, Snapshot};
 pub(crate) use state::TableState;
 pub(crate) use written::open_segment;
@@ -102,6 +105,7 @@ pub(crate) struct Shared {
     pub(crate) state: RwLock<Arc<TableState>>,
     pub(crate) followers: Arc<Followers>,
     pub(crate) spare: Arc<Spare>,
+    pub(crate) profiles: ProfileLink,
     /// Number of the next segment file.
     pub(crate) next_file: AtomicU64,
 }
@@ -180,6 +184,11 @@ impl Table {
     /// Its name.
     pub fn name(&self) -> &str {
         &self.shared.name
+    }
+
+    /// Number of the event table of whose users this one has the profiles.
+    pub(crate) fn profiles_of(&self) -> Option<u64> {
+        self.shared.state.read().manifest.profiles_of
     }
 
     /// Its property columns.

@@ -6,7 +6,7 @@ use super::maintenance::remove_dropped;
 use super::state::ShardState;
 use super::tags::TagWriter;
 use super::written::open_segment;
-use super::{IngestState, Limits, Seams, Shared, Table, TableState};
+use super::{IngestState, Limits, ProfileLink, Seams, Shared, Table, TableState};
 use crate::catalog::{Catalog, MemoryCatalog, RocksCatalog};
 use crate::error::{Error, Result};
 use crate::ingest::{BigIntRange, BigIntRanges};
@@ -78,6 +78,7 @@ impl Table {
             next_file: AtomicU64::new(manifest.segments().map(|segment| segment.file + 1).max().unwrap_or(1)),
             followers: Arc::default(),
             spare: Arc::default(),
+            profiles: ProfileLink::default(),
             state: RwLock::new(Arc::new(state)),
             directory,
             store,

@@ -121,7 +121,7 @@ fn implied_columns(table: &Table, plan: &LogicalPlan) -> Result<Vec<(String, Dat
 }
 
 /// The type to convert a value to before it is stored; `None`: it is stored as it is.
-fn stored_type(source: &DataType, wanted: &DataType) -> Option<DataType> {
+pub(crate) fn stored_type(source: &DataType, wanted: &DataType) -> Option<DataType> {
     let text = matches!(source, DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8);
     match (source, wanted) {
         (source, wanted) if source == wanted => None,

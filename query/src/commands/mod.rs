@@ -10,6 +10,7 @@ use crate::database::Statement;
 use crate::error::{Error, ErrorKind, Result, no_such_column};
 use crate::plan::catalog::{View, normalised, plain_name};
 use crate::plan::context::StatementContext;
+use crate::profiles::upsert;
 use crate::result::QueryResult;
 use crate::run::Runner;
 use crate::sql::statement::{Command, NamedOption};
@@ -57,6 +58,18 @@ pub(crate) async fn run(runner: Runner<'_>, statement: &Statement) -> Result<Que
                 }
             }
             done("DROP VIEW")
+        }
+        Command::Upsert { table, columns, query } => upsert::run(runner, table, columns, query).await,
+        Command::AddColumn { table, column, data_type, if_not_exists } if catalog.is_profiles(table)? => {
+            let (events, column) = (catalog.profiled(table)?, define(column, data_type)?);
+            let if_not_exists = *if_not_exists;
+            blocking(move || {
+                let profiles = catalog.engine.profiles(&events)?;
+                let there = profiles.schema().column(&column.name).is_some();
+                if there && if_not_exists { Ok(()) } else { Ok(profiles.add_column(&column)?) }
+            })
+            .await?;
+            done("ALTER TABLE")
         }
         Command::AddColumn { table, column, data_type, if_not_exists } => {
             let table = catalog.table(table)?;
@@ -214,9 +227,13 @@ async fn drop_rest(runner: Runner<'_>, names: &[ObjectName], if_exists: bool) ->
 
 async fn set_options(runner: &Runner<'_>, name: &ObjectName, options: &[NamedOption]) -> Result<()> {
     let table = runner.shared.catalog.table(name)?;
-    let retention_us = options::alterable(options)?;
+    let changes = options::alterable(options)?;
     let now_us = clock_us(runner);
     blocking(move || {
+        if let Some(history) = changes.profile_history {
+            table.set_profile_history(history)?;
+        }
+        let Some(retention_us) = changes.retention_us else { return Ok(()) };
         table.set_retention(retention_us)?;
         now_us.map_or(Ok(()), |now_us| Ok(table.enforce_retention(now_us)?))
     })
@@ -224,7 +241,7 @@ async fn set_options(runner: &Runner<'_>, name: &ObjectName, options: &[NamedOpt
 }
 
 /// The clock of the statement: what `now()` says in it.
-fn clock_us(runner: &Runner<'_>) -> Option<i64> {
+pub(crate) fn clock_us(runner: &Runner<'_>) -> Option<i64> {
     runner.state.execution_props().query_execution_start_time.map(|now| now.timestamp_micros())
 }
 

@@ -5,7 +5,7 @@ use crate::sql::duration::parse_us;
 use crate::sql::statement::{NamedOption, option_text, unknown_option};
 use trodden_engine::types::TableOptions;
 
-const OPTIONS: [&str; 5] = ["shards", "time_zone", "dedup_window", "retention", "strict"];
+const OPTIONS: [&str; 6] = ["shards", "time_zone", "dedup_window", "retention", "strict", "profile_history"];
 
 /// The options of `CREATE TABLE`.
 ///
@@ -31,30 +31,42 @@ pub(crate) fn table_options(given: &[NamedOption]) -> Result<TableOptions> {
             "dedup_window" => options.dedup_window_us = span_us(option, &text, 0)?,
             "retention" => options.retention_us = retention(option, &text)?,
             "strict" => options.strict = truth(option, &text)?,
+            "profile_history" => options.profile_history = truth(option, &text)?,
             other => return Err(unknown_option(other, &OPTIONS, span)),
         }
     }
     Ok(options)
 }
 
-/// The options of `ALTER TABLE … SET`: the retention, the only one that can change.
+/// What `ALTER TABLE … SET` changes.
+#[derive(Debug, Default)]
+pub(crate) struct Alteration {
+    pub(crate) retention_us: Option<Option<i64>>,
+    pub(crate) profile_history: Option<bool>,
+}
+
+/// The options of `ALTER TABLE … SET`: those that can change.
 ///
 /// # Errors
 /// `InvalidInput` at any other option.
-pub(crate) fn alterable(given: &[NamedOption]) -> Result<Option<i64>> {
-    let mut found = None;
+pub(crate) fn alterable(given: &[NamedOption]) -> Result<Alteration> {
+    let mut found = Alteration::default();
     for option in given {
         match option.name.as_str() {
-            "retention" => found = Some(retention(option, &option_text(option)?)?),
+            "retention" => found.retention_us = Some(retention(option, &option_text(option)?)?),
+            "profile_history" => found.profile_history = Some(truth(option, &option_text(option)?)?),
             name if OPTIONS.contains(&name) => {
                 return Err(Error::unsupported(format!("'{name}' of a table is for ever"))
-                    .with_hint("make another table and INSERT INTO it; only retention can change")
+                    .with_hint("make another table and INSERT INTO it; only retention and profile_history can change")
                     .at(option.span));
             }
-            name => return Err(unknown_option(name, &["retention"], option.span)),
+            name => return Err(unknown_option(name, &["retention", "profile_history"], option.span)),
         }
     }
-    found.ok_or_else(|| Error::invalid("SET () sets nothing").with_hint("SET (retention = '90 days')"))
+    match given.is_empty() {
+        true => Err(Error::invalid("SET () sets nothing").with_hint("SET (retention = '90 days')")),
+        false => Ok(found),
+    }
 }
 
 fn retention(option: &NamedOption, text: &str) -> Result<Option<i64>> {

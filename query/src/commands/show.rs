@@ -14,6 +14,7 @@ use datafusion::common::{DataFusionError, TableReference};
 use datafusion::logical_expr::planner::ContextProvider;
 use datafusion::sql::sqlparser::ast::{ObjectName, Spanned};
 use std::sync::Arc;
+use trodden_engine::engine::profiles_name;
 
 /// `SHOW TABLES`: names, kinds, and how many events a query would find.
 pub(super) async fn tables(runner: &Runner<'_>) -> Result<QueryResult> {
@@ -82,7 +83,9 @@ pub(super) fn recommenders(runner: &Runner<'_>) -> Result<QueryResult> {
 pub(super) fn columns(runner: &Runner<'_>, name: &ObjectName) -> Result<QueryResult> {
     let catalog = &runner.shared.catalog;
     let plain = plain_name(name)?;
-    let found = catalog.resolve(&plain).ok_or_else(|| catalog.no_such_table(&plain).at(name.span()))?;
+    let profiles = || catalog.profiles_of(&plain).map(|table| profiles_name(&table));
+    let found = catalog.resolve(&plain).or_else(profiles);
+    let found = found.ok_or_else(|| catalog.no_such_table(&plain).at(name.span()))?;
     let context = StatementContext::new(&runner.state, &runner.names);
     let schema = context.get_table_source(TableReference::bare(found))?.schema();
     let fields = || schema.fields().iter();

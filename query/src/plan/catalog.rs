@@ -1,6 +1,7 @@
 //! Names of tables and views: of the database, and as one statement sees them.
 
 use crate::error::{Error, ErrorKind, Result, closest, listed};
+use crate::profiles::relation::ProfileTable;
 use crate::sql::script;
 use crate::sql::statement::{self, Command};
 use crate::table::provider::EventTable;
@@ -14,6 +15,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use trodden_engine::engine::profiles_name;
 use trodden_engine::types::{Schema, TableOptions};
 use trodden_engine::{Engine, Table};
 
@@ -109,6 +111,9 @@ impl Catalog {
         {
             return Err(Error::new(ErrorKind::AlreadyExists, format!("there is a table '{table}' already")));
         }
+        if view.is_some() && !views.contains_key(name) {
+            self.refuse_profiles(name)?;
+        }
         self.engine.define(name, view.as_ref().map(|(_, text)| *text))?;
         match view {
             Some((view, _)) => drop(views.insert(name.to_string(), view)),
@@ -133,12 +138,58 @@ impl Catalog {
             return Err(Error::new(ErrorKind::AlreadyExists, format!("there is a view '{view}' already"))
                 .with_hint("give another name, or DROP VIEW first"));
         }
+        if alike(name, self.engine.tables()).is_none() {
+            self.refuse_profiles(name)?;
+        }
         Ok(self.engine.create_table(name, schema, options)?)
     }
 
     /// The name among tables and views that `name` means: itself, or the only one that differs in case.
     pub(crate) fn resolve(&self, name: &str) -> Option<String> {
         resolve(name, self.names())
+    }
+
+    /// The event table of whose users `name` means the profiles; `None` where it means something else, or nothing. A table
+    /// or a view of the name comes first.
+    pub(crate) fn profiles_of(&self, name: &str) -> Option<String> {
+        let found = profiled_by(name, self.engine.tables())?;
+        self.resolve(name).is_none().then_some(found)
+    }
+
+    /// Whether a name means profiles.
+    ///
+    /// # Errors
+    /// `NotFound` for a schema that there is none of.
+    pub(crate) fn is_profiles(&self, name: &ObjectName) -> Result<bool> {
+        Ok(self.profiles_of(&plain_name(name)?).is_some())
+    }
+
+    /// The event table of whose users a statement names the profiles.
+    ///
+    /// # Errors
+    /// `InvalidInput` for what has no profiles, with its place.
+    pub(crate) fn profiled(&self, name: &ObjectName) -> Result<Arc<Table>> {
+        let plain = plain_name(name)?;
+        if let Some(table) = self.profiles_of(&plain) {
+            return Ok(self.engine.table(&table)?);
+        }
+        let message = format!("'{plain}' are no profiles");
+        let hint = match resolve(&plain, self.engine.tables()) {
+            Some(table) => format!("the profiles of the users of '{table}' are called '{}'", profiles_name(&table)),
+            None => "the profiles of the users of a table are called by its name and '_users'".into(),
+        };
+        Err(Error::invalid(message).with_hint(hint).at(name.span()))
+    }
+
+    /// Refuse a new name that means profiles. The caller has locked the views, and looked for the name among them.
+    fn refuse_profiles(&self, name: &str) -> Result<()> {
+        match profiled_by(name, self.engine.tables()) {
+            None => Ok(()),
+            Some(table) => {
+                let message = format!("'{name}' are the profiles of the users of table '{table}'");
+                Err(Error::new(ErrorKind::AlreadyExists, message).with_hint("give another name"))
+            }
+        }
     }
 
     /// All names, sorted.
@@ -173,7 +224,14 @@ impl Catalog {
             None if self.resolve(&plain).is_some() => {
                 Err(Error::invalid(format!("'{plain}' is a view, not a table")).at(name.span()))
             }
-            None => Err(self.no_such_table(&plain).at(name.span())),
+            None => match self.profiles_of(&plain) {
+                Some(table) => Err(Error::invalid(format!(
+                    "'{plain}' are the profiles of the users of '{table}', not an event table"
+                ))
+                .with_hint("they are written by UPSERT INTO, and deleted with the user from the event table")
+                .at(name.span())),
+                None => Err(self.no_such_table(&plain).at(name.span())),
+            },
         }
     }
 }
@@ -187,6 +245,13 @@ pub(crate) fn resolve(name: &str, names: Vec<String>) -> Option<String> {
     let mut alike = names.into_iter().filter(|known| known.to_lowercase() == lower);
     let found = alike.next()?;
     alike.next().is_none().then_some(found)
+}
+
+/// The one of `tables` of whose users `name` would be the profiles.
+fn profiled_by(name: &str, tables: Vec<String>) -> Option<String> {
+    let at = name.len().checked_sub(profiles_name("").len())?;
+    let is_suffix = name.is_char_boundary(at) && name[at..].eq_ignore_ascii_case(&profiles_name(""));
+    if is_suffix { resolve(&name[..at], tables) } else { None }
 }
 
 /// The first of `names` that is `name` or differs from it only by case.
@@ -224,14 +289,24 @@ pub(crate) struct LiveSchema(pub(crate) Arc<Catalog>);
 #[async_trait]
 impl SchemaProvider for LiveSchema {
     fn table_names(&self) -> Vec<String> {
-        self.0.names()
+        let mut names = self.0.names();
+        let profiled = self.0.engine.tables().into_iter().filter(|name| {
+            let has_profiles = self.0.engine.table(name).is_ok_and(|table| table.profiles().is_some());
+            has_profiles && self.0.profiles_of(&profiles_name(name)).as_ref() == Some(name)
+        });
+        names.extend(profiled.map(|name| profiles_name(&name)));
+        names.sort_unstable();
+        names
     }
 
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>, DataFusionError> {
-        match self.0.engine.table(name) {
-            Ok(table) => Ok(Some(Arc::new(EventTable::pin(table)))),
-            Err(_) => Ok(None),
+        let pinned = |name: &str| self.0.engine.table(name).ok().map(EventTable::pin);
+        if let Some(table) = pinned(name) {
+            return Ok(Some(Arc::new(table)));
         }
+        let profiles = self.0.profiles_of(name).and_then(|table| pinned(&table));
+        let profiles = profiles.map(|table| ProfileTable::of(&table)).transpose()?;
+        Ok(profiles.map(|profiles| Arc::new(profiles) as Arc<dyn TableProvider>))
     }
 
     async fn table_type(&self, name: &str) -> Result<Option<TableType>, DataFusionError> {
@@ -240,6 +315,6 @@ impl SchemaProvider for LiveSchema {
     }
 
     fn table_exist(&self, name: &str) -> bool {
-        self.0.names().iter().any(|known| known == name)
+        self.table_names().iter().any(|known| known == name)
     }
 }

@@ -3,6 +3,7 @@
 use super::catalog::{CATALOG, Names, SCHEMA, View, normalised};
 use super::relation::OPERATORS;
 use crate::error::{Error, ErrorKind, Result, closest, listed};
+use crate::profiles::relation::ProfileTable;
 use crate::sql::identifiers::respell;
 use crate::tags::resolve::{at_call, resolve};
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
@@ -115,7 +116,10 @@ impl<'a> StatementContext<'a> {
         }
         let name = reference.table();
         let catalog = &self.names.catalog;
-        let Some(found) = catalog.resolve(name) else { return Err(catalog.no_such_table(name)) };
+        let Some(found) = catalog.resolve(name) else {
+            let table = catalog.profiles_of(name).ok_or_else(|| catalog.no_such_table(name))?;
+            return Ok(provider_as_source(Arc::new(ProfileTable::of(&*self.names.pinned(&table)?)?)));
+        };
         let view = catalog.views.read().get(&found).cloned();
         match view {
             Some(view) => self.view(&found, view),

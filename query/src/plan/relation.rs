@@ -3,6 +3,7 @@
 use super::arguments::{Call, Signature};
 use super::{funnel, lifecycle, path, recommend, retention, rfm, segment, sessions, stickiness};
 use crate::error::{Error, ErrorKind, closest};
+use crate::profiles;
 use datafusion::common::Result;
 use datafusion::logical_expr::planner::{PlannedRelation, RelationPlanner, RelationPlannerContext, RelationPlanning};
 use datafusion::logical_expr::{Extension, LogicalPlan, UserDefinedLogicalNode};
@@ -39,6 +40,10 @@ impl RelationPlanner for OperatorPlanner {
             return Ok(RelationPlanning::Original(Box::new(relation)));
         };
         let operator = name.to_string().to_lowercase();
+        if operator == "profiles" {
+            let plan = profiles::relation::plan(&name, args.args, context)?;
+            return Ok(RelationPlanning::Planned(Box::new(PlannedRelation::new(plan, alias))));
+        }
         if !OPERATORS.contains(&operator.as_str()) {
             let table = TableFactor::Table {
                 name,

@@ -7,7 +7,7 @@ use crate::sql::tags::{self, TagCommand};
 use datafusion::sql::parser::{CopyToSource, CopyToStatement, DFParserBuilder, Statement as DfStatement};
 use datafusion::sql::sqlparser::ast::{self, Expr, Ident, ObjectName, Query, Statement as Ast, Value};
 use datafusion::sql::sqlparser::keywords::Keyword;
-use datafusion::sql::sqlparser::parser::Parser;
+use datafusion::sql::sqlparser::parser::{IsOptional, Parser};
 use datafusion::sql::sqlparser::tokenizer::{Span, Token};
 
 /// A named option: `shards = 8`, `FORMAT csv`.
@@ -38,6 +38,11 @@ pub(crate) enum Command {
     DropView {
         names: Vec<ObjectName>,
         if_exists: bool,
+    },
+    Upsert {
+        table: ObjectName,
+        columns: Vec<Ident>,
+        query: Box<Query>,
     },
     AddColumn {
         table: ObjectName,
@@ -179,6 +184,10 @@ fn parse_own(parser: &mut Parser<'_>) -> Result<Option<Command>> {
             skip(parser, 2);
             delete(parser)?
         }
+        ("UPSERT", "INTO") => {
+            skip(parser, 2);
+            upsert(parser)?
+        }
         ("COPY", _) => return copy(parser),
         ("SHOW", "TABLES") => {
             skip(parser, 2);
@@ -261,6 +270,21 @@ fn delete(parser: &mut Parser<'_>) -> Result<Command> {
     let table = parser.parse_object_name(false)?;
     let condition = if parser.parse_keyword(Keyword::WHERE) { Some(parser.parse_expr()?) } else { None };
     Ok(Command::Delete { table, condition })
+}
+
+/// `UPSERT INTO t (column, …) query`; the query may stand in parentheses.
+fn upsert(parser: &mut Parser<'_>) -> Result<Command> {
+    let table = parser.parse_object_name(false)?;
+    let [open, first] = parser.peek_tokens::<2>();
+    let is_query = |token: &Token| {
+        matches!(token, Token::LParen)
+            || matches!(token, Token::Word(word) if matches!(word.keyword, Keyword::SELECT | Keyword::WITH | Keyword::VALUES))
+    };
+    let columns = match open {
+        Token::LParen if !is_query(&first) => parser.parse_parenthesized_column_list(IsOptional::Mandatory, false)?,
+        _ => Vec::new(),
+    };
+    Ok(Command::Upsert { table, columns, query: parser.parse_query()? })
 }
 
 /// `COPY t FROM 'file' (…)`, or `COPY source TO 'file' (…)`; the longer `TO … STORED AS` is left to DataFusion.

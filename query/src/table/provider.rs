@@ -16,6 +16,7 @@ use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
+use trodden_engine::ProfilesSnapshot;
 use trodden_engine::predicate::ColumnRef;
 use trodden_engine::table::{Snapshot, Table};
 
@@ -25,6 +26,7 @@ pub(crate) struct EventTable {
     pub(crate) snapshot: Snapshot,
     pub(crate) schema: SchemaRef,
     statistics: OnceLock<Statistics>,
+    profiles: OnceLock<Option<ProfilesSnapshot>>,
 }
 
 impl fmt::Debug for EventTable {
@@ -38,7 +40,14 @@ impl EventTable {
     pub(crate) fn pin(table: Arc<Table>) -> Self {
         let snapshot = table.snapshot();
         let schema = schema::table_schema(&snapshot.schema);
-        Self { table, snapshot, schema, statistics: OnceLock::new() }
+        Self { table, snapshot, schema, statistics: OnceLock::new(), profiles: OnceLock::new() }
+    }
+
+    /// The profiles of its users, pinned when the statement first asks for them: never before the table itself, so that they
+    /// are of no user whom the snapshot has lost.
+    pub(crate) fn profiles(&self) -> Option<&ProfilesSnapshot> {
+        let now = || self.table.profiles().map(|profiles| profiles.snapshot());
+        self.profiles.get_or_init(now).as_ref()
     }
 
     fn columns(&self, projection: Option<&Vec<usize>>) -> Vec<ColumnRef> {

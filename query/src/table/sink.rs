@@ -63,33 +63,33 @@ impl EventSink {
 }
 
 /// A bulk import of the rows of a statement.
-struct Load {
+pub(crate) struct Load {
     import: Arc<Import>,
     pushed: u64,
 }
 
 impl Load {
-    async fn begin(table: &Arc<Table>) -> Result<Self> {
+    pub(crate) async fn begin(table: &Arc<Table>) -> Result<Self> {
         let table = Arc::clone(table);
         // No fingerprint: the same statement may be run again.
         let import = waiting(move || table.begin_import(&[])).await?;
         Ok(Self { import: Arc::new(import), pushed: 0 })
     }
 
-    async fn push(&mut self, events: EventBatch) -> Result<()> {
+    pub(crate) async fn push(&mut self, events: EventBatch) -> Result<()> {
         let (import, number) = (Arc::clone(&self.import), self.pushed);
         self.pushed += 1;
         waiting(move || import.push(number, events)).await
     }
 
-    async fn commit(self, statement: Arc<StatementState>) -> Result<u64> {
+    pub(crate) async fn commit(self, statement: Arc<StatementState>) -> Result<u64> {
         // Every push was waited for, so this is the last handle.
         let import = Arc::into_inner(self.import).ok_or_else(|| Error::internal("an import is still written to"))?;
         Ok(waiting(move || import.commit_unless(&|| statement.check_cancelled().is_err())).await?.accepted)
     }
 
     /// Leave nothing, and let others write again: both done on return.
-    async fn abandon(self) {
+    pub(crate) async fn abandon(self) {
         let dropped = tokio::task::spawn_blocking(move || drop(self)).await;
         debug_assert!(dropped.is_ok());
     }
@@ -184,7 +184,7 @@ fn required<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a ArrayRef> {
 
 /// A column of texts ends at 2 GiB, where the conversion would panic. The rows are cut far below, so that only a single
 /// text reaches it.
-fn check_size(name: &str, column: &ArrayRef) -> Result<()> {
+pub(crate) fn check_size(name: &str, column: &ArrayRef) -> Result<()> {
     if values_bytes(column) < i32::MAX as usize {
         return Ok(());
     }
@@ -198,7 +198,7 @@ fn null_in(name: &str) -> Error {
 }
 
 /// A column in one of the types that the engine takes.
-fn plain(column: &ArrayRef) -> Result<ArrayRef> {
+pub(crate) fn plain(column: &ArrayRef) -> Result<ArrayRef> {
     let data_type = match column.data_type() {
         DataType::Utf8View | DataType::LargeUtf8 => DataType::Utf8,
         DataType::Timestamp(..) => DataType::Timestamp(datafusion::arrow::datatypes::TimeUnit::Microsecond, None),

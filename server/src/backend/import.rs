@@ -40,6 +40,7 @@ impl NewTable {
             dedup_window_us: self.dedup_window_us.unwrap_or(usual.dedup_window_us),
             retention_us: self.retention_us.or(usual.retention_us),
             strict: self.strict,
+            ..usual
         }
     }
 
