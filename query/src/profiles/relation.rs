@@ -77,7 +77,8 @@ impl ProfileTable {
 
     /// What the bitmaps can answer of conditions of which all are to be true.
     fn condition(&self, session: &dyn Session, conditions: &[Expr]) -> Result<Option<Predicate>> {
-        let translator = Translator { schema: &self.schema, props: session.execution_props() };
+        // Tags are of events; a condition on them is not for the bitmaps of profiles.
+        let translator = Translator { table: u64::MAX, schema: &self.schema, props: session.execution_props() };
         let mut sum = Predicate::True;
         for condition in conditions.iter().flat_map(|condition| split_conjunction(condition)) {
             let predicate = translator.predicate(condition)?;

@@ -52,7 +52,8 @@ fn counts(aggregate: &Aggregate) -> Result<Option<LogicalPlan>> {
     }
     let table = peeled.table.get();
     let props = ExecutionProps::new();
-    let condition = Translator { schema: &table.schema, props: &props }.conjunction(&peeled.filters)?;
+    let condition =
+        Translator { table: table.snapshot.id, schema: &table.schema, props: &props }.conjunction(&peeled.filters)?;
     // Days of SQL are those of UTC.
     let is_utc = table.snapshot.options.tz().is_ok_and(|tz| tz == Tz::UTC);
     let covers = || covers_days(&table.snapshot, &condition.filter, condition.time, false);
