@@ -4,10 +4,10 @@
 //! that it sets, and the names of those that it unsets. Durability, duplicates, deletion and compaction are those of any
 //! table; a profile is what is left of a user's rows when the last one wins, column by column, by time and then by arrival.
 //!
-//! - [`update`]: from a batch of updates to rows of that table.
-//! - [`latest`]: from its segments to the values that count, now or as of a time. The same code applies what arrives later.
-//! - [`scan`]: profiles as rows of Arrow, one a user.
-//! - [`index`]: values kept in memory, and which users of the event table satisfy a condition over them.
+//! - `update`: from a batch of updates to rows of that table.
+//! - `latest`: from its segments to the values that count, now or as of a time. The same code applies what arrives later.
+//! - `scan`: profiles as rows of Arrow, one a user.
+//! - `index`: values kept in memory, and which users of the event table satisfy a condition over them.
 
 mod answer;
 mod arrays;
