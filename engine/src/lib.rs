@@ -6,6 +6,7 @@
 pub mod error;
 pub mod types;
 
+pub mod members;
 pub mod predicate;
 pub mod rows;
 

@@ -10,7 +10,7 @@ use crate::table::LiveSegment;
 use crate::types::Schema;
 use std::sync::Arc;
 
-/// A segment of this many rows is left alone until it is flushed.
+/// A segment of this many rows and new users is left alone until it is flushed.
 const LARGE_ROWS: u64 = 1 << 17;
 
 /// The segment of one shard's part of a batch.
@@ -29,11 +29,17 @@ pub(crate) fn build(batch: &ShardBatch, schema: &Schema, tz: chrono_tz::Tz) -> R
     LiveSegment::new(Segment::open(Blob::from(bytes))?)
 }
 
+/// Rows, and users whom the segment introduces: some come without a row.
+fn weight(live: &LiveSegment) -> u64 {
+    let meta = live.segment.meta();
+    (meta.rows + u64::from(meta.introduced_end - meta.introduced_start)).max(1)
+}
+
 /// Merge the newest segments of `active` while the last is not much smaller than the one before.
 pub(crate) fn settle(active: &mut Vec<LiveSegment>, schema: &Schema) -> Result<()> {
     while let [.., before, last] = active.as_slice() {
-        let (rows, last_rows) = (before.segment.meta().rows, last.segment.meta().rows);
-        if rows >= LARGE_ROWS || rows >= 2 * last_rows.max(1) {
+        let (before, last) = (weight(before), weight(last));
+        if before >= LARGE_ROWS || before >= 2 * last {
             break;
         }
         let merged = merge_in_memory(&active[active.len() - 2..], schema)?;

@@ -1,6 +1,7 @@
 //! Conditions over one event, in a form that indexes and encoded columns can answer.
 
 use crate::error::Result;
+use crate::members::Members;
 use crate::types::Value;
 use arrow_array::{BooleanArray, RecordBatch};
 use std::fmt;
@@ -109,6 +110,8 @@ pub enum Predicate {
     },
     /// `column IS NULL`.
     IsNull(ColumnRef),
+    /// The user is one of these; never NULL.
+    Members(Arc<Members>),
     /// Anything else, evaluated by the layer above.
     Custom(Arc<dyn RowPredicate>),
 }

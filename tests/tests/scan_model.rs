@@ -4,6 +4,7 @@
 
 use arrow_array::{Array, BooleanArray, Float64Array, Int64Array, StringArray, cast::AsArray, types::*};
 use proptest::prelude::*;
+use roaring::RoaringBitmap;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -156,7 +157,7 @@ fn holds(predicate: &Predicate, row: &Row) -> Option<bool> {
     match predicate {
         Predicate::True => Some(true),
         Predicate::False => Some(false),
-        Predicate::Unknown | Predicate::Custom(_) => None,
+        Predicate::Unknown | Predicate::Members(_) | Predicate::Custom(_) => None,
         Predicate::And(parts) => {
             let truths: Vec<_> = parts.iter().map(|part| holds(part, row)).collect();
             if truths.contains(&Some(false)) {
@@ -194,6 +195,27 @@ fn holds(predicate: &Predicate, row: &Row) -> Option<bool> {
             (value != Value::Null).then(|| values.contains(&value))
         }
         Predicate::IsNull(column) => Some(value(row, column) == Value::Null),
+    }
+}
+
+/// The same condition with users as members instead of ids.
+fn by_members(predicate: &Predicate, snapshot: &Snapshot) -> Predicate {
+    let all = |parts: &[Predicate]| parts.iter().map(|part| by_members(part, snapshot)).collect();
+    match predicate {
+        Predicate::And(parts) => Predicate::And(all(parts)),
+        Predicate::Or(parts) => Predicate::Or(all(parts)),
+        Predicate::Not(inner) => Predicate::Not(Box::new(by_members(inner, snapshot))),
+        Predicate::In { column: ColumnRef::User, values } => {
+            let mut shards = vec![RoaringBitmap::new(); snapshot.shards.len()];
+            for value in values {
+                let Value::Text(id) = value else { continue };
+                if let Some((shard, ordinal)) = snapshot.ordinal_of(id).unwrap() {
+                    shards[usize::from(shard)].insert(ordinal);
+                }
+            }
+            Predicate::Members(Arc::new(shards.into()))
+        }
+        other => other.clone(),
     }
 }
 
@@ -427,8 +449,8 @@ fn expect_users(rows: &[Row], scan: &BehaviorScan) -> PerUser {
     expected
 }
 
-fn check_candidates(snapshot: &Snapshot, rows: &[Row], condition: &Predicate, time: TimeRange) {
-    let sets = matching_users(snapshot, condition, time).unwrap();
+fn check_candidates(snapshot: &Snapshot, rows: &[Row], condition: &Predicate, time: TimeRange, asked: &Predicate) {
+    let sets = matching_users(snapshot, asked, time).unwrap();
     let mut found: Vec<String> = Vec::new();
     for (shard, set) in sets.iter().enumerate() {
         let ids = set.users.iter().map(|ordinal| snapshot.shards[shard].user_id(ordinal).unwrap());
@@ -475,6 +497,15 @@ fn users_come_as_bits_where_event_names_say_which_events_matter() {
     assert!(!read_user_bits(&table.snapshot(), &named).1, "bits do not show what is no part of the input");
     let nothing = BehaviorScan { conditions: Vec::new(), ..scan.clone() };
     assert_eq!(read_user_bits(&table.snapshot(), &nothing), (PerUser::new(), false), "no condition has no bits");
+    let some = |users: &[&str]| Predicate::In {
+        column: ColumnRef::User,
+        values: users.iter().map(|user| Value::Text(user.to_string())).collect(),
+    };
+    for filter in [some(&["u1", "u3", "u9"]), Predicate::Not(Box::new(some(&["u0"])))] {
+        let asked = BehaviorScan { filter: by_members(&filter, &table.snapshot()), ..scan.clone() };
+        let expected = without_keys(expect_users(&rows, &BehaviorScan { filter, ..scan.clone() }));
+        assert_eq!(read_user_bits(&table.snapshot(), &asked), (expected, true), "a filter by users is none of events");
+    }
     let filtered = BehaviorScan { filter: Predicate::IsNull(property("n")), ..scan };
     assert!(!read_user_bits(&table.snapshot(), &filtered).1, "bits do not show what the filter says");
 }
@@ -510,10 +541,12 @@ proptest! {
             .map(plain)
             .collect();
         expected.sort();
+        prop_assert_eq!(read_rows(&snapshot, &by_members(&filter, &snapshot), time), expected.clone());
         prop_assert_eq!(read_rows(&snapshot, &filter, time), expected);
 
         for condition in conditions.iter().chain([&filter]) {
-            check_candidates(&snapshot, &rows, condition, time);
+            check_candidates(&snapshot, &rows, condition, time, condition);
+            check_candidates(&snapshot, &rows, condition, time, &by_members(condition, &snapshot));
         }
 
         let keys = vec![property("country"), property("n")];
@@ -521,9 +554,17 @@ proptest! {
         let expected = expect_users(&rows, &scan);
         prop_assert_eq!(read_users(&snapshot, &scan, 1), expected.clone());
         prop_assert_eq!(read_users(&snapshot, &scan, 3), expected.clone());
+        let members = BehaviorScan {
+            conditions: scan.conditions.iter().map(|condition| by_members(condition, &snapshot)).collect(),
+            filter: by_members(&scan.filter, &snapshot),
+            ..scan.clone()
+        };
+        prop_assert_eq!(read_users(&snapshot, &members, 2), expected.clone());
 
         let scan = BehaviorScan { keys: Vec::new(), ..scan };
         prop_assert_eq!(read_names(&snapshot, &scan), expect_names(&rows, &scan));
+        let members = BehaviorScan { keys: Vec::new(), ..members };
+        prop_assert_eq!(read_user_bits(&snapshot, &members).0, without_keys(expected.clone()));
         prop_assert_eq!(read_user_bits(&snapshot, &scan).0, without_keys(expected));
     }
 }

@@ -2,6 +2,7 @@
 
 use super::bind::Binder;
 use super::bound::{BoundScan, Wanted};
+use super::by_users::filter_of_users;
 use super::candidates::visible_time;
 use super::condition_bits::UserBits;
 use super::keys::{KeySpace, Keys};
@@ -128,6 +129,7 @@ where
     if scan.conditions.len() > CONDITIONS_MAX {
         return Err(Error::invalid(format!("{} conditions, at most {CONDITIONS_MAX}", scan.conditions.len())));
     }
+    let scan = &*filter_of_users(snapshot, scan);
     let work = morsels(snapshot);
     let next = AtomicUsize::new(0);
     let work_off = || -> Result<Worker<P>> {

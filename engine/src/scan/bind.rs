@@ -7,6 +7,7 @@ use crate::predicate::{ColumnRef, CompareOp, Predicate, RowPredicate};
 use crate::segment::Segment;
 use crate::table::Snapshot;
 use crate::types::{ColumnType, Value};
+use roaring::RoaringBitmap;
 use std::sync::Arc;
 
 /// A condition bound to one segment.
@@ -22,8 +23,8 @@ pub(crate) enum Node {
     Event(Vec<bool>),
     /// By time.
     Time { test: Test, negated: bool },
-    /// By the user's ordinal, ascending.
-    Users { ordinals: Vec<u32>, negated: bool },
+    /// By the user's ordinal.
+    Users { ordinals: Arc<RoaringBitmap>, negated: bool },
     /// By the text of the user id.
     UserText { test: Test, negated: bool },
     /// A stored text column: by the code in the dictionary, or by the text where a block is stored plain.
@@ -68,6 +69,7 @@ impl Binder<'_> {
             }
             Predicate::In { column, values } => self.bind_test(column, Test::In(values.clone()), negated)?,
             Predicate::IsNull(column) => self.bind_is_null(column, negated),
+            Predicate::Members(members) => Node::Users { ordinals: members.of_shard(self.shard), negated },
             Predicate::Custom(predicate) => Node::Custom { predicate: Arc::clone(predicate), negated },
         })
     }
@@ -124,18 +126,16 @@ impl Binder<'_> {
             Test::In(values) => values,
             Test::Compare(..) => return Ok(Node::UserText { test, negated }),
         };
-        let mut ordinals = Vec::new();
+        let mut ordinals = RoaringBitmap::new();
         for literal in literals {
             if let Value::Text(user_id) = literal
                 && let Some((shard, ordinal)) = self.snapshot.ordinal_of(user_id)?
                 && usize::from(shard) == self.shard
             {
-                ordinals.push(ordinal);
+                ordinals.insert(ordinal);
             }
         }
-        ordinals.sort_unstable();
-        ordinals.dedup();
-        Ok(Node::Users { ordinals, negated })
+        Ok(Node::Users { ordinals: Arc::new(ordinals), negated })
     }
 
     fn bind_is_null(&self, column: &ColumnRef, negated: bool) -> Node {
@@ -201,7 +201,7 @@ impl Node {
             },
             Self::Users { ordinals, negated: false } => {
                 let meta = &segment.blocks()[block];
-                ordinals.iter().any(|&ordinal| meta.first_ordinal <= ordinal && ordinal <= meta.last_ordinal)
+                ordinals.range_cardinality(meta.first_ordinal..=meta.last_ordinal) > 0
             }
             _ => true,
         }

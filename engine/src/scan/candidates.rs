@@ -86,9 +86,10 @@ fn users_of(node: &Node, segment: &Segment, part: Option<(&Snapshot, TimeRange)>
             }
             Found { users: Some(users), exact: true, per_user: false }
         }
-        Node::Users { ordinals, negated: false } => {
-            let users: RoaringBitmap = ordinals.iter().copied().collect();
-            Found { users: Some(users & &*segment.users()?), exact: true, per_user: true }
+        Node::Users { ordinals, negated } => {
+            let all = segment.users()?;
+            let users = if *negated { &*all - &**ordinals } else { &*all & &**ordinals };
+            Found { users: Some(users), exact: true, per_user: true }
         }
         Node::Text { name, passes, .. } => text_users(name, passes, segment)?,
         Node::And(parts) => all_of(parts, segment, part)?,

@@ -55,12 +55,7 @@ pub(crate) fn evaluate(node: &Node, context: &BlockContext<'_>, rows: &[u32], co
             Ok(rows.iter().map(|&row| truth(test.integer(times.get(row as usize)) != *negated)).collect())
         }
         Node::Users { ordinals, negated } => {
-            let users = context.user_indexes(rows);
-            let passes = |&user: &u32| {
-                let ordinal = context.users.ordinals[user as usize];
-                truth(ordinals.binary_search(&ordinal).is_ok() != *negated)
-            };
-            Ok(users.iter().map(passes).collect())
+            Ok(by_user(context, rows, |ordinal| ordinals.contains(ordinal) != *negated))
         }
         Node::UserText { test, negated } => user_text(test, *negated, context, rows),
         Node::Text { name, passes, test, negated } => text(name, passes, test, *negated, context, rows),
@@ -98,6 +93,20 @@ fn combine(
         open.iter().zip(truths).for_each(|(&at, truth)| sum[at] = choose(sum[at], truth));
     }
     Ok(sum)
+}
+
+/// A test of users, each of whom is looked up once.
+fn by_user(context: &BlockContext<'_>, rows: &[u32], passes: impl Fn(u32) -> bool) -> Vec<Truth> {
+    let mut known: Option<(u32, Truth)> = None;
+    let truth_of = |user: u32| match known {
+        Some((last, truth)) if last == user => truth,
+        _ => {
+            let value = truth(passes(context.users.ordinals[user as usize]));
+            known = Some((user, value));
+            value
+        }
+    };
+    context.user_indexes(rows).into_iter().map(truth_of).collect()
 }
 
 fn user_text(test: &Test, negated: bool, context: &BlockContext<'_>, rows: &[u32]) -> Result<Vec<Truth>> {

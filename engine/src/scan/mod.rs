@@ -15,6 +15,7 @@ pub mod behavior;
 pub mod batch;
 mod bind;
 mod bound;
+mod by_users;
 mod candidates;
 mod code_words;
 mod column;

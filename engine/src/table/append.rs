@@ -1,5 +1,6 @@
 //! From a batch to a record: users get their ordinals, duplicates are dropped, the schema grows.
 
+use super::introduce::next_ordinal;
 use super::times::{accept, sorted_times, with_stored};
 use super::{IngestState, Shared, Table};
 use crate::catalog::{CatalogBatch, EventKey};
@@ -36,6 +37,18 @@ impl Overlay {
     fn len(&self) -> usize {
         self.users.len() + self.events.len()
     }
+
+    /// Forget what the catalog has, where that is worth it: records up to `applied` are in it, and `next` is the next one.
+    pub(super) fn settle(&mut self, applied: u64, next: u64) {
+        if self.len() > OVERLAY_ENTRIES || next == applied + 1 {
+            self.forget_through(applied);
+        }
+    }
+
+    /// What is queued about a user: an ordinal, or that the user was deleted.
+    pub(super) fn user(&self, shard: u16, id: &str) -> Option<Option<u32>> {
+        self.users.get(&(shard, id.to_string())).map(|(ordinal, _)| *ordinal)
+    }
 }
 
 /// More entries of the overlay than this are checked for whether they can go.
@@ -71,8 +84,7 @@ impl Table {
         let position = {
             let mut ingest = shared.ingest.lock();
             shared.check_writable(&ingest)?;
-            let queued = ingest.overlay.users.get(&(shard, user_id.to_string())).map(|(ordinal, _)| *ordinal);
-            let known = match queued {
+            let known = match ingest.overlay.user(shard, user_id) {
                 Some(ordinal) => ordinal,
                 None => shared.lookup.catalog.ordinals(shard, &[user_id])?[0],
             };
@@ -103,9 +115,8 @@ impl Shared {
         let mut ingest = self.ingest.lock();
         self.check_writable(&ingest)?;
         let applied = self.state.read().position;
-        if ingest.overlay.len() > OVERLAY_ENTRIES || ingest.next_position == applied + 1 {
-            ingest.overlay.forget_through(applied);
-        }
+        let next = ingest.next_position;
+        ingest.overlay.settle(applied, next);
         let mut ranges = ingest.ranges.clone();
         let schema = grow(&ingest.schema, &mut ranges, batch.incoming(), options.strict)
             .map_err(|e| e.at(format!("table '{}'", self.name)))?;
@@ -137,7 +148,7 @@ impl Shared {
 
 impl IngestState {
     /// Count on what `record`, which is queued next, will change. `events` has the times of the event ids of its shards.
-    fn note(&mut self, record: &Record, events: Vec<HashMap<EventKey, Vec<i64>>>) {
+    pub(super) fn note(&mut self, record: &Record, events: Vec<HashMap<EventKey, Vec<i64>>>) {
         let position = self.next_position;
         self.next_position += 1;
         let Record::Batch(batch) = record else { return };
@@ -155,7 +166,7 @@ impl IngestState {
 }
 
 /// Refuse what no frame of the log could hold, before anything is changed.
-fn check_record(bytes: usize, limit: usize) -> Result<()> {
+pub(super) fn check_record(bytes: usize, limit: usize) -> Result<()> {
     if bytes <= limit {
         return Ok(());
     }
@@ -221,13 +232,11 @@ impl Plan<'_> {
         let ids: Vec<&str> = asked.iter().map(|&code| batch.users.values.get(code)).collect();
         let known = self.shared.lookup.catalog.ordinals(shard, &ids)?;
         for ((code, id), stored) in asked.into_iter().zip(ids).zip(known) {
-            let queued = self.overlay.users.get(&(shard, id.to_string())).map(|(ordinal, _)| *ordinal);
-            let ordinal = match queued.unwrap_or(stored) {
+            let ordinal = match self.overlay.user(shard, id).unwrap_or(stored) {
                 Some(ordinal) => ordinal,
                 None => {
                     new_users.push(id.to_string());
-                    let full = || Error::new(ErrorKind::ResourceLimit, format!("shard {shard} has 2^32 users"));
-                    first.checked_add(new_users.len() as u32 - 1).filter(|&o| o < u32::MAX).ok_or_else(full)?
+                    next_ordinal(shard, first, new_users.len() - 1)?
                 }
             };
             ordinals.insert(code, ordinal);

@@ -5,6 +5,7 @@ mod commit;
 mod follow;
 mod handle;
 mod import;
+mod introduce;
 mod lookup;
 mod maintenance;
 mod open;

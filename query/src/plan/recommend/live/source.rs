@@ -129,7 +129,8 @@ fn is_foreign(predicate: &Predicate) -> bool {
     match predicate {
         Predicate::And(parts) | Predicate::Or(parts) => parts.iter().any(is_foreign),
         Predicate::Not(part) => is_foreign(part),
-        Predicate::Custom(_) => true,
+        // Of members the text tells the number alone.
+        Predicate::Members(_) | Predicate::Custom(_) => true,
         _ => false,
     }
 }
