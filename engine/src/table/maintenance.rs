@@ -37,7 +37,7 @@ impl Table {
     }
 
     /// Merge segments: neighbours of similar size, or with `full` each shard to one segment, without the rows of deleted
-    /// users and rows past retention.
+    /// users and rows past retention, and with the histories of aliases joined for good.
     ///
     /// # Errors
     /// What the disk says, `Corrupt` for a damaged segment. Nothing is lost then: the old segments stay.
@@ -52,6 +52,9 @@ impl Table {
     pub fn compact_unless(&self, full: bool, stop: Stop<'_>) -> Result<()> {
         let _maintenance = self.shared.maintenance.lock();
         self.shared.flush(|_| ())?;
+        if full {
+            self.shared.join_histories(stop)?;
+        }
         self.shared.compact(if full { choose_full } else { choose }, stop)?;
         if full {
             self.shared.lookup.catalog.scrub()?;
@@ -153,8 +156,9 @@ impl Shared {
     /// filled the memtable are durable, and the next append tries again.
     pub(crate) fn flush_if_large(&self) {
         // Where another thread is at it already, it is enough.
-        if let (true, Some(_maintenance)) = (self.holds_in_memory(1), self.maintenance.try_lock()) {
-            match self.flush(|_| ()) {
+        let is_large = self.holds_in_memory(1) || self.holds_many_joined();
+        if let (true, Some(_maintenance)) = (is_large, self.maintenance.try_lock()) {
+            match self.flush(|_| ()).and_then(|()| self.join_if_many()) {
                 Ok(()) => self.settle(choose, NEVER),
                 Err(error) => tracing::warn!(table = %self.name, %error, "the memtable stays in memory"),
             }
@@ -232,6 +236,7 @@ impl Shared {
         }
         let needed = needed_tombstones(&frozen, |shard| &frozen.shards[shard].flushed)?;
         manifest.tombstones.clone_from(&needed);
+        manifest.set_aliases(&frozen.aliases, frozen.identity_at);
         edit(&mut manifest);
         let unchanged = Manifest { number: frozen.manifest.number, ..manifest.clone() };
         if unchanged == *frozen.manifest {
