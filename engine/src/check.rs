@@ -84,7 +84,11 @@ fn check_table(shared: &Shared, findings: &mut Findings) {
     };
     let mut users = 0;
     for (number, shard) in (0_u16..).zip(&state.shards) {
-        for (at, live) in shard.segments().enumerate() {
+        for (at, live) in shard.joined.iter().enumerate() {
+            let place = format!("{place}, shard {number}, joined histories {at}");
+            check_segment(&state, number, live, &place, findings);
+        }
+        for (at, live) in shard.arrived().enumerate() {
             let place = match state.manifest.shards[number as usize].segments.get(at) {
                 Some(entry) => shared.segment_file(entry.file),
                 None => format!("{place}, shard {number}, segment {at} in memory"),
@@ -130,7 +134,7 @@ fn check_segment(state: &TableState, number: u16, live: &LiveSegment, place: &st
 fn check_users(shared: &Shared, number: u16, live: &LiveSegment) -> Result<u64> {
     let ids = live.segment.user_ids()?.into_iter().zip(live.segment.meta().introduced_start..);
     let ids: Vec<(String, u32)> = ids
-        .filter(|(_, ordinal)| !live.hidden.contains(*ordinal))
+        .filter(|(_, ordinal)| !live.erased.contains(*ordinal))
         .filter_map(|(id, ordinal)| Some((id?, ordinal)))
         .collect();
     let shards = shared.options().shards;

@@ -13,6 +13,7 @@ pub mod rows;
 // The way of an event: from a batch to a snapshot, and from a snapshot to what an operator reads.
 pub mod ingest;
 pub mod log;
+pub mod aliases;
 mod catalog;
 mod memtable;
 pub mod segment;

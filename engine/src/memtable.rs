@@ -4,6 +4,7 @@
 use crate::compact::{Keep, MergeInput, merge};
 use crate::error::Result;
 use crate::log::ShardBatch;
+use crate::rows::Rows;
 use crate::segment::{Segment, SegmentBuilder, SegmentSpec};
 use crate::storage::Blob;
 use crate::table::LiveSegment;
@@ -26,6 +27,16 @@ pub(crate) fn build(batch: &ShardBatch, schema: &Schema, tz: chrono_tz::Tz) -> R
     let mut builder = SegmentBuilder::new(spec, Vec::new());
     builder.push(rows, &rows.sort_permutation())?;
     let (_, bytes) = builder.finish(&mut batch.new_users.iter().cloned().map(Some))?;
+    LiveSegment::new(Segment::open(Blob::from(bytes))?)
+}
+
+/// A segment of histories that aliases join to those of `rows.ordinals`. It comes before everything that arrived in the
+/// shard, so its arrival numbers and the ordinals that it introduces are none.
+pub(crate) fn build_joined(shard: u16, rows: &Rows, schema: &Schema, tz: chrono_tz::Tz) -> Result<LiveSegment> {
+    let spec = SegmentSpec { shard, seq: 0..0, introduced: 0..0, tz, schema: schema.clone() };
+    let mut builder = SegmentBuilder::new(spec, Vec::new());
+    builder.push(rows, &rows.sort_permutation())?;
+    let (_, bytes) = builder.finish(&mut std::iter::empty())?;
     LiveSegment::new(Segment::open(Blob::from(bytes))?)
 }
 
@@ -57,6 +68,6 @@ fn merge_in_memory(segments: &[LiveSegment], schema: &Schema) -> Result<LiveSegm
 
 impl From<&LiveSegment> for MergeInput {
     fn from(live: &LiveSegment) -> Self {
-        Self { segment: Arc::clone(&live.segment), hidden: Arc::clone(&live.hidden) }
+        Self { segment: Arc::clone(&live.segment), hidden: Arc::clone(&live.erased) }
     }
 }

@@ -9,6 +9,7 @@ mod definitions;
 mod edges;
 mod examine;
 mod faults;
+mod identity;
 mod kill;
 mod local;
 mod logs;

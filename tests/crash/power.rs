@@ -7,12 +7,12 @@ use std::sync::Arc;
 use trodden_engine::Engine;
 use trodden_engine::storage::{FaultStore, Moment};
 
-type Image = BTreeMap<String, Arc<Vec<u8>>>;
+pub(crate) type Image = BTreeMap<String, Arc<Vec<u8>>>;
 
 /// What disks can make of a moment: only what was synced; also that deletions arrived early; also that half of what was
 /// not synced arrived; also that all of it did, or all but some pages at its beginning.
 /// `turn` chooses how many.
-fn images(moment: &Moment, turn: usize) -> Vec<(&'static str, Image)> {
+pub(crate) fn images(moment: &Moment, turn: usize) -> Vec<(&'static str, Image)> {
     let mut deleted = moment.durable.clone();
     deleted.retain(|name, _| moment.written.contains_key(name));
     let torn = |keep: fn(usize) -> usize, garbage: bool| {

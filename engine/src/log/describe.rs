@@ -1,7 +1,8 @@
 //! A log file in words, for people who look into a database.
 
 use super::frame::{decode, find_frame, is_lost_mark};
-use super::record::{BatchRecord, Record};
+use super::record::{AliasRecord, BatchRecord, DeleteRecord, Record};
+use crate::aliases::Member;
 use crate::error::{Error, Result};
 use std::fmt::Write;
 
@@ -52,10 +53,24 @@ pub fn describe_log(name: &str, bytes: &[u8]) -> Result<String> {
 fn describe(record: &Record) -> String {
     match record {
         Record::Batch(batch) => describe_batch(batch),
-        Record::Delete(delete) => {
-            format!("deletion of user '{}' (shard {}, ordinal {})", delete.user_id, delete.shard, delete.ordinal)
+        Record::Delete(delete) => format!("deletion of {}", describe_deleted(delete)),
+        Record::Alias(AliasRecord { source, target, .. }) => {
+            format!("alias of {} to {}", describe_member(source), describe_member(target))
+        }
+        Record::Unalias(source) => format!("no alias any more: {}", describe_member(source)),
+        Record::DeletePerson(members) => {
+            let members: Vec<String> = members.iter().map(describe_deleted).collect();
+            format!("deletion of a person, {}", members.join(", "))
         }
     }
+}
+
+fn describe_deleted(delete: &DeleteRecord) -> String {
+    format!("user '{}' (shard {}, ordinal {})", delete.user_id, delete.shard, delete.ordinal)
+}
+
+fn describe_member(member: &Member) -> String {
+    format!("user '{}' (shard {}, ordinal {})", member.id, member.shard, member.ordinal)
 }
 
 fn describe_batch(batch: &BatchRecord) -> String {
@@ -75,7 +90,6 @@ mod tests {
     use super::super::frame::{encode_frame, encode_mark};
     use super::*;
     use crate::error::ErrorKind;
-    use crate::log::DeleteRecord;
 
     fn file() -> Vec<u8> {
         let record = Record::Delete(DeleteRecord { shard: 2, ordinal: 5, seq: 9, user_id: "ann".into() }).encode();

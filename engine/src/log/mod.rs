@@ -16,7 +16,7 @@ pub use describe::describe_log;
 pub use fault::FaultyLogs;
 pub use file::{FileLog, FileLogs};
 pub use memory::MemoryLogs;
-pub(crate) use record::{BatchRecord, DeleteRecord, Record, ShardBatch};
+pub(crate) use record::{AliasRecord, BatchRecord, DeleteRecord, Record, ShardBatch};
 
 use crate::error::Result;
 use crate::storage::Store;

@@ -1,11 +1,15 @@
 //! Records: what one call of `append` or `delete_user` did, complete enough to do it again without asking anything.
 
+use crate::aliases::Member;
 use crate::error::{Error, Result};
 use crate::rows::{Column, NULL_CODE, Rows, TextColumn};
 use crate::types::{ColumnType, Schema};
 
 const BATCH: u8 = 1;
 const DELETE: u8 = 2;
+const ALIAS: u8 = 16;
+const UNALIAS: u8 = 17;
+const DELETE_PERSON: u8 = 18;
 
 /// The events that one shard got from a batch, duplicates left out.
 #[derive(Debug, Clone)]
@@ -44,6 +48,17 @@ pub(crate) struct DeleteRecord {
     pub(crate) user_id: String,
 }
 
+/// An id became another name for a person.
+#[derive(Debug, Clone)]
+pub(crate) struct AliasRecord {
+    /// The id.
+    pub(crate) source: Member,
+    /// What it is an alias of.
+    pub(crate) target: Member,
+    /// Those of both that had no ordinal: parts of shards without rows.
+    pub(crate) introduced: Vec<ShardBatch>,
+}
+
 /// What a record says.
 #[derive(Debug, Clone)]
 pub(crate) enum Record {
@@ -51,6 +66,12 @@ pub(crate) enum Record {
     Batch(BatchRecord),
     /// A user was deleted.
     Delete(DeleteRecord),
+    /// An id became an alias.
+    Alias(AliasRecord),
+    /// The alias of this id was taken back.
+    Unalias(Member),
+    /// A person was deleted, with all ids: first the one at the end of their chains.
+    DeletePerson(Vec<DeleteRecord>),
 }
 
 impl Record {
@@ -67,10 +88,23 @@ impl Record {
             }
             Self::Delete(delete) => {
                 out.0.push(DELETE);
-                out.u32(delete.shard as usize);
-                out.u32(delete.ordinal as usize);
-                out.u64(delete.seq);
-                out.bytes(delete.user_id.as_bytes());
+                out.deletion(delete);
+            }
+            Self::Alias(AliasRecord { source, target, introduced }) => {
+                out.0.push(ALIAS);
+                out.member(source);
+                out.member(target);
+                out.u32(introduced.len());
+                introduced.iter().for_each(|part| out.shard(part));
+            }
+            Self::Unalias(source) => {
+                out.0.push(UNALIAS);
+                out.member(source);
+            }
+            Self::DeletePerson(members) => {
+                out.0.push(DELETE_PERSON);
+                out.u32(members.len());
+                members.iter().for_each(|delete| out.deletion(delete));
             }
         }
         out.0
@@ -92,12 +126,18 @@ impl Record {
                 let shards = (0..count).map(|_| input.shard()).collect::<Result<_>>()?;
                 Self::Batch(BatchRecord { schema, shards })
             }
-            DELETE => Self::Delete(DeleteRecord {
-                shard: u16::try_from(input.u32()?).map_err(|_| damaged("shard"))?,
-                ordinal: input.u32()?,
-                seq: input.u64()?,
-                user_id: input.text()?,
-            }),
+            DELETE => Self::Delete(input.deletion()?),
+            ALIAS => {
+                let (source, target) = (input.member()?, input.member()?);
+                let count = input.count(1)?;
+                let introduced = (0..count).map(|_| input.shard()).collect::<Result<_>>()?;
+                Self::Alias(AliasRecord { source, target, introduced })
+            }
+            UNALIAS => Self::Unalias(input.member()?),
+            DELETE_PERSON => {
+                let count = input.count(20)?;
+                Self::DeletePerson((0..count).map(|_| input.deletion()).collect::<Result<_>>()?)
+            }
             kind => return Err(Error::corrupt(format!("a record of unknown type {kind}"))),
         };
         if !input.rest.is_empty() {
@@ -127,6 +167,19 @@ impl Writer {
     fn bytes(&mut self, bytes: &[u8]) {
         self.u32(bytes.len());
         self.0.extend_from_slice(bytes);
+    }
+
+    fn deletion(&mut self, delete: &DeleteRecord) {
+        self.u32(delete.shard as usize);
+        self.u32(delete.ordinal as usize);
+        self.u64(delete.seq);
+        self.bytes(delete.user_id.as_bytes());
+    }
+
+    fn member(&mut self, member: &Member) {
+        self.u32(member.shard as usize);
+        self.u32(member.ordinal as usize);
+        self.bytes(member.id.as_bytes());
     }
 
     fn shard(&mut self, batch: &ShardBatch) {
@@ -226,8 +279,21 @@ impl<'a> Reader<'a> {
         String::from_utf8(self.bytes()?.to_vec()).map_err(|_| damaged("text"))
     }
 
+    fn shard_number(&mut self) -> Result<u16> {
+        u16::try_from(self.u32()?).map_err(|_| damaged("shard"))
+    }
+
+    fn deletion(&mut self) -> Result<DeleteRecord> {
+        let (shard, ordinal) = (self.shard_number()?, self.u32()?);
+        Ok(DeleteRecord { shard, ordinal, seq: self.u64()?, user_id: self.text()? })
+    }
+
+    fn member(&mut self) -> Result<Member> {
+        Ok(Member { shard: self.shard_number()?, ordinal: self.u32()?, id: self.text()? })
+    }
+
     fn shard(&mut self) -> Result<ShardBatch> {
-        let shard = u16::try_from(self.u32()?).map_err(|_| damaged("shard"))?;
+        let shard = self.shard_number()?;
         let (seq_start, first_ordinal) = (self.u64()?, self.u32()?);
         let users = self.count(4)?;
         let new_users = (0..users).map(|_| self.text()).collect::<Result<_>>()?;
@@ -314,23 +380,47 @@ mod tests {
         Record::Batch(BatchRecord { schema: Some(Schema { columns: vec![column] }), shards: vec![shard] })
     }
 
+    fn member(id: &str) -> Member {
+        Member { shard: 5, ordinal: 77, id: id.into() }
+    }
+
+    /// A record of each type.
+    fn samples() -> Vec<Record> {
+        let Record::Batch(batch) = sample() else { unreachable!("a batch") };
+        let delete = |id: &str| DeleteRecord { shard: 1, ordinal: 2, seq: 3, user_id: id.into() };
+        let introduced = ShardBatch { rows: Rows::default(), ..batch.shards[0].clone() };
+        let alias = AliasRecord { source: member("a"), target: member("ü"), introduced: vec![introduced] };
+        vec![
+            sample(),
+            Record::Delete(delete("x")),
+            Record::Alias(alias),
+            Record::Unalias(member("a")),
+            Record::DeletePerson(vec![delete("x"), delete("yy")]),
+        ]
+    }
+
     #[test]
     fn a_record_survives_the_way_through_bytes() {
-        let bytes = sample().encode();
-        let back = Record::decode(&bytes).unwrap();
-        assert_eq!(format!("{back:?}"), format!("{:?}", sample()));
-        assert_eq!(back.encode(), bytes);
+        for record in samples() {
+            let bytes = record.encode();
+            let back = Record::decode(&bytes).unwrap();
+            assert_eq!(format!("{back:?}"), format!("{record:?}"));
+            assert_eq!(back.encode(), bytes);
+        }
     }
 
     #[test]
     fn cut_or_changed_bytes_never_panic() {
-        let bytes = sample().encode();
+        samples().iter().for_each(|record| is_robust(&record.encode()));
+    }
+
+    fn is_robust(bytes: &[u8]) {
         for length in 0..bytes.len() {
             assert!(Record::decode(&bytes[..length]).is_err(), "cut at {length}");
         }
         for byte in 0..bytes.len() {
             for bit in 0..8 {
-                let mut changed = bytes.clone();
+                let mut changed = bytes.to_vec();
                 changed[byte] ^= 1 << bit;
                 let _ = Record::decode(&changed);
             }

@@ -1,19 +1,22 @@
 //! What every manifest keeps. Each invariant is a function of its own, checked before every swap and at every opening.
 
 use super::{Manifest, ShardManifest};
+use crate::aliases::Member;
 use crate::error::{Error, Result};
+use crate::ingest::shard_of;
 use crate::types::{FIXED_COLUMNS, TS_MAX_US, TS_MIN_US};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 type Check<T> = (&'static str, fn(&T) -> std::result::Result<(), String>);
 
-const OF_TABLE: [Check<Manifest>; 6] = [
+const OF_TABLE: [Check<Manifest>; 7] = [
     ("the number of shards never changes", shards_match_options),
     ("column names are unique", column_names_are_unique),
     ("options are valid", options_are_valid),
     ("a file is used once", files_are_used_once),
     ("tombstones name users that exist", tombstones_name_users),
     ("fingerprints are unique", fingerprints_are_unique),
+    ("aliases name users that exist, and make no circles", aliases_are_sound),
 ];
 
 const OF_SHARD: [Check<ShardManifest>; 3] = [
@@ -93,6 +96,30 @@ fn fingerprints_are_unique(manifest: &Manifest) -> std::result::Result<(), Strin
     ensure(twice.is_none(), || format!("{} is there twice", twice.map_or("", |fingerprint| fingerprint)))
 }
 
+fn aliases_are_sound(manifest: &Manifest) -> std::result::Result<(), String> {
+    let exists = |member: &Member| {
+        let shard = manifest.shards.get(member.shard as usize);
+        shard.is_some_and(|shard| member.ordinal < shard.next_ordinal)
+            && shard_of(&member.id, manifest.options.shards) == member.shard
+    };
+    let strange = manifest.aliases.iter().find(|alias| !exists(&alias.source) || !exists(&alias.target));
+    ensure(strange.is_none(), || format!("{strange:?}"))?;
+    let targets: HashMap<&str, &str> =
+        manifest.aliases.iter().map(|alias| (alias.source.id.as_str(), alias.target.id.as_str())).collect();
+    ensure(targets.len() == manifest.aliases.len(), || "an id is the alias of two".into())?;
+    let mut ends: HashSet<&str> = HashSet::new();
+    for alias in &manifest.aliases {
+        let (mut id, mut way) = (alias.source.id.as_str(), HashSet::new());
+        while let Some(next) = targets.get(id).filter(|_| !ends.contains(id)) {
+            ensure(way.insert(id), || format!("'{id}' is an alias of itself"))?;
+            id = next;
+        }
+        // Whoever comes here later gets to an end, too.
+        ends.extend(way);
+    }
+    Ok(())
+}
+
 fn arrivals_are_ordered(shard: &ShardManifest) -> std::result::Result<(), String> {
     let mut end = 0;
     for segment in &shard.segments {
@@ -137,6 +164,7 @@ fn summaries_are_possible(shard: &ShardManifest) -> std::result::Result<(), Stri
 mod tests {
     use super::super::SegmentEntry;
     use super::*;
+    use crate::aliases::Alias;
     use crate::segment::SegmentMeta;
     use crate::types::{Schema, TableOptions};
 
@@ -168,20 +196,30 @@ mod tests {
         manifest
     }
 
+    fn alias(source: (&str, u32), target: (&str, u32)) -> Alias {
+        let member = |(id, ordinal): (&str, u32)| Member { shard: 0, ordinal, id: id.into() };
+        Alias { source: member(source), target: member(target), joined: false }
+    }
+
     #[test]
     fn a_sound_manifest_passes() {
         check(&manifest()).unwrap();
+        let mut manifest = manifest();
+        manifest.aliases = vec![alias(("a", 0), ("b", 1)), alias(("b", 1), ("c", 2))];
+        check(&manifest).unwrap();
     }
 
     #[test]
     fn every_broken_invariant_is_named() {
         type Breaker = (fn(&mut Manifest), &'static str);
-        let breakers: [Breaker; 8] = [
+        let breakers: [Breaker; 10] = [
             (|m| m.shards.clear(), "number of shards"),
             (|m| m.options.time_zone = "Mars".into(), "options are valid"),
             (|m| m.shards[0].segments[1].file = 1, "a file is used once"),
             (|m| m.tombstones.push(super::super::Tombstone { shard: 0, ordinal: 3, seq: 1 }), "tombstones"),
             (|m| m.imported = vec!["a".into(), "a".into()], "fingerprints"),
+            (|m| m.aliases.push(alias(("a", 0), ("b", 3))), "aliases"),
+            (|m| m.aliases = vec![alias(("a", 0), ("b", 1)), alias(("b", 1), ("a", 0))], "aliases"),
             (|m| m.shards[0].segments[1].meta.seq_start = 3, "arrival numbers"),
             (|m| m.shards[0].segments[1].meta.introduced_start = 1, "contiguous"),
             (|m| m.shards[0].segments[0].meta.ts_min = i64::MIN, "summaries"),

@@ -7,6 +7,7 @@ mod invariants;
 
 pub(crate) use invariants::check;
 
+use crate::aliases::{Alias, Aliases};
 use crate::error::{Error, ErrorKind, Result};
 use crate::segment::SegmentMeta;
 use crate::storage::Store;
@@ -14,7 +15,9 @@ use crate::types::{Schema, TableOptions};
 use serde::{Deserialize, Serialize};
 
 /// Version of the manifest that this program writes.
-pub(crate) const MANIFEST_VERSION: u32 = 1;
+pub(crate) const MANIFEST_VERSION: u32 = 2;
+/// Version of a manifest without aliases, which any program can read.
+const PLAIN_VERSION: u32 = 1;
 /// Oldest version that it reads.
 pub(crate) const OLDEST_MANIFEST_VERSION: u32 = 1;
 
@@ -79,13 +82,23 @@ pub(crate) struct Manifest {
     pub(crate) tombstones: Vec<Tombstone>,
     /// Fingerprints of the files that were imported, as 32 hex digits.
     pub(crate) imported: Vec<String>,
+    /// Which ids mean the same person.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) aliases: Vec<Alias>,
+    /// The last record that changed whose history an event is part of.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) identity_at: u64,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 impl Manifest {
     /// The first manifest of a table.
     pub(crate) fn first(table: u64, name: &str, schema: Schema, options: TableOptions) -> Self {
         Self {
-            version: MANIFEST_VERSION,
+            version: PLAIN_VERSION,
             number: 1,
             table,
             name: name.to_string(),
@@ -98,6 +111,17 @@ impl Manifest {
             options,
             tombstones: Vec::new(),
             imported: Vec::new(),
+            aliases: Vec::new(),
+            identity_at: 0,
+        }
+    }
+
+    /// Note the aliases. A program that knows none must not read the manifest, since it would show other histories.
+    pub(crate) fn set_aliases(&mut self, aliases: &Aliases, identity_at: u64) {
+        self.aliases = aliases.to_list();
+        self.identity_at = identity_at;
+        if !self.aliases.is_empty() {
+            self.version = MANIFEST_VERSION;
         }
     }
 

@@ -1,5 +1,6 @@
 //! From a batch to a record: users get their ordinals, duplicates are dropped, the schema grows.
 
+use super::alias::alias_is_kept;
 use super::introduce::next_ordinal;
 use super::times::{accept, sorted_times, with_stored};
 use super::{IngestState, Shared, Table};
@@ -9,6 +10,7 @@ use crate::ingest::{EncodedBatch, EncodedColumn, EncodedText, EventBatch, grow, 
 use crate::log::{BatchRecord, DeleteRecord, Record, ShardBatch};
 use crate::rows::{Column, NULL_CODE, Rows, TextColumn};
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// What became of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -64,10 +66,12 @@ impl Table {
     /// that cannot be written to segments.
     pub fn append(&self, batch: EventBatch) -> Result<Appended> {
         let shared = &self.shared;
-        let encoded = EncodedBatch::encode(&batch, shared.options().shards)?;
+        // The larger part of the work, done before it is this thread's turn.
+        let aliases = Arc::clone(&shared.state.read().aliases);
+        let encoded = EncodedBatch::encode_routed(&batch, shared.options().shards, &aliases)?;
         let rows = encoded.len() as u64;
         shared.make_room()?;
-        let (accepted, position) = shared.queue_batch(&encoded)?;
+        let (accepted, position) = shared.queue_batch(&batch, encoded, aliases.routes())?;
         shared.queue.wait(position, shared)?;
         shared.flush_if_large();
         Ok(Appended { accepted, duplicates: rows - accepted })
@@ -80,24 +84,21 @@ impl Table {
         let position = {
             let mut ingest = shared.ingest.lock();
             shared.check_writable(&ingest)?;
-            let known = match ingest.overlay.user(shard, user_id) {
-                Some(ordinal) => ordinal,
-                None => shared.lookup.catalog.ordinals(shard, &[user_id])?[0],
-            };
-            let Some(ordinal) = known else {
+            if let Some(alias) = ingest.aliases.get(user_id) {
+                return Err(alias_is_kept(alias, ingest.aliases.resolve(user_id)));
+            }
+            let Some(ordinal) = shared.ordinal_in(&ingest, shard, user_id)? else {
                 // That the user is gone may be due to a deletion that is not durable yet.
                 let last = ingest.next_position - 1;
                 drop(ingest);
                 shared.queue.wait(last, shared)?;
                 return Ok(false);
             };
-            let position = ingest.next_position;
-            ingest.next_position += 1;
             let seq = ingest.next[shard as usize].1;
-            ingest.overlay.users.insert((shard, user_id.to_string()), (None, position));
-            let record = Record::Delete(DeleteRecord { shard, ordinal, seq, user_id: user_id.to_string() });
-            shared.queue.push(record.encode(), record);
-            position
+            let user = DeleteRecord { shard, ordinal, seq, user_id: user_id.to_string() };
+            let record = shared.deletion(&mut ingest, user);
+            ingest.note_deleted(&record);
+            shared.queue_record(&mut ingest, record)
         };
         shared.queue.wait(position, shared)?;
         Ok(true)
@@ -106,10 +107,16 @@ impl Table {
 
 impl Shared {
     /// Queue what of `batch` is new. Returns the number of accepted events, and the position to wait for.
-    fn queue_batch(&self, batch: &EncodedBatch) -> Result<(u64, u64)> {
+    fn queue_batch(&self, batch: &EventBatch, encoded: EncodedBatch, routes: u64) -> Result<(u64, u64)> {
         let options = self.options();
         let mut ingest = self.ingest.lock();
         self.check_writable(&ingest)?;
+        let encoded = match routes == ingest.aliases.routes() {
+            true => encoded,
+            // A compaction joined histories meanwhile.
+            false => EncodedBatch::encode_routed(batch, options.shards, &ingest.aliases)?,
+        };
+        let batch = &encoded;
         let applied = self.state.read().position;
         let next = ingest.next_position;
         ingest.overlay.settle(applied, next);
@@ -143,21 +150,39 @@ impl Shared {
 }
 
 impl IngestState {
+    /// Count on the new users of a part of the record that is queued next.
+    pub(super) fn note_users(&mut self, part: &ShardBatch) {
+        let ShardBatch { shard, new_users, first_ordinal, rows, .. } = part;
+        for (id, ordinal) in new_users.iter().zip(*first_ordinal..) {
+            self.overlay.users.insert((*shard, id.clone()), (Some(ordinal), self.next_position));
+        }
+        let next = &mut self.next[*shard as usize];
+        *next = (next.0 + new_users.len() as u32, next.1 + rows.len() as u64);
+    }
+
+    /// Count on the deletions of the record that is queued next.
+    fn note_deleted(&mut self, record: &Record) {
+        let deleted = match record {
+            Record::Delete(delete) => std::slice::from_ref(delete),
+            Record::DeletePerson(members) => members,
+            _ => &[],
+        };
+        for DeleteRecord { shard, user_id, .. } in deleted {
+            self.overlay.users.insert((*shard, user_id.clone()), (None, self.next_position));
+        }
+    }
+
     /// Count on what `record`, which is queued next, will change. `events` has the times of the event ids of its shards.
     pub(super) fn note(&mut self, record: &Record, events: Vec<HashMap<EventKey, Vec<i64>>>) {
         let position = self.next_position;
-        self.next_position += 1;
-        let Record::Batch(batch) = record else { return };
-        for (part, events) in batch.shards.iter().zip(events) {
-            let ShardBatch { shard, new_users, first_ordinal, rows, .. } = part;
-            for (id, ordinal) in new_users.iter().zip(*first_ordinal..) {
-                self.overlay.users.insert((*shard, id.clone()), (Some(ordinal), position));
+        if let Record::Batch(batch) = record {
+            for (part, events) in batch.shards.iter().zip(events) {
+                self.note_users(part);
+                let events = events.into_iter().map(|(key, times)| (key, (times, position)));
+                self.overlay.events.extend(events);
             }
-            let next = &mut self.next[*shard as usize];
-            *next = (next.0 + new_users.len() as u32, next.1 + rows.len() as u64);
-            let events = events.into_iter().map(|(key, times)| (key, (times, position)));
-            self.overlay.events.extend(events);
         }
+        self.next_position += 1;
     }
 }
 
@@ -319,16 +344,14 @@ fn column_of(column: &EncodedColumn, kept: &[u32]) -> Column {
 pub(crate) fn catalog_changes(record: &Record, shared: &Shared) -> Result<CatalogBatch> {
     let mut changes = CatalogBatch::default();
     match record {
-        Record::Delete(delete) => {
-            let DeleteRecord { shard, ordinal, user_id, .. } = delete;
-            shared.lookup.deleted.lock().entry(user_id.clone()).or_default().push(*ordinal);
-            changes.deleted.push((*shard, user_id.clone(), *ordinal));
-        }
+        Record::Delete(delete) => forget_user(delete, shared, &mut changes),
+        Record::DeletePerson(members) => members.iter().for_each(|user| forget_user(user, shared, &mut changes)),
+        Record::Alias(alias) => alias.introduced.iter().for_each(|part| changes.users.extend(new_users(part))),
+        Record::Unalias(_) => {}
         Record::Batch(batch) => {
             let mut events: HashMap<EventKey, Vec<i64>> = HashMap::new();
             for part in &batch.shards {
-                let new = part.new_users.iter().zip(part.first_ordinal..);
-                changes.users.extend(new.map(|(id, ordinal)| (part.shard, id.clone(), ordinal)));
+                changes.users.extend(new_users(part));
                 for row in 0..part.rows.len() {
                     if let Some(id) = part.rows.event_id.get(row) {
                         let key = EventKey::new(part.shard, part.rows.ordinals[row], id);
@@ -340,4 +363,14 @@ pub(crate) fn catalog_changes(record: &Record, shared: &Shared) -> Result<Catalo
         }
     }
     Ok(changes)
+}
+
+fn forget_user(delete: &DeleteRecord, shared: &Shared, changes: &mut CatalogBatch) {
+    let DeleteRecord { shard, ordinal, user_id, .. } = delete;
+    shared.lookup.deleted.lock().entry(user_id.clone()).or_default().push(*ordinal);
+    changes.deleted.push((*shard, user_id.clone(), *ordinal));
+}
+
+fn new_users(part: &ShardBatch) -> impl Iterator<Item = (u16, String, u32)> {
+    part.new_users.iter().zip(part.first_ordinal..).map(|(id, ordinal)| (part.shard, id.clone(), ordinal))
 }

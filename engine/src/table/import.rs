@@ -140,7 +140,9 @@ impl Import {
     pub fn push(&self, sequence: u64, batch: EventBatch) -> Result<()> {
         let options = self.shared.options();
         // The larger part of the work, done by all threads at once.
-        let encoded = EncodedBatch::encode(&batch, options.shards)?;
+        // Where new events go does not change during an import.
+        let aliases = Arc::clone(&self.shared.state.read().aliases);
+        let encoded = EncodedBatch::encode_routed(&batch, options.shards, &aliases)?;
         drop(batch);
         let mut state = self.state.lock();
         if state.failed {
@@ -200,6 +202,9 @@ impl Import {
         self.finished = true;
         // What was imported is durable, so a failure here is no failure of the import.
         let _maintenance = self.shared.maintenance.lock();
+        if let Err(error) = self.shared.join_if_many() {
+            tracing::warn!(table = %self.shared.name, %error, "joined histories stay in memory");
+        }
         self.shared.settle(choose, stop);
         Ok(imported)
     }
@@ -248,9 +253,10 @@ impl Import {
                 next.position = position;
                 for ((shard, import), written) in next.shards.iter_mut().zip(&mut state.shards).zip(written) {
                     (shard.next_ordinal, shard.next_seq) = import.get_mut().next;
+                    let written = written.map(|live| shard.hide_deleted(live)).transpose()?;
                     shard.flushed.extend(written);
                 }
-                Ok(())
+                next.show_imported(before.shards.iter().map(|shard| shard.flushed.len()), shared.tz)
             })?;
             log.restart_after(position);
             shared.queue.restart_after(position);

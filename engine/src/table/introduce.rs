@@ -7,9 +7,10 @@ use crate::ingest::{MAX_NAME_BYTES, shard_of};
 use crate::log::{BatchRecord, Record, ShardBatch};
 use crate::rows::Rows;
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 impl Table {
-    /// Shard and ordinal of each user of `ids`, in their order. Those who are new get an ordinal here, and no event: that
+    /// Shard and ordinal of each user of `ids`, in their order; of an alias those of the person. Those who are new get an ordinal here, and no event: that
     /// is durable on return, all of them or none.
     ///
     /// # Errors
@@ -18,8 +19,10 @@ impl Table {
     pub fn introduce(&self, ids: &[&str]) -> Result<Vec<(u16, u32)>> {
         check_ids(ids)?;
         let shared = &self.shared;
+        let aliases = Arc::clone(&shared.state.read().aliases);
+        let ids: Vec<&str> = ids.iter().map(|id| aliases.resolve(id)).collect();
         shared.make_room()?;
-        let (places, position) = shared.queue_users(ids)?;
+        let (places, position) = shared.queue_users(&ids)?;
         shared.queue.wait(position, shared)?;
         shared.flush_if_large();
         Ok(places)

@@ -39,7 +39,7 @@ impl Table {
     }
 
     /// Merge segments: neighbours of similar size, or with `full` each shard to one segment, without the rows of deleted
-    /// users and rows past retention.
+    /// users and rows past retention, and with the histories of aliases joined for good.
     ///
     /// # Errors
     /// What the disk says, `Corrupt` for a damaged segment. Nothing is lost then: the old segments stay.
@@ -57,6 +57,9 @@ impl Table {
         }
         let _maintenance = self.shared.maintenance.lock();
         self.shared.flush(|_| ())?;
+        if full {
+            self.shared.join_histories(stop)?;
+        }
         self.shared.compact(if full { choose_full } else { choose }, stop)?;
         if full {
             self.shared.lookup.catalog.scrub()?;
@@ -160,8 +163,9 @@ impl Shared {
     /// filled the memtable are durable, and the next append tries again.
     pub(crate) fn flush_if_large(&self) {
         // Where another thread is at it already, it is enough.
-        if let (true, Some(_maintenance)) = (self.holds_in_memory(1), self.maintenance.try_lock()) {
-            match self.flush(|_| ()) {
+        let is_large = self.holds_in_memory(1) || self.holds_many_joined();
+        if let (true, Some(_maintenance)) = (is_large, self.maintenance.try_lock()) {
+            match self.flush(|_| ()).and_then(|()| self.join_if_many()) {
                 Ok(()) => self.settle(choose, NEVER),
                 Err(error) => tracing::warn!(table = %self.name, %error, "the memtable stays in memory"),
             }
@@ -239,6 +243,7 @@ impl Shared {
         }
         let needed = needed_tombstones(&frozen, |shard| &frozen.shards[shard].flushed)?;
         manifest.tombstones.clone_from(&needed);
+        manifest.set_aliases(&frozen.aliases, frozen.identity_at);
         edit(&mut manifest);
         let unchanged = Manifest { number: frozen.manifest.number, ..manifest.clone() };
         if unchanged == *frozen.manifest {

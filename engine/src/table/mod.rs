@@ -1,11 +1,14 @@
 //! A table: the way of its events from a batch to a snapshot.
 
+mod alias;
 mod append;
 mod commit;
 mod follow;
 mod handle;
 mod import;
 mod introduce;
+mod join;
+mod joined;
 mod lookup;
 mod maintenance;
 mod open;
@@ -34,6 +37,7 @@ pub use snapshot::{LiveSegment, ShardSnapshot, Snapshot};
 pub(crate) use state::TableState;
 pub(crate) use written::open_segment;
 
+use crate::aliases::Aliases;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ingest::BigIntRanges;
 use crate::log::{Log, Logs};
@@ -120,6 +124,7 @@ pub(crate) struct IngestState {
     /// Position of the next record.
     pub(crate) next_position: u64,
     pub(crate) overlay: Overlay,
+    pub(crate) aliases: Arc<Aliases>,
     pub(crate) busy: Busy,
 }
 
@@ -143,6 +148,7 @@ impl IngestState {
             next: state.shards.iter().map(|shard| (shard.next_ordinal, shard.next_seq)).collect(),
             next_position: state.position + 1,
             overlay: Overlay::default(),
+            aliases: Arc::clone(&state.aliases),
             busy: Busy::No,
         }
     }
@@ -216,6 +222,8 @@ impl Table {
             schema: state.schema.clone(),
             options: state.manifest.options.clone(),
             hidden_before_us: state.manifest.hidden_before_us,
+            aliases: Arc::clone(&state.aliases),
+            identity_at: state.identity_at,
             shards: shards.collect(),
             tags: Arc::clone(&state.tags),
             lookup: Arc::clone(&self.shared.lookup),

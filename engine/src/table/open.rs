@@ -7,6 +7,7 @@ use super::state::ShardState;
 use super::tags::TagWriter;
 use super::written::open_segment;
 use super::{IngestState, Limits, ProfileLink, Seams, Shared, Table, TableState};
+use crate::aliases::Aliases;
 use crate::catalog::{Catalog, MemoryCatalog, RocksCatalog};
 use crate::error::{Error, Result};
 use crate::ingest::{BigIntRange, BigIntRanges};
@@ -110,27 +111,28 @@ fn load_segments(store: &dyn Store, manifest: &Manifest, threads: usize) -> Resu
         open_segment(store, &Manifest::segment_file(manifest.table, entry.file), entry)
     })?;
     let mut segments = segments.into_iter();
+    let aliases = Arc::new(Aliases::of_list(&manifest.aliases));
     let mut shards = Vec::with_capacity(manifest.shards.len());
     for (number, shard) in manifest.shards.iter().enumerate() {
+        let away = aliases.pending().map(|alias| &alias.source).filter(|source| source.shard as usize == number);
         let tombstones = manifest.tombstones.iter().filter(|tombstone| tombstone.shard as usize == number);
         let mut state = ShardState {
             next_ordinal: shard.next_ordinal,
             next_seq: shard.next_seq,
             tombstones: tombstones.cloned().collect(),
+            away: Arc::new(away.map(|source| source.ordinal).collect()),
             ..ShardState::default()
         };
         let own = segments.by_ref().take(shard.segments.len()).map(|live| state.hide_deleted(live));
         state.flushed = own.collect::<Result<_>>()?;
         shards.push(state);
     }
-    let manifest = Arc::new(manifest.clone());
-    Ok(TableState {
-        schema: manifest.schema.clone(),
-        position: manifest.log_position,
-        manifest,
-        shards,
-        tags: Arc::default(),
-    })
+    let tz = manifest.options.tz()?;
+    let (manifest, identity_at) = (Arc::new(manifest.clone()), manifest.identity_at);
+    let (schema, position) = (manifest.schema.clone(), manifest.log_position);
+    let mut state = TableState { schema, position, aliases, identity_at, manifest, shards, tags: Arc::default() };
+    state.show_all(tz)?;
+    Ok(state)
 }
 
 /// Remove what an import, a flush or a compaction left behind that did not come to its end.

@@ -77,10 +77,20 @@ impl Table {
     pub fn upsert(&self, batch: ProfileBatch) -> Result<Appended> {
         let missing = || Error::new(ErrorKind::NotFound, format!("table '{}' has no profiles yet", self.name()));
         let profiles = self.profiles().ok_or_else(missing)?;
-        let batch = batch.into_events()?;
+        let mut batch = batch.into_events()?;
         let _no_deletion = self.shared.profiles.changes.read();
+        batch.user_id = self.persons(batch.user_id);
         self.introduce_users(&batch.user_id)?;
         profiles.table.append(batch)
+    }
+
+    /// The persons that ids mean by now: what is said of an alias is said of the person.
+    pub fn persons(&self, ids: StringArray) -> StringArray {
+        let aliases = Arc::clone(&self.shared.state.read().aliases);
+        match aliases.is_empty() {
+            true => ids,
+            false => ids.iter().map(|id| id.map(|id| aliases.resolve(id))).collect(),
+        }
     }
 
     /// Give the users of profiles that are to come an ordinal in this table, so that conditions on profiles find them.
@@ -96,14 +106,19 @@ impl Table {
     /// there was such a user. What arrives later under the same id is that of a new user.
     ///
     /// # Errors
-    /// What the disk says; `Locked` during an import. The profile may be gone then, and the events still there; never the
-    /// other way round.
+    /// What the disk says; `Locked` during an import; `InvalidInput` for an alias: it is the person that can be deleted, with all
+    /// ids. The profile may be gone then, and the events still there; never the other way round.
     pub fn delete_user(&self, user_id: &str) -> Result<bool> {
         let _no_update = self.shared.profiles.changes.write();
-        let had_profile = match self.profiles() {
-            Some(profiles) => profiles.table.delete_own(user_id)?,
-            None => false,
+        let aliases = Arc::clone(&self.shared.state.read().aliases);
+        // An alias alone is refused below, with nothing changed.
+        let Some(profiles) = self.profiles().filter(|_| aliases.get(user_id).is_none()) else {
+            return self.delete_own(user_id);
         };
+        let mut had_profile = profiles.table.delete_own(user_id)?;
+        for alias in aliases.iter().filter(|alias| aliases.resolve(&alias.source.id) == user_id) {
+            had_profile |= profiles.table.delete_own(&alias.source.id)?;
+        }
         Ok(self.delete_own(user_id)? || had_profile)
     }
 

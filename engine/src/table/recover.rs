@@ -102,7 +102,7 @@ fn opening_choice(segments: &[SegmentSummary]) -> Choice {
 fn rebuild_users(catalog: &dyn Catalog, shard: u16, live: &LiveSegment, changes: &mut CatalogBatch) -> Result<()> {
     let ids = live.segment.user_ids()?.into_iter().zip(live.segment.meta().introduced_start..);
     for (id, ordinal) in ids {
-        if let Some(id) = id.filter(|_| !live.hidden.contains(ordinal)) {
+        if let Some(id) = id.filter(|_| !live.erased.contains(ordinal)) {
             changes.users.push((shard, id, ordinal));
         }
         if changes.len() >= REBUILD_BATCH {
@@ -112,13 +112,18 @@ fn rebuild_users(catalog: &dyn Catalog, shard: u16, live: &LiveSegment, changes:
     Ok(())
 }
 
-fn rebuild_events(catalog: &dyn Catalog, shard: u16, live: &LiveSegment, changes: &mut CatalogBatch) -> Result<()> {
+pub(super) fn rebuild_events(
+    catalog: &dyn Catalog,
+    shard: u16,
+    live: &LiveSegment,
+    changes: &mut CatalogBatch,
+) -> Result<()> {
     for index in 0..live.segment.blocks().len() {
         let block = live.segment.block(index);
         let (users, ids, times) = (block.users()?, block.text("event_id")?, block.times()?);
         let mut found: HashMap<EventKey, Vec<i64>> = HashMap::new();
         for (at, &ordinal) in users.ordinals.iter().enumerate() {
-            if live.hidden.contains(ordinal) {
+            if live.erased.contains(ordinal) {
                 continue;
             }
             for row in users.starts[at] as usize..users.starts[at + 1] as usize {

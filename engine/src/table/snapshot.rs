@@ -3,6 +3,7 @@
 use super::Shared;
 use super::follow::Followers;
 use super::lookup::Lookup;
+use crate::aliases::Aliases;
 use crate::error::Result;
 use crate::ingest::shard_of;
 use crate::scan::Spare;
@@ -17,14 +18,24 @@ use std::sync::{Arc, Weak};
 pub struct LiveSegment {
     /// The segment.
     pub segment: Arc<Segment>,
-    /// Deleted users of whom the segment has rows or the id.
+    /// Users of whom the segment has rows or the id that do not count under it: deleted ones, and those whose history is
+    /// shown as that of another id.
     pub hidden: Arc<RoaringBitmap>,
+    /// Those of them who were deleted: a rewriting leaves them out.
+    pub(crate) erased: Arc<RoaringBitmap>,
 }
 
 impl LiveSegment {
     /// A segment of which nothing is hidden.
     pub(crate) fn new(segment: Segment) -> Result<Self> {
-        Ok(Self { segment: Arc::new(segment), hidden: Arc::default() })
+        Ok(Self { segment: Arc::new(segment), hidden: Arc::default(), erased: Arc::default() })
+    }
+
+    /// Whether it holds histories that aliases joined to those of its users: they come before everything that arrived in
+    /// the shard, and have no arrival numbers.
+    pub fn is_joined(&self) -> bool {
+        let meta = self.segment.meta();
+        meta.seq_start == meta.seq_end && meta.rows > 0
     }
 
     /// Whether rows or the id of `ordinal` are in it.
@@ -34,19 +45,54 @@ impl LiveSegment {
         Ok(introduced && self.segment.user_id(ordinal)?.is_some() || self.segment.users()?.contains(ordinal))
     }
 
-    /// Hide `ordinal`, if anything of it is here.
+    /// Hide `ordinal` for ever, if anything of it is here.
     pub(crate) fn hide(&mut self, ordinal: u32) -> Result<()> {
         if self.holds(ordinal)? {
             Arc::make_mut(&mut self.hidden).insert(ordinal);
+            Arc::make_mut(&mut self.erased).insert(ordinal);
         }
         Ok(())
+    }
+
+    /// The same for all of `ordinals`.
+    pub(crate) fn hide_all(&mut self, ordinals: &RoaringBitmap) -> Result<()> {
+        let held = self.held(ordinals)?;
+        if !held.is_empty() {
+            *Arc::make_mut(&mut self.hidden) |= &held;
+            *Arc::make_mut(&mut self.erased) |= &held;
+        }
+        Ok(())
+    }
+
+    /// Hide the users of `away`, and of the others only those who were deleted.
+    pub(crate) fn set_aside(&mut self, away: &RoaringBitmap) -> Result<()> {
+        let mut hidden = self.held(away)?;
+        hidden |= self.erased.as_ref();
+        if hidden != *self.hidden {
+            self.hidden = Arc::new(hidden);
+        }
+        Ok(())
+    }
+
+    /// Those of `ordinals` of whom the segment has rows, or the place of the id.
+    fn held(&self, ordinals: &RoaringBitmap) -> Result<RoaringBitmap> {
+        if ordinals.is_empty() {
+            return Ok(RoaringBitmap::new());
+        }
+        let mut held = ordinals & self.segment.users()?.as_ref();
+        let meta = self.segment.meta();
+        let mut introduced = RoaringBitmap::new();
+        introduced.insert_range(meta.introduced_start..meta.introduced_end);
+        held |= introduced & ordinals;
+        Ok(held)
     }
 }
 
 /// A shard at one moment.
 #[derive(Debug, Clone)]
 pub struct ShardSnapshot {
-    /// Its segments in order of arrival: those on disk, then those in memory.
+    /// Its segments in order of arrival: histories that aliases join to those of its users, then what is on disk, then
+    /// what is in memory.
     pub segments: Vec<LiveSegment>,
     /// Ordinals are `0..next_ordinal`.
     pub next_ordinal: u32,
@@ -86,6 +132,11 @@ pub struct Snapshot {
     pub options: TableOptions,
     /// Rows before this time are hidden, in microseconds since 1970.
     pub hidden_before_us: i64,
+    /// Which ids mean the same person.
+    pub aliases: Arc<Aliases>,
+    /// The last record that changed whose history an event is part of: what was derived from events before that has to be
+    /// derived anew.
+    pub identity_at: u64,
     /// Its shards.
     pub shards: Vec<ShardSnapshot>,
     pub(crate) tags: Arc<TagSet>,

@@ -1,5 +1,6 @@
 //! Statements of trodden's own: tables, columns, views, deletion, maintenance.
 
+mod alias;
 pub(crate) mod copy;
 pub(crate) mod insert;
 mod options;
@@ -97,6 +98,9 @@ pub(crate) async fn run(runner: Runner<'_>, statement: &Statement) -> Result<Que
         Command::Tag(command) => tags::run(runner, command, statement).await,
         Command::ShowTables => show::tables(&runner).await,
         Command::ShowRecommenders => show::recommenders(&runner),
+        Command::Alias { source, target, table } => alias::alias(&runner, (source, target), table).await,
+        Command::Unalias { source, table } => alias::unalias(&runner, source, table).await,
+        Command::ShowAliases(table) => alias::show(&runner, table.as_ref()),
         Command::Describe(name) => show::columns(&runner, name),
         Command::Optimize(name) => {
             let table = catalog.table(name)?;
@@ -266,14 +270,15 @@ async fn delete(runner: Runner<'_>, name: &ObjectName, condition: Option<&Expr>)
         let span = value.span();
         let constant = runner.constant(value).map_err(|_| refused(span))?;
         match constant.cast_to(&DataType::Utf8)? {
-            ScalarValue::Utf8(Some(user)) => users.push(user),
+            ScalarValue::Utf8(Some(user)) => users.push((user, span)),
             _ => continue,
         }
     }
     let deleted = blocking(move || {
         let mut deleted = 0;
-        for user in users {
-            deleted += i64::from(table.delete_user(&user)?);
+        for (user, span) in users {
+            let is_deleted = table.delete_user(&user).map_err(|error| Error::from(error).at(span))?;
+            deleted += i64::from(is_deleted);
         }
         Ok(deleted)
     })

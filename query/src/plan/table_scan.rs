@@ -164,13 +164,13 @@ pub(crate) fn user_ids(snapshot: &Snapshot, users: &[u64]) -> Result<ArrayRef> {
     Ok(Arc::new(ids.into_iter().collect::<StringArray>()))
 }
 
-/// The number of the user with this id; `None` if there is none.
+/// The number of the user whom this id means; `None` if there is none.
 ///
 /// # Errors
 /// `Corrupt` if the catalog cannot be read.
 pub(crate) fn number_of_user(snapshot: &Snapshot, id: &ScalarValue) -> Result<Option<u64>> {
     let Ok(ScalarValue::Utf8(Some(id))) = id.cast_to(&DataType::Utf8) else { return Ok(None) };
-    let found = snapshot.ordinal_of(&id)?;
+    let found = snapshot.ordinal_of(snapshot.aliases.resolve(&id))?;
     Ok(found.map(|(shard, ordinal)| user_number(usize::from(shard), ordinal)))
 }
 

@@ -90,7 +90,8 @@ impl ProfileSink {
 
     /// Push rows to an import, during which nobody can be deleted.
     async fn push(&self, load: &mut Load, rows: &RecordBatch) -> Result<()> {
-        let batch = profile_batch(rows, self.now_us)?.into_events()?;
+        let mut batch = profile_batch(rows, self.now_us)?.into_events()?;
+        batch.user_id = self.events.persons(batch.user_id);
         let (events, users) = (Arc::clone(&self.events), batch.user_id.clone());
         blocking(move || Ok(events.introduce_users(&users)?)).await?;
         Ok(load.push(batch).await?)

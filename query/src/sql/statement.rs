@@ -73,6 +73,16 @@ pub(crate) enum Command {
     Tag(TagCommand),
     ShowTables,
     ShowRecommenders,
+    Alias {
+        source: Expr,
+        target: Expr,
+        table: ObjectName,
+    },
+    Unalias {
+        source: Expr,
+        table: ObjectName,
+    },
+    ShowAliases(Option<ObjectName>),
     Describe(ObjectName),
     Optimize(ObjectName),
     Flush(ObjectName),
@@ -197,6 +207,15 @@ fn parse_own(parser: &mut Parser<'_>) -> Result<Option<Command>> {
             skip(parser, 2);
             Command::ShowRecommenders
         }
+        ("SHOW", "ALIASES") => {
+            skip(parser, 2);
+            let on = parser.parse_keyword(Keyword::ON);
+            Command::ShowAliases(if on { Some(parser.parse_object_name(false)?) } else { None })
+        }
+        ("ALIAS" | "UNALIAS", _) => {
+            skip(parser, 1);
+            alias(parser, first == "ALIAS")?
+        }
         ("DESCRIBE" | "DESC", _) if !matches!(second.as_str(), "SELECT" | "WITH" | "FUNNEL") => {
             skip(parser, 1 + usize::from(second == "TABLE"));
             Command::Describe(parser.parse_object_name(false)?)
@@ -264,6 +283,27 @@ fn alter_table(parser: &mut Parser<'_>) -> Result<Command> {
         return Ok(Command::AddColumn { table, column, data_type, if_not_exists });
     }
     Err(unexpected("ADD COLUMN or SET (…)", parser).with_hint("a column, once there, is neither dropped nor renamed"))
+}
+
+/// `'source' TO 'target' ON table`, or `'source' ON table`.
+fn alias(parser: &mut Parser<'_>, is_made: bool) -> Result<Command> {
+    let source = parser.parse_expr()?;
+    let target = match is_made {
+        true if !parser.parse_keyword(Keyword::TO) => {
+            return Err(unexpected("TO and the id of the person", parser)
+                .with_hint("for example ALIAS 'anon-1' TO 'u42' ON events"));
+        }
+        true => Some(parser.parse_expr()?),
+        false => None,
+    };
+    if !parser.parse_keyword(Keyword::ON) {
+        return Err(unexpected("ON and the name of a table", parser));
+    }
+    let table = parser.parse_object_name(false)?;
+    Ok(match target {
+        Some(target) => Command::Alias { source, target, table },
+        None => Command::Unalias { source, table },
+    })
 }
 
 fn delete(parser: &mut Parser<'_>) -> Result<Command> {
@@ -469,6 +509,10 @@ mod tests {
         assert!(matches!(command("FLUSH e"), Ok(Command::Flush(_))));
         assert!(matches!(command("OPTIMIZE TABLE e"), Ok(Command::Optimize(_))));
         assert!(matches!(command("DESCRIBE e"), Ok(Command::Describe(_))));
+        assert!(matches!(command("ALIAS 'a' TO 'b' ON e"), Ok(Command::Alias { .. })));
+        assert!(matches!(command("UNALIAS 'a' ON e"), Ok(Command::Unalias { .. })));
+        assert!(matches!(command("SHOW ALIASES"), Ok(Command::ShowAliases(None))));
+        assert!(matches!(command("SHOW ALIASES ON e"), Ok(Command::ShowAliases(Some(_)))));
     }
 
     #[test]
@@ -488,5 +532,7 @@ mod tests {
         let error = command("DROP TABLE e SELECT").unwrap_err();
         assert_eq!(error.span().map(|span| span.column), Some(14));
         assert!(command("SELEC 1").unwrap_err().span().is_some());
+        let error = command("ALIAS 'a' 'b' ON e").unwrap_err();
+        assert_eq!(error.span().map(|span| span.column), Some(11));
     }
 }

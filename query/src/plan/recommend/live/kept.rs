@@ -171,6 +171,10 @@ impl Kept {
         if self.moment.hidden_before_us > snapshot.hidden_before_us {
             return Ok(None);
         }
+        if self.moment.position < snapshot.identity_at {
+            // Events that it has may be those of another user by now.
+            return self.rebuild(source, snapshot, cancel).map(Some);
+        }
         self.hide_before(snapshot.hidden_before_us);
         let mut brought = Brought::Forward(0);
         while self.moment.position > snapshot.position {
@@ -279,7 +283,8 @@ impl Kept {
             for live in &shard.segments {
                 let users = live.segment.users()?.as_ref() - live.hidden.as_ref();
                 of_all |= &users;
-                if live.segment.meta().seq_end > *known {
+                // Joined histories have no arrival numbers.
+                if live.segment.meta().seq_end > *known || live.is_joined() {
                     of_new |= &users;
                     rows += live.segment.meta().rows;
                 }
