@@ -133,6 +133,16 @@ QUESTIONS = {
             WHERE a.product_id <> b.product_id GROUP BY 1, 2) GROUP BY 1""",
         listed,
     ),
+    "S1": Question(
+        "users of one country and device who bought since March and never asked support",
+        "SELECT users FROM SEGMENT(ev, where => DID(country = 'C00') AND DID(device = 'ios') "
+        "AND DID('purchase', since => TIMESTAMP '2026-03-01 00:00:00') AND DID_NOT('support'))",
+        """SELECT count() FROM (SELECT user_id FROM ev GROUP BY user_id HAVING any(country)='C00' AND any(device)='ios'
+           AND countIf(event='purchase' AND ts>='2026-03-01 00:00:00')>0 AND countIf(event='support')=0)""",
+        """SELECT count(*) FROM (SELECT user_id FROM ev GROUP BY user_id HAVING any_value(country)='C00'
+           AND any_value(device)='ios' AND count(*) FILTER (event='purchase' AND ts>='2026-03-01')>0
+           AND count(*) FILTER (event='support')=0)""",
+    ),
     "D1": Question(
         "users and events of each name on each day",
         "SELECT ts::DATE AS d, event, count(DISTINCT user_id) AS u, count(*) AS c FROM ev GROUP BY 1, 2 ORDER BY 1, 2",

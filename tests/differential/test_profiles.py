@@ -81,7 +81,7 @@ def test_profiles(tmp_path, history):
         path = tmp_path / "script.sql"
         path.write_text("\n".join(script), encoding="utf-8")
         script.clear()
-        run("sql", "--db", database.folder, "-f", path)
+        run("sql", "--create", "--db", database.folder, "-f", path)
 
     def found(source, condition="true"):
         rows = database.sql(f"SELECT * FROM {source} WHERE {condition} ORDER BY user_id")

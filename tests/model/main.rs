@@ -10,6 +10,7 @@ mod funnel_rows;
 mod funnel_sql;
 mod funnel_traps;
 mod funnel_vs_model;
+mod identity;
 mod lifecycle;
 mod path_case;
 mod path_model;

@@ -66,7 +66,7 @@ pub fn active_days(
             return Ok(None);
         }
         for name in names.lists(&live.segment) {
-            match days == (i32::MIN..=i32::MAX) && pays_off(&live.segment) {
+            match days == (i32::MIN..=i32::MAX) && pays_off(&live.segment)? {
                 true => sum.add_kept(live, name)?,
                 false => sum.add_days(live, name, &days)?,
             }

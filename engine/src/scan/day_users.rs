@@ -284,7 +284,7 @@ pub fn values_by_user(
         let texts = segment.dictionary(name)?.unwrap_or_default();
         let values = texts.iter().map(|text| Value::Text(text.to_string()));
         let codes: Vec<u32> = values.map(|value| keys.columns[place].code(value)).collect();
-        if pays_off(segment) {
+        if pays_off(segment)? {
             let Some(values) = segment.values_by_user(name)? else { return Ok(None) };
             sum.add_kept(&values, &codes);
             continue;

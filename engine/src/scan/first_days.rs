@@ -35,7 +35,7 @@ pub fn first_days(
         let node = Binder { snapshot, shard, segment: &live.segment }.bind(condition, false)?;
         let Some(names) = Names::of(&node, &live.segment) else { return Ok(None) };
         for name in names.lists(&live.segment) {
-            match days == (i32::MIN..=i32::MAX) && pays_off(&live.segment) {
+            match days == (i32::MIN..=i32::MAX) && pays_off(&live.segment)? {
                 true => first.add_kept(live, name)?,
                 false => first.add_days(live, name, &days)?,
             }
@@ -45,8 +45,8 @@ pub fn first_days(
 }
 
 /// Whether a day for each ordinal that the segment may have takes not much more room than its events.
-pub(super) fn pays_off(segment: &Segment) -> bool {
-    u64::from(segment.introduced().end) <= 4 * segment.meta().rows
+pub(super) fn pays_off(segment: &Segment) -> Result<bool> {
+    Ok(u64::from(segment.ordinals_end()?) <= 4 * segment.meta().rows)
 }
 
 /// First days of the users of a shard.

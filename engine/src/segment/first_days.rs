@@ -34,7 +34,7 @@ impl Segment {
     }
 
     /// All ordinals that it has or introduces are below this one.
-    pub(super) fn ordinals_end(&self) -> Result<u32> {
+    pub(crate) fn ordinals_end(&self) -> Result<u32> {
         Ok(self.users()?.max().map_or(0, |last| last + 1).max(self.introduced().end))
     }
 }
