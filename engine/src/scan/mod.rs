@@ -46,7 +46,7 @@ pub use behavior::{BehaviorScan, UserEvents, Worker, scan_user_bits, scan_users}
 pub use bounds::Bounds;
 pub use candidates::{UserSet, matching_users};
 pub use condition_bits::UserBits;
-pub use daily::{Daily, DailyByName, daily};
+pub use daily::{Daily, DailyByName, DailyCount, daily, daily_counts};
 pub use day_users::{
     DayUsers, SEVERAL_VALUES, covers_days, covers_values, in_pieces, satisfying_names, users_by_day, values_by_user,
 };

@@ -1,5 +1,5 @@
-//! How many events of each name a segment has on each day. Its bitmaps know the users only, so they are counted when they are
-//! asked for the first time, and kept.
+//! How many events of each name a segment has on each day, and of how many users. Its bitmaps know the users only, so events are
+//! counted when they are asked for the first time, and kept; so are numbers of users, since of many users the bitmaps are large.
 
 use super::reader::Segment;
 use crate::error::{Error, Result};
@@ -10,13 +10,21 @@ use std::sync::Arc;
 /// More numbers than these are not kept.
 const NUMBERS_MAX: usize = 1 << 20;
 
+/// For each event name, by code, and in it each day of [`Segment::day_span`], a number.
+#[derive(Debug, Default)]
+pub struct DayCounts {
+    /// Events.
+    pub events: Vec<u32>,
+    /// Users with such an event; empty where somebody is hidden.
+    pub users: Vec<u32>,
+}
+
 impl Segment {
-    /// For each event name, by code, and in it each day of [`Self::day_span`], the number of events of users who are not
-    /// `hidden`. `None` where these are too many numbers. Kept for the next call where nobody is hidden.
+    /// Events and users by name and day, of users who are not `hidden`. `None` where these are too many numbers. Kept for the next call where nobody is hidden.
     ///
     /// # Errors
     /// `Corrupt`.
-    pub fn day_events(&self, hidden: &RoaringBitmap) -> Result<Option<Arc<Vec<u32>>>> {
+    pub fn day_events(&self, hidden: &RoaringBitmap) -> Result<Option<Arc<DayCounts>>> {
         let known = self.day_events.lock().clone();
         if let Some(known) = known.filter(|_| hidden.is_empty()) {
             return Ok(Some(known));
@@ -45,10 +53,25 @@ impl Segment {
                 }
             }
         }
-        let counts = Arc::new(counts);
-        if hidden.is_empty() {
-            *self.day_events.lock() = Some(Arc::clone(&counts));
+        let mut counts = DayCounts { events: counts, users: Vec::new() };
+        if !hidden.is_empty() {
+            return Ok(Some(Arc::new(counts)));
         }
+        counts.users = self.day_users(days)?;
+        let counts = Arc::new(counts);
+        *self.day_events.lock() = Some(Arc::clone(&counts));
         Ok(Some(counts))
+    }
+
+    /// The number of users of each name and, of `days` days, each day.
+    fn day_users(&self, days: usize) -> Result<Vec<u32>> {
+        let span = self.day_span();
+        let mut counts = vec![0_u32; self.event_names().len() * days];
+        for (code, of_name) in (0..).zip(counts.chunks_exact_mut(days)) {
+            for (day, users) in self.users_by_day(Some(code), false, &span)? {
+                of_name[day.abs_diff(*span.start()) as usize] = users.len() as u32;
+            }
+        }
+        Ok(counts)
     }
 }

@@ -34,6 +34,7 @@ pub use block::Block;
 pub(crate) use buffer::double_key;
 pub use builder::{BlockLimits, SegmentBuilder};
 pub use column::{ColumnBlock, DoubleColumn, IntColumn};
+pub use day_events::DayCounts;
 pub use describe::{Description, describe_segment};
 pub use first_days::NO_DAY;
 pub use ints::PackedInts;

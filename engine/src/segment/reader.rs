@@ -3,6 +3,7 @@
 use super::active_days::ActiveKey;
 use super::block::Block;
 use super::buffer::double_of_key;
+use super::day_events::DayCounts;
 use super::dictionary;
 use super::footer::{BlockTables, ColumnInfo, Extent, Footer};
 use super::format::{self, CHUNK_BYTES, EVENT_COLUMN, PROPERTY_COLUMNS, RANGE_BYTES};
@@ -49,7 +50,7 @@ pub struct Segment {
     pub(super) first_days: Mutex<Kept<Option<u32>, i32>>,
     pub(super) active_days: Mutex<Kept<ActiveKey, u64>>,
     pub(super) active_users: Mutex<Kept<Option<u32>, u64>>,
-    pub(super) day_events: Mutex<Option<Arc<Vec<u32>>>>,
+    pub(super) day_events: Mutex<Option<Arc<DayCounts>>>,
     pub(super) user_values: Mutex<Kept<Box<str>, u16>>,
     pages: [Mutex<Option<(usize, Page)>>; CACHED_PAGES],
 }

@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use trodden_engine::parallel;
-use trodden_engine::scan::{DailyByName, daily};
+use trodden_engine::scan::{DailyByName, daily, daily_counts};
 use trodden_engine::table::Snapshot;
 
 /// What a column has.
@@ -142,6 +142,12 @@ impl Task for DailyTask {
         let shards: Vec<usize> = (0..snapshot.shards.len()).collect();
         let of_shards = parallel::map_all(&shards, self.threads, |&shard| -> Result<_> {
             self.statement.check_cancelled()?;
+            if *by_name && let Some(found) = daily_counts(snapshot, shard, &condition.filter, condition.time)? {
+                return Ok(found
+                    .into_iter()
+                    .map(|(name, day, users, events)| ((name, day), (users, events)))
+                    .collect());
+            }
             let found = daily(snapshot, shard, &condition.filter, condition.time)?;
             let found = found.ok_or_else(|| Error::internal("the bitmaps of days do not say what they said"))?;
             Ok(if *by_name { by_name_and_day(found) } else { by_day(found) })
