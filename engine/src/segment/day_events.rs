@@ -20,7 +20,8 @@ pub struct DayCounts {
 }
 
 impl Segment {
-    /// Events and users by name and day, of users who are not `hidden`. `None` where these are too many numbers. Kept for the next call where nobody is hidden.
+    /// Events and users by name and day, of users who are not `hidden`. `None` where these are too many numbers. Kept for the next
+    /// call where nobody is hidden.
     ///
     /// # Errors
     /// `Corrupt`.

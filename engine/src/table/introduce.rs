@@ -10,7 +10,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 impl Table {
-    /// Shard and ordinal of each user of `ids`, in their order; of an alias those of the person. Those who are new get an ordinal here, and no event: that
+    /// Shard and ordinal of each user of `ids`, in their order; of an alias those of the person. Those who are new get an ordinal
+    /// here, and no event: that
     /// is durable on return, all of them or none.
     ///
     /// # Errors
