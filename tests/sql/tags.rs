@@ -204,3 +204,43 @@ fn tags_of_two_tables_are_told_apart() {
     let error = test.error("SELECT count(*) FROM events WHERE HAS_TAG(user_id, 'clicks.clickers')");
     assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
 }
+
+/// Who is in a tag follows who somebody is.
+#[test]
+fn a_tag_of_an_alias_is_one_of_the_person() {
+    let test = TestDatabase::in_memory();
+    test.rows(
+        "CREATE TABLE events (price DOUBLE) WITH (shards = 3);
+         INSERT INTO events (user_id, ts, event) VALUES
+           ('anon', '2026-03-01 10:00:00', 'view'), ('u42', '2026-03-01 10:30:00', 'buy');
+         CREATE TAG seen ON events AS (SELECT user_id FROM events WHERE event = 'view');
+         CREATE TAG named ON events FROM ('anon');
+         ALIAS 'anon' TO 'u42' ON events",
+    );
+    let tagged = |name: &str| {
+        test.rows(&format!("SELECT DISTINCT user_id FROM events WHERE HAS_TAG(user_id, '{name}') ORDER BY 1"))
+    };
+    assert_eq!((tagged("seen"), tagged("named")), (vec![vec!["u42".to_string()]], vec![vec!["u42".to_string()]]));
+    for _ in 0..2 {
+        test.rows("REFRESH TAG seen ON events");
+        assert_eq!(tagged("seen"), [["u42"]]);
+        // What comes under the alias from here on counts, too.
+        test.rows("INSERT INTO events (user_id, ts, event) VALUES ('cid', '2026-03-02 10:00:00', 'buy')");
+    }
+    test.rows("CREATE TAG calls ON events AS (SELECT user_id FROM events WHERE event = 'call')");
+    test.rows("INSERT INTO events (user_id, ts, event) VALUES ('anon', '2026-03-03 10:00:00', 'call')");
+    test.rows("REFRESH TAG calls ON events");
+    assert_eq!(tagged("calls"), [["u42"]]);
+    test.rows("UNALIAS 'anon' ON events; REFRESH TAG calls ON events; REFRESH TAG seen ON events");
+    assert_eq!((tagged("calls"), tagged("seen"), tagged("named")), {
+        let anon = || vec![vec!["anon".to_string()]];
+        (anon(), anon(), anon())
+    });
+    test.rows("ALIAS 'anon' TO 'u42' ON events; OPTIMIZE events; REFRESH TAG calls ON events");
+    assert_eq!(tagged("calls"), [["u42"]]);
+    test.rows("INSERT INTO events (user_id, ts, event) VALUES ('anon', '2026-03-04 10:00:00', 'mail')");
+    test.rows(
+        "CREATE TAG mails ON events AS (SELECT user_id FROM events WHERE event = 'mail'); REFRESH TAG mails ON events",
+    );
+    assert_eq!(tagged("mails"), [["u42"]]);
+}

@@ -148,6 +148,11 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
+    /// Whether histories are shown that aliases joined, which stand in no order of arrival with the others.
+    pub fn has_joined(&self) -> bool {
+        self.shards.iter().flat_map(|shard| &shard.segments).any(LiveSegment::is_joined)
+    }
+
     /// The shard that has the user, whether or not the user exists.
     pub fn shard_of(&self, user_id: &str) -> u16 {
         shard_of(user_id, self.options.shards)

@@ -2,6 +2,7 @@
 
 use super::set::{StoredTag, TagSet};
 use super::{TagInfo, TagMembers};
+use crate::aliases::Aliases;
 use crate::error::Result;
 use crate::members::Members;
 use crate::table::Snapshot;
@@ -13,6 +14,7 @@ use std::sync::Arc;
 pub struct Tags {
     set: Arc<TagSet>,
     deleted: Arc<Members>,
+    aliases: Arc<Aliases>,
 }
 
 /// A tag as of a snapshot.
@@ -20,12 +22,14 @@ pub struct Tags {
 pub struct Tag {
     stored: Arc<StoredTag>,
     deleted: Arc<Members>,
+    aliases: Arc<Aliases>,
 }
 
 impl Snapshot {
     /// The tags of the table.
     pub fn tags(&self) -> Tags {
-        Tags { set: Arc::clone(&self.tags), deleted: Arc::new(self.deleted()) }
+        let (set, aliases) = (Arc::clone(&self.tags), Arc::clone(&self.aliases));
+        Tags { set, deleted: Arc::new(self.deleted()), aliases }
     }
 
     /// The deleted users of whom a segment still has something. Of the others nothing is left anywhere.
@@ -60,7 +64,8 @@ impl Tags {
     }
 
     fn tag(&self, stored: &Arc<StoredTag>) -> Tag {
-        Tag { stored: Arc::clone(stored), deleted: Arc::clone(&self.deleted) }
+        let (deleted, aliases) = (Arc::clone(&self.deleted), Arc::clone(&self.aliases));
+        Tag { stored: Arc::clone(stored), deleted, aliases }
     }
 }
 
@@ -91,12 +96,17 @@ impl Tag {
         self.stored.values()
     }
 
-    /// Who is in it, or has `value`.
+    /// Who is in it, or has `value`: of an id that is an alias by now, the person.
     ///
     /// # Errors
     /// `Corrupt`.
     pub fn users(&self, value: Option<&str>) -> Result<Members> {
-        Ok(self.stored.users(value)?.and_not(&self.deleted))
+        let stored = self.stored.users(value)?;
+        let tagged =
+            self.aliases.iter().filter(|alias| stored.contains(alias.source.shard.into(), alias.source.ordinal));
+        let persons = tagged.map(|alias| self.aliases.end(alias)).map(|person| (person.shard.into(), person.ordinal));
+        let persons = Members::of_places(self.deleted.shards.len(), persons);
+        Ok(stored.or(&persons).and_not(&self.deleted))
     }
 
     /// How many are in it. It is not read for that, unless users were deleted.
@@ -104,7 +114,7 @@ impl Tag {
     /// # Errors
     /// `Corrupt`.
     pub fn len(&self) -> Result<u64> {
-        match self.deleted.is_empty() {
+        match self.deleted.is_empty() && self.aliases.is_empty() {
             true => Ok(self.stored.entry.users),
             false => Ok(self.users(None)?.len()),
         }

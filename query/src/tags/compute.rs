@@ -144,6 +144,9 @@ impl Asked {
                 && info.basis == basis
                 && info.hidden_before_us == snapshot.hidden_before_us
                 && info.arrivals.len() == snapshot.shards.len()
+                // Events of an alias may be somebody's now who did not arrive with them.
+                && info.position >= snapshot.identity_at
+                && !snapshot.has_joined()
         };
         let before = before.filter(goes_on).cloned();
         let incremental = before.is_some();
