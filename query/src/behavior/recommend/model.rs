@@ -177,7 +177,7 @@ impl Model {
 
     /// The scores of items for a target. Only those above 0 say that an item fits.
     pub(super) fn score(&self, asked: &Asked<'_>) -> Scores {
-        let mut scores = Scores::new(asked.view.interactions.item_count());
+        let mut scores = asked.no_scores();
         if let Method::Blend(parts, scale) = &self.method {
             for (weight, part) in parts {
                 part.add_scaled(asked, *weight, *scale, &mut scores);
@@ -241,7 +241,7 @@ impl Model {
             let shares = session_knn::shares(knn, (asked.view, asked.sessions), &sources, asked.target.user(), items);
             return sources.iter().map(|source| source.item).zip(shares).collect();
         }
-        let mut scores = Scores::new(asked.view.interactions.item_count());
+        let mut scores = asked.no_scores();
         let share = |(index, source): (usize, &Source)| {
             scores.clear();
             self.score_sources(asked, &sources, Some(index), &mut scores);
@@ -274,4 +274,11 @@ pub(super) struct Asked<'a> {
     pub(super) sessions: &'a FoundSessions,
     /// Whether an item may be in the list.
     pub(super) may: &'a dyn Fn(u32) -> bool,
+}
+
+impl Asked<'_> {
+    /// Room for the scores of all items: one of a basket may have no event that counts.
+    fn no_scores(&self) -> Scores {
+        Scores::new(self.view.interactions.item_count().max(self.ranks.len()))
+    }
 }
