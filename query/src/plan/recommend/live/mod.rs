@@ -160,10 +160,6 @@ impl LiveStates {
         (kinds, candidates, most): (usize, bool, usize),
         answer: impl FnOnce(&Question<'_>) -> Result<T>,
     ) -> Result<Option<T>> {
-        // Histories that aliases joined are shown anew with each record: what is told of a record does not say whose they are.
-        if ask.snapshot.has_joined() {
-            return Ok(None);
-        }
         let Some(live) = self.live(ask, kinds, candidates) else { return Ok(None) };
         let rows = ask.snapshot.rows() as usize;
         let too_large_at = live.too_large_at.load(Ordering::Relaxed);
