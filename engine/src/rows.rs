@@ -200,6 +200,17 @@ impl Column {
         self.len() == 0
     }
 
+    /// Whether any row has a value.
+    pub fn has_values(&self) -> bool {
+        match self {
+            Self::Boolean { valid, .. }
+            | Self::BigInt { valid, .. }
+            | Self::Double { valid, .. }
+            | Self::Timestamp { valid, .. } => valid.contains(&true),
+            Self::Text(text) => text.codes.iter().any(|&code| code != NULL_CODE),
+        }
+    }
+
     /// Memory in use, about, in bytes.
     pub fn memory_bytes(&self) -> usize {
         match self {

@@ -33,6 +33,12 @@ pub fn widen(column: Column, to: ColumnType) -> Result<Column> {
         (Column::BigInt { values, valid }, ColumnType::Text) => Ok(to_text(&values, &valid, |value| value.to_string())),
         (Column::Double { values, valid }, ColumnType::Text) => Ok(to_text(&values, &valid, double_text)),
         (Column::Timestamp { values, valid }, ColumnType::Text) => Ok(to_text(&values, &valid, timestamp_text)),
+        // Nothing is lost where nothing is there.
+        (column, to) if !column.has_values() => {
+            let mut nulls = Column::new(to);
+            nulls.pad(column.len());
+            Ok(nulls)
+        }
         _ => Err(Error::invalid(format!("{} values do not all fit {}", from.sql_name(), to.sql_name()))),
     }
 }
@@ -119,6 +125,12 @@ mod tests {
         assert_eq!((values, valid), (vec![EXACT_DOUBLE_MAX as f64, 0.0], vec![true, false]));
         let inexact = Column::BigInt { values: vec![EXACT_DOUBLE_MAX + 1], valid: vec![true] };
         assert!(widen(inexact, ColumnType::Double).is_err());
-        assert!(widen(Column::new(ColumnType::Text), ColumnType::Double).is_err());
+        let text = |value: Option<&str>| {
+            let mut text = TextColumn::default();
+            text.push(value);
+            Column::Text(text)
+        };
+        assert!(widen(text(Some("5")), ColumnType::Double).is_err());
+        assert_eq!(widen(text(None), ColumnType::Double).unwrap().get(0), Value::Null);
     }
 }

@@ -54,6 +54,45 @@ fn a_record_above_the_limit_is_refused_and_changes_nothing() {
     assert_eq!(table.snapshot().rows(), 20);
 }
 
+/// A column without a value brings no type, whatever its sender thinks that it is.
+#[test]
+fn a_column_of_nulls_fits_a_column_of_any_type() {
+    use arrow_array::{BooleanArray, Float64Array};
+    let store = FaultStore::new();
+    let nulls: [ArrayRef; 4] = [
+        Arc::new(Float64Array::from(vec![None, None])),
+        Arc::new(StringArray::from(vec![None::<&str>, None])),
+        Arc::new(BooleanArray::from(vec![None, None])),
+        Arc::new(Int64Array::from(vec![None, None])),
+    ];
+    let values: [ArrayRef; 4] = [
+        Arc::new(Float64Array::from(vec![1.5, 2.5])),
+        Arc::new(StringArray::from(vec!["a", "b"])),
+        Arc::new(BooleanArray::from(vec![true, false])),
+        Arc::new(Int64Array::from(vec![1, 2])),
+    ];
+    for (number, held) in values.iter().enumerate() {
+        let store: Arc<dyn Store> = Arc::new(store.clone());
+        let batch =
+            |column: &ArrayRef| EventBatch { properties: vec![("c".into(), Arc::clone(column))], ..events(0..2, 1) };
+        let open = |store| crate::Engine::open_store(store, crate::EngineOptions::default()).unwrap();
+        let engine = open(Arc::clone(&store));
+        let table = engine.create_table(&format!("t{number}"), Schema::default(), TableOptions::default()).unwrap();
+        table.append(batch(held)).unwrap();
+        let schema = table.schema();
+        for column in &nulls {
+            assert_eq!(table.append(batch(column)).unwrap().accepted, 2);
+        }
+        assert_eq!(table.append(batch(held)).unwrap().accepted, 2);
+        drop((table, engine));
+        // From the log, too.
+        let engine = open(store);
+        let table = engine.table(&format!("t{number}")).unwrap();
+        assert_eq!((table.schema(), table.snapshot().rows()), (schema, 12));
+        assert_eq!(engine.check(), []);
+    }
+}
+
 /// A store of which log writes can be made to panic, and segments to fail.
 #[derive(Debug, Clone, Default)]
 struct Naughty {
