@@ -6,9 +6,10 @@ use crate::case::config;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use std::sync::Arc;
+use std::time::Duration;
 use trodden_engine::storage::MemoryStore;
 use trodden_engine::{Engine, EngineOptions};
-use trodden_query::{Database, Options};
+use trodden_query::{Database, LiveOptions, Options};
 
 /// One event: id, minute, name, item, price.
 type Row = (u8, i64, u8, u8, u8);
@@ -181,7 +182,9 @@ fn import(database: &Database, rows: &[Row]) {
 
 fn open(store: &Arc<MemoryStore>) -> Database {
     let engine = Engine::open_store(Arc::clone(store) as _, EngineOptions::default()).expect("it opens");
-    Database::of_engine(engine, Options { threads: 2, ..Options::default() })
+    // Models that take long to learn would answer as of before for a while.
+    let live = LiveOptions { refresh_after: Duration::ZERO, ..LiveOptions::default() };
+    Database::of_engine(engine, Options { threads: 2, live, ..Options::default() })
 }
 
 fn create(database: &Database) {

@@ -97,7 +97,7 @@ struct Step {
 enum Edit {
     Added(u32, Interaction),
     /// A user, and what was known of the user before.
-    Deleted(u32, Vec<Interaction>),
+    Replaced(u32, Vec<Interaction>),
     /// An item, and its newest event before.
     Newest(u32, Option<Newest>),
 }
@@ -227,7 +227,10 @@ impl Kept {
         let Coded { events, newest, .. } = code(&mut self.state, found)?;
         let mut edits = Vec::with_capacity(events.len());
         let count = events.len();
-        for (number, event) in events {
+        let joined = joined_users(changes(), snapshot.shards.len())?;
+        self.replace_joined(source, snapshot, &joined, &mut edits, cancel)?;
+        let is_joined = |number: u64| joined[(number >> 32) as usize].contains(number as u32);
+        for (number, event) in events.into_iter().filter(|(number, _)| !is_joined(*number)) {
             let user = self.user(number)?;
             self.state.interactions.add(user, event);
             edits.push(Edit::Added(user, event));
@@ -240,7 +243,7 @@ impl Kept {
         for change in changes() {
             if let Change::Deleted { shard, ordinal } = change {
                 let user = self.user(crate::plan::table_scan::user_number(usize::from(*shard), *ordinal))?;
-                edits.push(Edit::Deleted(user, self.state.interactions.of_user(user).to_vec()));
+                edits.push(Edit::Replaced(user, self.state.interactions.of_user(user).to_vec()));
                 self.state.interactions.replace(user, &[]);
             }
         }
@@ -253,13 +256,36 @@ impl Kept {
         Ok(Brought::Forward(count))
     }
 
+    /// Reads users again of whom a history was joined that came under another id: at equal times it is before what came under
+    /// the user's own.
+    fn replace_joined(
+        &mut self,
+        source: &Source,
+        snapshot: &Snapshot,
+        joined: &[RoaringBitmap],
+        edits: &mut Vec<Edit>,
+        cancel: &AtomicBool,
+    ) -> Result<()> {
+        if joined.iter().all(RoaringBitmap::is_empty) {
+            return Ok(());
+        }
+        let found = source.read(snapshot, Some(joined.to_vec()), cancel)?;
+        for of_user in code(&mut self.state, found)?.events.chunk_by(|a, b| a.0 == b.0) {
+            let user = self.user(of_user[0].0)?;
+            let events: Vec<Interaction> = of_user.iter().map(|(_, event)| *event).collect();
+            edits.push(Edit::Replaced(user, self.state.interactions.of_user(user).to_vec()));
+            self.state.interactions.replace(user, &events);
+        }
+        Ok(())
+    }
+
     /// Takes the last step back; false if there is none.
     fn step_back(&mut self) -> bool {
         let Some(Step { before, records, edits }) = self.steps.pop_back() else { return false };
         for edit in edits.into_iter().rev() {
             match edit {
                 Edit::Added(user, event) => self.state.interactions.remove(user, event),
-                Edit::Deleted(user, events) => self.state.interactions.replace(user, &events),
+                Edit::Replaced(user, events) => self.state.interactions.replace(user, &events),
                 Edit::Newest(item, Some(newest)) => drop(self.state.newest.insert(item, newest)),
                 Edit::Newest(item, None) => drop(self.state.newest.remove(&item)),
             }
@@ -332,6 +358,19 @@ impl Kept {
         let edits: usize = self.steps.iter().map(|step| step.edits.len() * size_of::<Edit>()).sum();
         self.bytes + self.state.interactions.overlap_bytes() + self.follower.waiting_bytes() + edits
     }
+}
+
+/// By shard, users of whom events came that were joined from under another id.
+fn joined_users<'a>(changes: impl Iterator<Item = &'a Change>, shards: usize) -> Result<Vec<RoaringBitmap>> {
+    let mut users = vec![RoaringBitmap::new(); shards];
+    for change in changes {
+        if let Change::Events { shard, segment } = change
+            && segment.is_joined()
+        {
+            users[usize::from(*shard)] |= segment.segment.users()?.as_ref() - segment.hidden.as_ref();
+        }
+    }
+    Ok(users)
 }
 
 fn code(state: &mut State, found: Vec<(RecommendWorker, ItemDecoder)>) -> Result<Coded> {
