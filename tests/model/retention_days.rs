@@ -33,9 +33,12 @@ fn by_events(case: &Case, users: &Users) -> Vec<RetentionRow<u32>> {
     partial.finish(&case.spec, 0)
 }
 
+/// By day, users and how many events each has.
+type Days = BTreeMap<i32, BTreeMap<u32, u32>>;
+
 /// By day, the users with such an event, and how many each has.
-fn days(case: &Case, users: &Users, bit: u64) -> BTreeMap<i32, BTreeMap<u32, u32>> {
-    let mut days: BTreeMap<i32, BTreeMap<u32, u32>> = BTreeMap::new();
+fn days(case: &Case, users: &Users, bit: u64) -> Days {
+    let mut days = Days::new();
     for (user, (_, events)) in (0..).zip(users) {
         for (ts, _) in events.iter().filter(|event| event.1 & bit != 0) {
             *days.entry(case.zone.day(*ts) as i32).or_default().entry(user).or_default() += 1;
@@ -69,17 +72,27 @@ fn by_units(case: &Case, users: &Users, inside: bool) -> Vec<RetentionRow<u32>> 
     partial.finish(&case.spec, 0)
 }
 
+/// The first and the last day with an event.
+fn range_of(case: &Case, users: &Users) -> (i32, i32) {
+    let days = || users.iter().flat_map(|user| &user.1).map(|event| case.zone.day(event.0) as i32);
+    (days().min().unwrap_or(0), days().max().unwrap_or(0))
+}
+
+/// The first day with a start event of each user, [`NO_DAY`] for none; the groups; the days with return events.
+fn by_user(case: &Case, users: &Users) -> (Vec<i32>, Vec<u32>, Days) {
+    let starts = days(case, users, START);
+    let day_of = |user: u32| starts.iter().find(|(_, of_day)| of_day.contains_key(&user)).map(|(&day, _)| day);
+    let first = (0..users.len() as u32).map(|user| day_of(user).unwrap_or(NO_DAY)).collect();
+    (first, users.iter().map(|user| user.0).collect(), days(case, users, RETURN))
+}
+
 /// The users in two sets, which are numbered from 0 each.
 fn by_first_days(case: &Case, users: &Users, inside: bool) -> Option<Vec<RetentionRow<u32>>> {
-    let times = || users.iter().flat_map(|user| &user.1).map(|event| case.zone.day(event.0) as i32);
-    let range = (times().min().unwrap_or(0), times().max().unwrap_or(0));
+    let range = range_of(case, users);
     let mut table = FirstDays::new(&case.spec, range)?;
     let (first, second) = users.split_at(users.len() / 2);
     for users in [first, second] {
-        let (starts, returns) = (days(case, users, START), days(case, users, RETURN));
-        let day_of = |user: u32| starts.iter().find(|(_, of_day)| of_day.contains_key(&user)).map(|(&day, _)| day);
-        let first: Vec<i32> = (0..users.len() as u32).map(|user| day_of(user).unwrap_or(NO_DAY)).collect();
-        let groups: Vec<u32> = users.iter().map(|user| user.0).collect();
+        let (first, groups, returns) = by_user(case, users);
         table.begin(&first, Some(&groups));
         for (&day, of_day) in &returns {
             let all: Vec<u32> = of_day.keys().copied().collect();
@@ -104,7 +117,7 @@ struct Bits {
     twice: Vec<u64>,
 }
 
-fn bits(returns: &BTreeMap<i32, BTreeMap<u32, u32>>, users: usize, first_day: i32, words: usize) -> Bits {
+fn bits(returns: &Days, users: usize, first_day: i32, words: usize) -> Bits {
     let lists = |words| vec![0_u64; users * words];
     let mut bits =
         Bits { first_day, words, users: vec![0; users.div_ceil(64)], active: lists(words), twice: lists(words) };
@@ -127,15 +140,11 @@ fn by_day_rows(
     inside: bool,
     (earlier, spare): (i32, usize),
 ) -> Option<Vec<RetentionRow<u32>>> {
-    let times = || users.iter().flat_map(|user| &user.1).map(|event| case.zone.day(event.0) as i32);
-    let range = (times().min().unwrap_or(0), times().max().unwrap_or(0));
+    let range = range_of(case, users);
     let mut table = DayRows::new(&case.spec, range)?;
     let (first, second) = users.split_at(users.len() / 2);
     for users in [first, second] {
-        let (starts, returns) = (days(case, users, START), days(case, users, RETURN));
-        let day_of = |user: u32| starts.iter().find(|(_, of_day)| of_day.contains_key(&user)).map(|(&day, _)| day);
-        let first: Vec<i32> = (0..users.len() as u32).map(|user| day_of(user).unwrap_or(NO_DAY)).collect();
-        let groups: Vec<u32> = users.iter().map(|user| user.0).collect();
+        let (first, groups, returns) = by_user(case, users);
         let first_day = returns.keys().next().map_or(range.0, |first| first - earlier);
         let last_day = returns.keys().last().copied().unwrap_or(first_day);
         let words = (last_day - first_day) as usize / 64 + 1 + spare;

@@ -9,7 +9,7 @@ mod tags;
 
 use crate::database::Statement;
 use crate::error::{Error, ErrorKind, Result, no_such_column};
-use crate::plan::catalog::{View, normalised, plain_name};
+use crate::plan::catalog::{Catalog, View, normalised, plain_name};
 use crate::plan::context::StatementContext;
 use crate::profiles::upsert;
 use crate::result::QueryResult;
@@ -37,48 +37,16 @@ pub(crate) async fn run(runner: Runner<'_>, statement: &Statement) -> Result<Que
     match &statement.command {
         Command::CreateTable { .. } => create_table(runner, statement).await,
         Command::DropTable { names, if_exists } => {
-            for name in names {
-                let plain = plain_name(name)?;
-                if *if_exists && catalog.resolve(&plain).is_none() {
-                    continue;
-                }
-                let table = catalog.table(name)?;
-                blocking(move || catalog_drop(&catalog, &table)).await?;
-                return drop_rest(runner, names, *if_exists).await;
-            }
+            drop_tables(&catalog, names, *if_exists).await?;
             done("DROP TABLE")
         }
         Command::DropView { names, if_exists } => {
-            for name in names {
-                let plain = plain_name(name)?;
-                if catalog.views.read().contains_key(&plain) {
-                    let catalog = Arc::clone(&catalog);
-                    blocking(move || catalog.define_view(&plain, None)).await?;
-                } else if !if_exists {
-                    return Err(Error::new(ErrorKind::NotFound, format!("no view is called '{plain}'")).at(name.span()));
-                }
-            }
+            drop_views(&catalog, names, *if_exists).await?;
             done("DROP VIEW")
         }
         Command::Upsert { table, columns, query } => upsert::run(runner, table, columns, query).await,
-        Command::AddColumn { table, column, data_type, if_not_exists } if catalog.is_profiles(table)? => {
-            let (events, column) = (catalog.profiled(table)?, define(column, data_type)?);
-            let if_not_exists = *if_not_exists;
-            blocking(move || {
-                let profiles = catalog.engine.profiles(&events)?;
-                let there = profiles.schema().column(&column.name).is_some();
-                if there && if_not_exists { Ok(()) } else { Ok(profiles.add_column(&column)?) }
-            })
-            .await?;
-            done("ALTER TABLE")
-        }
         Command::AddColumn { table, column, data_type, if_not_exists } => {
-            let table = catalog.table(table)?;
-            let column = define(column, data_type)?;
-            let there = table.schema().column(&column.name).is_some();
-            if !(there && *if_not_exists) {
-                blocking(move || Ok(table.add_column(&column)?)).await?;
-            }
+            add_column(catalog, table, define(column, data_type)?, *if_not_exists).await?;
             done("ALTER TABLE")
         }
         Command::SetOptions { table, options } => {
@@ -212,21 +180,45 @@ fn declared_columns(columns: &[(Ident, ast::DataType)]) -> Result<Vec<ColumnDef>
     Ok(defined)
 }
 
-fn catalog_drop(catalog: &crate::plan::catalog::Catalog, table: &Arc<Table>) -> Result<()> {
+fn catalog_drop(catalog: &Catalog, table: &Arc<Table>) -> Result<()> {
     Ok(catalog.engine.drop_table(table.name())?)
 }
 
-async fn drop_rest(runner: Runner<'_>, names: &[ObjectName], if_exists: bool) -> Result<QueryResult> {
-    let catalog = Arc::clone(&runner.shared.catalog);
-    for name in &names[1..] {
-        let plain = plain_name(name)?;
-        if if_exists && catalog.resolve(&plain).is_none() {
+async fn drop_tables(catalog: &Arc<Catalog>, names: &[ObjectName], if_exists: bool) -> Result<()> {
+    for name in names {
+        if if_exists && catalog.resolve(&plain_name(name)?).is_none() {
             continue;
         }
-        let (table, catalog) = (catalog.table(name)?, Arc::clone(&catalog));
+        let (table, catalog) = (catalog.table(name)?, Arc::clone(catalog));
         blocking(move || catalog_drop(&catalog, &table)).await?;
     }
-    Ok(QueryResult::done(runner.statement, "DROP TABLE"))
+    Ok(())
+}
+
+async fn drop_views(catalog: &Arc<Catalog>, names: &[ObjectName], if_exists: bool) -> Result<()> {
+    for name in names {
+        let plain = plain_name(name)?;
+        if catalog.views.read().contains_key(&plain) {
+            let catalog = Arc::clone(catalog);
+            blocking(move || catalog.define_view(&plain, None)).await?;
+        } else if !if_exists {
+            return Err(Error::new(ErrorKind::NotFound, format!("no view is called '{plain}'")).at(name.span()));
+        }
+    }
+    Ok(())
+}
+
+/// Add a column to an event table, or to the profiles of one.
+async fn add_column(catalog: Arc<Catalog>, name: &ObjectName, column: ColumnDef, if_not_exists: bool) -> Result<()> {
+    let is_there = |schema: Schema| if_not_exists && schema.column(&column.name).is_some();
+    if catalog.is_profiles(name)? {
+        let events = catalog.profiled(name)?;
+        let profiles = blocking(move || Ok(catalog.engine.profiles(&events)?)).await?;
+        if is_there(profiles.schema()) { Ok(()) } else { blocking(move || Ok(profiles.add_column(&column)?)).await }
+    } else {
+        let table = catalog.table(name)?;
+        if is_there(table.schema()) { Ok(()) } else { blocking(move || Ok(table.add_column(&column)?)).await }
+    }
 }
 
 async fn set_options(runner: &Runner<'_>, name: &ObjectName, options: &[NamedOption]) -> Result<()> {

@@ -146,36 +146,11 @@ fn unexpected(expected: &str, parser: &Parser<'_>) -> Error {
 
 /// A statement of trodden's own, or `None` for one that DataFusion's parser reads, from the start.
 fn parse_own(parser: &mut Parser<'_>) -> Result<Option<Command>> {
-    let word = |token: Token| match token {
-        Token::Word(word) if word.quote_style.is_none() => word.value.to_uppercase(),
-        _ => String::new(),
-    };
-    let [first, second, third, fourth] = parser.peek_tokens::<4>().map(word);
-    let skip = |parser: &mut Parser<'_>, count: usize| (0..count).for_each(|_| drop(parser.next_token()));
+    let [first, second, third] = next_words(parser);
     let command = match (first.as_str(), second.as_str()) {
         ("CREATE", "TABLE") => {
             skip(parser, 2);
             create_table(parser)?
-        }
-        ("CREATE", "TAG") => {
-            skip(parser, 2);
-            Command::Tag(tags::create(parser, false)?)
-        }
-        ("CREATE", "OR") if third == "REPLACE" && fourth == "TAG" => {
-            skip(parser, 4);
-            Command::Tag(tags::create(parser, true)?)
-        }
-        ("DROP", "TAG") => {
-            skip(parser, 2);
-            Command::Tag(tags::drop_tag(parser)?)
-        }
-        ("REFRESH", "TAG" | "TAGS") => {
-            skip(parser, 2);
-            Command::Tag(tags::refresh(parser, second == "TAGS")?)
-        }
-        ("SHOW", "TAGS") => {
-            skip(parser, 2);
-            Command::Tag(tags::show(parser)?)
         }
         ("DROP", "TABLE" | "VIEW") => {
             skip(parser, 2);
@@ -228,9 +203,21 @@ fn parse_own(parser: &mut Parser<'_>) -> Result<Option<Command>> {
             skip(parser, 1 + usize::from(second == "TABLE"));
             Command::Flush(parser.parse_object_name(false)?)
         }
-        _ => return Ok(None),
+        _ => return Ok(tags::parse(parser)?.map(Command::Tag)),
     };
     Ok(Some(command))
+}
+
+/// The next words in capitals, empty where there is another token.
+pub(super) fn next_words<const N: usize>(parser: &Parser<'_>) -> [String; N] {
+    parser.peek_tokens::<N>().map(|token| match token {
+        Token::Word(word) if word.quote_style.is_none() => word.value.to_uppercase(),
+        _ => String::new(),
+    })
+}
+
+pub(super) fn skip(parser: &mut Parser<'_>, count: usize) {
+    (0..count).for_each(|_| drop(parser.next_token()));
 }
 
 fn create_table(parser: &mut Parser<'_>) -> Result<Command> {

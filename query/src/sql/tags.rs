@@ -1,7 +1,7 @@
 //! Statements about tags: `CREATE TAG`, `REFRESH TAG`, `DROP TAG`, `SHOW TAGS`.
 
 use super::duration;
-use super::statement::{NamedOption, option_text};
+use super::statement::{NamedOption, next_words, option_text, skip};
 use crate::error::{Error, ErrorKind, Result};
 use datafusion::sql::sqlparser::ast::{Expr, Ident, ObjectName, Query, Spanned, Value};
 use datafusion::sql::sqlparser::keywords::Keyword;
@@ -42,11 +42,39 @@ pub(crate) enum TagSource {
     List(Vec<String>),
 }
 
-/// After `CREATE [OR REPLACE] TAG`.
+/// A statement about tags; `None` for another one.
 ///
 /// # Errors
 /// `Syntax` with the place.
-pub(super) fn create(parser: &mut Parser<'_>, or_replace: bool) -> Result<TagCommand> {
+pub(super) fn parse(parser: &mut Parser<'_>) -> Result<Option<TagCommand>> {
+    let words: [String; 4] = next_words(parser);
+    Ok(Some(match words.each_ref().map(String::as_str) {
+        ["CREATE", "TAG", ..] => {
+            skip(parser, 2);
+            create(parser, false)?
+        }
+        ["CREATE", "OR", "REPLACE", "TAG"] => {
+            skip(parser, 4);
+            create(parser, true)?
+        }
+        ["DROP", "TAG", ..] => {
+            skip(parser, 2);
+            drop_tag(parser)?
+        }
+        ["REFRESH", what @ ("TAG" | "TAGS"), ..] => {
+            skip(parser, 2);
+            refresh(parser, what == "TAGS")?
+        }
+        ["SHOW", "TAGS", ..] => {
+            skip(parser, 2);
+            show(parser)?
+        }
+        _ => return Ok(None),
+    }))
+}
+
+/// After `CREATE [OR REPLACE] TAG`.
+fn create(parser: &mut Parser<'_>, or_replace: bool) -> Result<TagCommand> {
     let before = parser.parse_keywords(&[Keyword::IF, Keyword::NOT, Keyword::EXISTS]);
     let name = parser.parse_identifier()?;
     let if_not_exists = before || parser.parse_keywords(&[Keyword::IF, Keyword::NOT, Keyword::EXISTS]);
@@ -77,7 +105,7 @@ pub(super) fn create(parser: &mut Parser<'_>, or_replace: bool) -> Result<TagCom
 ///
 /// # Errors
 /// `Syntax` with the place.
-pub(super) fn drop_tag(parser: &mut Parser<'_>) -> Result<TagCommand> {
+fn drop_tag(parser: &mut Parser<'_>) -> Result<TagCommand> {
     let if_exists = parser.parse_keywords(&[Keyword::IF, Keyword::EXISTS]);
     let name = parser.parse_identifier()?;
     Ok(TagCommand::Drop { name, table: on_table(parser)?, if_exists })
@@ -87,7 +115,7 @@ pub(super) fn drop_tag(parser: &mut Parser<'_>) -> Result<TagCommand> {
 ///
 /// # Errors
 /// `Syntax` with the place.
-pub(super) fn refresh(parser: &mut Parser<'_>, all: bool) -> Result<TagCommand> {
+fn refresh(parser: &mut Parser<'_>, all: bool) -> Result<TagCommand> {
     let name = if all { None } else { Some(parser.parse_identifier()?) };
     Ok(TagCommand::Refresh { name, table: on_table(parser)? })
 }
@@ -96,7 +124,7 @@ pub(super) fn refresh(parser: &mut Parser<'_>, all: bool) -> Result<TagCommand> 
 ///
 /// # Errors
 /// `Syntax` with the place.
-pub(super) fn show(parser: &mut Parser<'_>) -> Result<TagCommand> {
+fn show(parser: &mut Parser<'_>) -> Result<TagCommand> {
     let named = parser.parse_one_of_keywords(&[Keyword::ON, Keyword::FROM, Keyword::IN]).is_some();
     let table = if named { Some(parser.parse_object_name(false)?) } else { None };
     Ok(TagCommand::Show { table })
