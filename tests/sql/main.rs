@@ -4,6 +4,7 @@
 mod conditions;
 mod copy;
 mod daily;
+mod deep;
 mod docs;
 mod errors;
 mod files;

@@ -2,11 +2,13 @@
 //!
 //! - [`script`] cuts a script into statements, each with its place in the text.
 //! - [`short_form`] rewrites the short `FUNNEL a -> b …` into the operator, token by token.
+//! - [`chains`] refuses statements whose operators make too deep a tree.
 //! - [`statement`] parses a statement: trodden's own kinds here, all others by DataFusion's parser.
 //! - [`tags`] parses statements about tags.
 //! - [`duration`] reads spans of time such as `'7 days'`.
 //! - [`identifiers`] quotes an unquoted `CustomerID` that can only mean the column of that spelling.
 
+mod chains;
 pub(crate) mod duration;
 pub(crate) mod identifiers;
 pub(crate) mod script;

@@ -1,6 +1,7 @@
 //! One statement, parsed: trodden's own kinds by hand, all others by DataFusion's parser.
 
 use crate::error::{Error, ErrorKind, Result, closest};
+use crate::sql::chains;
 use crate::sql::script::{DIALECT, RawStatement};
 use crate::sql::short_form;
 use crate::sql::tags::{self, TagCommand};
@@ -100,8 +101,9 @@ pub(crate) enum Command {
 /// Parse a statement. Its tokens are taken.
 ///
 /// # Errors
-/// `Syntax` with the place.
+/// `Syntax` with the place; `ResourceLimit` for a statement that is too deep.
 pub(crate) fn parse(raw: &mut RawStatement) -> Result<Command> {
+    chains::check(&raw.tokens)?;
     let tokens = short_form::expand(std::mem::take(&mut raw.tokens))?;
     let mut parser = Parser::new(&DIALECT).with_tokens_with_locations(tokens.clone());
     if let Some(command) = parse_own(&mut parser)? {
