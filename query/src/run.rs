@@ -7,6 +7,7 @@ use crate::plan::cache::{Meanings, may_be_kept};
 use crate::plan::catalog::{Names, normalised, plain_name};
 use crate::plan::context::StatementContext;
 use crate::plan::stoppable::stoppable;
+use crate::profiles::condition;
 use crate::result::QueryResult;
 use crate::session::runtime_of;
 use crate::sql::script::RawStatement;
@@ -134,8 +135,16 @@ impl<'a> Runner<'a> {
                 optimized
             }
         };
-        let bound = bind(self.with_parameters(optimized)?, &self.names).map_err(|error| at_call(error, parsed))?;
+        let bound = self.bound(self.with_parameters(optimized)?).map_err(|error| at_call(error, parsed))?;
         self.lowered(bound).await
+    }
+
+    /// The plan with the users of the tags and of the conditions on profiles that it asks for, as of the statement's snapshots.
+    ///
+    /// # Errors
+    /// `NotFound` for a tag that was dropped meanwhile; `InvalidInput`, `Corrupt`.
+    pub(crate) fn bound(&self, plan: LogicalPlan) -> Result<LogicalPlan> {
+        condition::bind(bind(plan, &self.names)?, &self.names, &self.state)
     }
 
     /// The physical plan of an optimized one in which nothing is left open.
@@ -159,7 +168,7 @@ impl<'a> Runner<'a> {
                 let what = plan.display().to_string();
                 return Err(Error::unsupported(format!("this statement is not offered: {what}")));
             }
-            plan => bind(self.with_parameters(plan)?, &self.names)?,
+            plan => self.bound(self.with_parameters(plan)?)?,
         };
         let physical = self.state.create_physical_plan(&plan).await?;
         Ok(stoppable(physical, &self.statement)?)

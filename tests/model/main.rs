@@ -1,5 +1,6 @@
 //! The behaviour operators against naive models that are written from the definitions alone.
 
+mod among;
 mod analysis_case;
 mod calendar;
 mod case;
@@ -34,6 +35,7 @@ mod retention_sql;
 mod retention_vs_model;
 mod rfm;
 mod segment;
+mod segment_users;
 mod sessions;
 mod step_rows;
 mod stickiness;

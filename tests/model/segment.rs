@@ -8,6 +8,7 @@ use crate::analysis_case::{Cal, Event, PRICES, Shape, answer, events, filled, nu
 use crate::calendar::ZONES;
 use crate::case::config;
 use crate::retention_case::grid;
+use crate::segment_users::{self, Facts, facts};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use std::collections::BTreeSet;
@@ -32,7 +33,7 @@ const CONDITIONS: [(&str, Means); 9] = [
 
 /// One `DID`.
 #[derive(Debug, Clone)]
-struct Did {
+pub(crate) struct Did {
     condition: usize,
     at_least: Option<u32>,
     at_most: Option<u32>,
@@ -76,9 +77,11 @@ impl Did {
 }
 
 #[derive(Debug, Clone)]
-enum Expression {
+pub(crate) enum Expression {
     Did(Did),
     DidNot(Did),
+    /// What is said of the user, by the number of the condition.
+    User(usize),
     And(Vec<Expression>),
     Or(Vec<Expression>),
     Not(Box<Expression>),
@@ -86,7 +89,7 @@ enum Expression {
 }
 
 impl Expression {
-    fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         let joined = |parts: &[Self], word: &str| {
             let parts: Vec<String> = parts.iter().map(Self::text).collect();
             format!("({})", parts.join(word))
@@ -94,6 +97,7 @@ impl Expression {
         match self {
             Self::Did(did) => did.text("DID"),
             Self::DidNot(did) => did.text("did_not"),
+            Self::User(condition) => segment_users::CONDITIONS[*condition].0.to_string(),
             Self::And(parts) => joined(parts, " AND "),
             Self::Or(parts) => joined(parts, " OR "),
             Self::Not(inner) => format!("NOT {}", inner.text()),
@@ -101,26 +105,32 @@ impl Expression {
         }
     }
 
-    fn is_true(&self, case: &Case, events: &[Event]) -> bool {
+    /// `None`: neither true nor false.
+    fn truth(&self, case: &Case, user: &str, events: &[Event]) -> Option<bool> {
+        let of = |part: &Self| part.truth(case, user, events);
         match self {
-            Self::Did(did) => did.is_true(case, events),
-            Self::DidNot(did) => !did.is_true(case, events),
-            Self::And(parts) => parts.iter().all(|part| part.is_true(case, events)),
-            Self::Or(parts) => parts.iter().any(|part| part.is_true(case, events)),
-            Self::Not(inner) => !inner.is_true(case, events),
-            Self::Always(truth) => *truth,
+            Self::Did(did) => Some(did.is_true(case, events)),
+            Self::DidNot(did) => Some(!did.is_true(case, events)),
+            Self::User(condition) => case.facts.truth(*condition, user, case.as_of),
+            Self::And(parts) if parts.iter().any(|part| of(part) == Some(false)) => Some(false),
+            Self::And(parts) => parts.iter().all(|part| of(part) == Some(true)).then_some(true),
+            Self::Or(parts) if parts.iter().any(|part| of(part) == Some(true)) => Some(true),
+            Self::Or(parts) => parts.iter().all(|part| of(part) == Some(false)).then_some(false),
+            Self::Not(inner) => of(inner).map(|truth| !truth),
+            Self::Always(truth) => Some(*truth),
         }
     }
 }
 
 /// A call: the expressions, and the time of the input and of the question.
 #[derive(Debug, Clone)]
-struct Case {
-    cal: Cal,
-    expressions: Vec<Expression>,
+pub(crate) struct Case {
+    pub(crate) cal: Cal,
+    pub(crate) expressions: Vec<Expression>,
+    pub(crate) facts: Facts,
     as_of: Option<i64>,
     /// The input begins here.
-    input_from: Option<i64>,
+    pub(crate) input_from: Option<i64>,
 }
 
 fn instant((start, step): (i64, i64)) -> impl Strategy<Value = i64> {
@@ -157,6 +167,7 @@ fn expression(grid: (i64, i64), has_moment: bool) -> impl Strategy<Value = Expre
     let leaf = prop_oneof![
         6 => did(grid, has_moment).prop_map(Expression::Did),
         3 => did(grid, has_moment).prop_map(Expression::DidNot),
+        4 => (0..segment_users::CONDITIONS.len()).prop_map(Expression::User),
         1 => any::<bool>().prop_map(Expression::Always),
     ];
     leaf.prop_recursive(3, 12, 3, |inner| {
@@ -168,13 +179,14 @@ fn expression(grid: (i64, i64), has_moment: bool) -> impl Strategy<Value = Expre
     })
 }
 
-fn case(grid: (i64, i64)) -> impl Strategy<Value = Case> {
+pub(crate) fn case(grid: (i64, i64)) -> impl Strategy<Value = Case> {
     let seldom = || prop_oneof![2 => Just(None), 1 => instant(grid).prop_map(Some)];
     (seldom(), seldom(), 0..ZONES.len()).prop_flat_map(move |(as_of, input_from, zone)| {
         let cal = Cal { zone: &ZONES[zone], period: Period::Day };
-        vec(expression(grid, as_of.is_some()), 1..4).prop_map(move |expressions| Case {
+        (vec(expression(grid, as_of.is_some()), 1..4), facts(grid)).prop_map(move |(expressions, facts)| Case {
             cal,
             expressions,
+            facts,
             as_of,
             input_from,
         })
@@ -196,13 +208,13 @@ impl Case {
         ]
     }
 
-    fn arguments(&self, shape: &Shape) -> String {
+    pub(crate) fn arguments(&self, shape: &Shape) -> String {
         let as_of = self.as_of.map(|us| format!(", as_of => to_timestamp_micros({us})")).unwrap_or_default();
         format!("{as_of}{}", shape.arguments(&self.cal))
     }
 
     /// The users whom the question sees, with their events.
-    fn known(&self, stored: &[Vec<Event>]) -> Vec<(String, Vec<Event>)> {
+    pub(crate) fn known(&self, stored: &[Vec<Event>]) -> Vec<(String, Vec<Event>)> {
         let exists = |event: &&Event| {
             self.as_of.is_none_or(|as_of| event.ts <= as_of) && self.input_from.is_none_or(|from| event.ts >= from)
         };
@@ -214,9 +226,9 @@ impl Case {
     }
 
     /// For each expression its users, of those who are known.
-    fn users(&self, known: &[(String, Vec<Event>)]) -> Vec<BTreeSet<String>> {
+    pub(crate) fn users(&self, known: &[(String, Vec<Event>)]) -> Vec<BTreeSet<String>> {
         let of = |expression: &Expression| {
-            let users = known.iter().filter(|(_, events)| expression.is_true(self, events));
+            let users = known.iter().filter(|(user, events)| expression.truth(self, user, events) == Some(true));
             users.map(|(user, _)| user.clone()).collect()
         };
         self.expressions.iter().map(of).collect()
@@ -327,6 +339,7 @@ proptest! {
         let shape = Shape { on: 0, by: 0, ..shape };
         let stored = shape.stored(users);
         let database = filled(&stored, &shape, case.cal.zone.name);
+        case.facts.store(&database);
         for input in case.inputs() {
             check_input(&database, &case, &shape, &stored, &input)?;
         }

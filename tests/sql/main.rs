@@ -19,6 +19,7 @@ mod paths;
 mod plans;
 mod profiles;
 mod recommend;
+mod segments;
 mod sessions;
 mod support;
 mod tag_mistakes;

@@ -5,10 +5,10 @@ use trodden_query::ErrorKind;
 use trodden_query::ErrorKind::{AlreadyExists, InvalidInput, NotFound, Syntax, Unsupported};
 
 /// (statement, kind, part of the message, part of the hint, column of the first line or 0)
-type Case = (&'static str, ErrorKind, &'static str, &'static str, u64);
+pub(crate) type Case = (&'static str, ErrorKind, &'static str, &'static str, u64);
 
 /// Every case of a table is told with its kind, its message, its way out and its place.
-fn check(cases: &[Case]) {
+pub(crate) fn check(cases: &[Case]) {
     let test = shop();
     let mut wrong = Vec::new();
     for (sql, kind, message, hint, column) in cases {

@@ -7,6 +7,11 @@ use datafusion::sql::sqlparser::ast::{
 };
 use datafusion::sql::sqlparser::tokenizer::Span;
 
+/// Whose events an operator reads: an argument of each but SEGMENT, which says that of itself.
+pub(crate) const AMONG: &str = "among";
+/// The operator that finds users.
+pub(crate) const SEGMENT: &str = "SEGMENT";
+
 /// `name => value`.
 #[derive(Debug, Clone)]
 pub(crate) struct NamedArgument {
@@ -17,7 +22,7 @@ pub(crate) struct NamedArgument {
 }
 
 /// A call `NAME(input, PART(…), name => value, …)`.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Call {
     /// The relation that the operator reads.
     pub(crate) input: TableFactor,
@@ -33,6 +38,17 @@ pub(crate) struct Signature {
     pub(crate) arguments: &'static [&'static str],
     pub(crate) parts: &'static [&'static str],
     pub(crate) example: &'static str,
+}
+
+impl Signature {
+    /// Those of the operator, and the one that each of them takes.
+    fn arguments(&self) -> impl Iterator<Item = &'static str> {
+        self.arguments.iter().copied().chain((self.operator != SEGMENT).then_some(AMONG))
+    }
+
+    fn listed(&self) -> String {
+        self.arguments().collect::<Vec<_>>().join(", ")
+    }
 }
 
 impl Call {
@@ -57,6 +73,19 @@ impl Call {
                     .at(span));
             }
         };
+        Self::over(input, span, args, signature)
+    }
+
+    /// Sort the arguments of a call over `input`.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub(crate) fn over(
+        input: TableFactor,
+        span: Span,
+        args: impl IntoIterator<Item = FunctionArg>,
+        signature: &Signature,
+    ) -> Result<Self> {
         let mut call = Self { input, parts: Vec::new(), named: Vec::new(), span };
         for arg in args {
             call.add(arg, signature)?;
@@ -69,7 +98,7 @@ impl Call {
         match arg {
             FunctionArg::Named { name, arg: FunctionArgExpr::Expr(value), .. } => {
                 let key = name.value.to_lowercase();
-                if !signature.arguments.contains(&key.as_str()) {
+                if !signature.arguments().any(|known| known == key) {
                     return Err(unknown_argument(&key, signature, name.span));
                 }
                 if self.named.iter().any(|other| other.name == key) {
@@ -89,7 +118,7 @@ impl Call {
             }
             other => {
                 let message = format!("{operator} takes its arguments by name, as in name => value");
-                let hint = format!("the arguments are {}", signature.arguments.join(", "));
+                let hint = format!("the arguments are {}", signature.listed());
                 Err(Error::invalid(message).with_hint(hint).at(other.span()))
             }
         }
@@ -108,9 +137,9 @@ impl Call {
 }
 
 fn unknown_argument(key: &str, signature: &Signature, span: Span) -> Error {
-    let near = closest(key, signature.arguments.iter().copied());
+    let near = closest(key, signature.arguments());
     let near = near.map(|near| format!("did you mean '{near}'? ")).unwrap_or_default();
-    let hint = format!("{near}the arguments are {}", signature.arguments.join(", "));
+    let hint = format!("{near}the arguments are {}", signature.listed());
     Error::invalid(format!("{} has no argument '{key}'", signature.operator)).with_hint(hint).at(span)
 }
 

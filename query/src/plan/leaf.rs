@@ -1,7 +1,8 @@
 //! An operator over an event table itself: bitmaps choose the users, and only their events are read.
 
 use super::exec::{SingleExec, Task};
-use super::operator::{Answer, Ask, Chosen, Coverage, Decoder, Operator, UserRows, Wanted, Worker};
+use super::operator::{Answer, Ask, Chosen, Coverage, Decoder, Found, Operator, UserRows, Wanted, Worker};
+use super::segment::{Segment, SegmentWorker};
 use super::table_scan::{
     Scanned, TableScan, Visitor, newest_ts, number_of_user, total, user_ids, user_number, values_of_column,
     values_of_keys,
@@ -19,17 +20,20 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use std::fmt;
 use std::sync::Arc;
+use trodden_engine::members::Members;
 use trodden_engine::predicate::{ColumnRef, Predicate};
 use trodden_engine::scan::{BehaviorScan, KeySpace, UserBits, UserEvents};
 use trodden_engine::table::Snapshot;
 
 /// An operator over a snapshot.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct OperatorLeaf<O: Operator> {
     pub(crate) snapshot: Snapshot,
     pub(crate) operator: Arc<O>,
     pub(crate) spec: O::Spec,
     pub(crate) condition: Condition,
+    /// Segments of the same snapshot whose users alone have rows.
+    pub(crate) among: Vec<OperatorLeaf<Segment>>,
     /// At most 64.
     pub(crate) conditions: Vec<Predicate>,
     /// The columns that the `by` expressions read, and their schema.
@@ -55,7 +59,22 @@ impl<O: Operator> OperatorLeaf<O> {
         Arc::new(SingleExec::new(Arc::new(self), schema))
     }
 
-    fn ask(&self) -> Ask<'_> {
+    /// Whether it reads this snapshot.
+    pub(crate) fn is_of(&self, snapshot: &Snapshot) -> bool {
+        (self.snapshot.id, self.snapshot.position) == (snapshot.id, snapshot.position)
+    }
+
+    /// The same over the rows of the users of all its segments, each of which `users` finds.
+    fn restricted(&self, users: impl Fn(&OperatorLeaf<Segment>) -> Result<Members>) -> Result<Self> {
+        let mut restricted = Self { among: Vec::new(), ..self.clone() };
+        for segment in &self.among {
+            let filter = std::mem::replace(&mut restricted.condition.filter, Predicate::True);
+            restricted.condition.filter = filter.and(Predicate::Members(Arc::new(users(segment)?)));
+        }
+        Ok(restricted)
+    }
+
+    pub(crate) fn ask(&self) -> Ask<'_> {
         Ask {
             snapshot: &self.snapshot,
             condition: &self.condition,
@@ -79,12 +98,29 @@ impl<O: Operator> OperatorLeaf<O> {
         metrics: &ExecutionPlanMetricsSet,
         wanted: &Wanted<'_>,
     ) -> Result<RecordBatch> {
+        if !self.among.is_empty() {
+            return self.restricted(|segment| segment.members(context, metrics))?.run(context, metrics, wanted);
+        }
         let reservation = MemoryConsumer::new(O::NAME).register(context.memory_pool());
         let kept = |answer: &Answer<'_>| self.operator.kept_answer(&self.spec, &self.ask(), wanted, answer);
         if let Some(rows) = self.answer(&reservation, kept)? {
             return Ok(rows);
         }
-        let indexed = self.operator.by_indexes(&self.spec, &self.ask(), &reservation)?;
+        let finish =
+            |answer: &Answer<'_>, found: Vec<Found<'_, O::Worker>>| self.operator.finish(&self.spec, answer, found);
+        self.found(&reservation, context, metrics, wanted, finish)
+    }
+
+    /// What the indexes say and what is read, given to `finish`.
+    fn found<T>(
+        &self,
+        reservation: &MemoryReservation,
+        context: &TaskContext,
+        metrics: &ExecutionPlanMetricsSet,
+        wanted: &Wanted<'_>,
+        finish: impl FnOnce(&Answer<'_>, Vec<Found<'_, O::Worker>>) -> Result<T>,
+    ) -> Result<T> {
+        let indexed = self.operator.by_indexes(&self.spec, &self.ask(), reservation)?;
         let (known, rest) = indexed.map_or((Vec::new(), None), |indexed| (indexed.found, Some(indexed.rest)));
         let mut scanned = Vec::new();
         if rest.as_deref().is_none_or(|rest| total(rest) > 0) {
@@ -94,7 +130,7 @@ impl<O: Operator> OperatorLeaf<O> {
             };
             scanned = self.scan(chosen, context, metrics, wanted)?;
         }
-        self.finish(scanned, known, &reservation)
+        self.finish(scanned, known, reservation, finish)
     }
 
     /// Read the events of the chosen users.
@@ -124,18 +160,19 @@ impl<O: Operator> OperatorLeaf<O> {
         Ok(scanned)
     }
 
-    fn finish(
+    fn finish<T>(
         &self,
         scanned: Vec<Scanned<LeafVisitor<O::Worker>>>,
         known: Vec<(O::Worker, KeySpace, Option<MemoryReservation>)>,
         reservation: &MemoryReservation,
-    ) -> Result<RecordBatch> {
+        finish: impl FnOnce(&Answer<'_>, Vec<Found<'_, O::Worker>>) -> Result<T>,
+    ) -> Result<T> {
         let scanned = scanned.into_iter().map(|of| (of.visitor.worker, of.keys, Some(of.reservation)));
         let decoder = |keys: KeySpace| LeafDecoder { leaf: self, keys };
         let (workers, decoders): (Vec<_>, Vec<_>) =
             scanned.chain(known).map(|(worker, keys, reservation)| (worker, (decoder(keys), reservation))).unzip();
         let found = workers.into_iter().zip(&decoders).map(|(w, (d, _))| (w, d as &dyn Decoder)).collect();
-        self.answer(reservation, |answer| self.operator.finish(&self.spec, answer, found))
+        self.answer(reservation, |answer| finish(answer, found))
     }
 
     fn answer<T>(&self, reservation: &MemoryReservation, with: impl FnOnce(&Answer<'_>) -> Result<T>) -> Result<T> {
@@ -153,13 +190,36 @@ impl<O: Operator> OperatorLeaf<O> {
     }
 }
 
-impl<O: Operator> Task for OperatorLeaf<O> {
-    fn name(&self) -> &'static str {
-        O::SCAN
+impl OperatorLeaf<Segment> {
+    /// The users of the segment.
+    ///
+    /// # Errors
+    /// Those of reading; `Cancelled`; `ResourceLimit`.
+    fn members(&self, context: &TaskContext, metrics: &ExecutionPlanMetricsSet) -> Result<Members> {
+        if !self.among.is_empty() {
+            return self.restricted(|segment| segment.members(context, metrics))?.members(context, metrics);
+        }
+        let reservation = MemoryConsumer::new(Segment::NAME).register(context.memory_pool());
+        let wanted = Wanted { schema: &self.schema, columns: None };
+        let shards = self.snapshot.shards.len();
+        let members = |answer: &Answer<'_>, found: Vec<Found<'_, SegmentWorker>>| {
+            self.operator.members(&self.spec, answer, found, shards)
+        };
+        self.found(&reservation, context, metrics, &wanted, members)
     }
 
-    fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: table={}, {}", O::SCAN, self.snapshot.table, self.summary)?;
+    /// Users who may be in the segment, by the bitmaps alone.
+    fn possible(&self) -> Result<Members> {
+        match self.among.is_empty() {
+            true => self.operator.possible(&self.spec, &self.ask()),
+            false => self.restricted(Self::possible)?.possible(),
+        }
+    }
+}
+
+impl<O: Operator> OperatorLeaf<O> {
+    /// Who answers, and what is read, for `EXPLAIN`.
+    fn describe_answer(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.operator.coverage(&self.spec, &self.ask()) {
             Ok(None) => {}
             Ok(Some(Coverage::Index(by))) => return write!(f, ", answered by {by}"),
@@ -172,6 +232,29 @@ impl<O: Operator> Task for OperatorLeaf<O> {
                 let read = chosen.users.as_deref().map_or(users, total);
                 write!(f, ", pruned=[{}; {read} of {users} users read]", chosen.note)
             }
+            Err(error) => write!(f, ", pruned=[unknown: {error}]"),
+        }
+    }
+}
+
+impl<O: Operator> Task for OperatorLeaf<O> {
+    fn name(&self) -> &'static str {
+        O::SCAN
+    }
+
+    fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: table={}, {}", O::SCAN, self.snapshot.table, self.summary)?;
+        if self.among.is_empty() {
+            return self.describe_answer(f);
+        }
+        for segment in &self.among {
+            write!(f, ", among=[{}", segment.summary)?;
+            segment.describe_answer(f)?;
+            f.write_str("]")?;
+        }
+        // Whom the bitmaps leave open may turn out not to be in the segment: they are read at most.
+        match self.restricted(OperatorLeaf::possible) {
+            Ok(restricted) => restricted.describe_answer(f),
             Err(error) => write!(f, ", pruned=[unknown: {error}]"),
         }
     }

@@ -234,7 +234,8 @@ fn over_table<O: Operator>(node: &OperatorNode<O>, peeled: &Peeled) -> Result<Op
 
 /// The operator over its event table, if that is all that its input is.
 fn leaf<O: Operator>(node: &OperatorNode<O>, spec: &O::Spec, session: &dyn Session) -> Result<Option<OperatorLeaf<O>>> {
-    let Some(peeled) = Peeled::of(&node.input)? else { return Ok(None) };
+    let Some(peeled) = Peeled::among_segments(&node.input)? else { return Ok(None) };
+    let Some(among) = segments_among(&peeled, session)? else { return Ok(None) };
     let Some(OverTable { conditions, columns, by }) = over_table(node, &peeled)? else { return Ok(None) };
     let by_names = column_names(&by);
     // Nearly every event has a time and an id of its own, so these would make a group an event before `by` is computed.
@@ -270,6 +271,7 @@ fn leaf<O: Operator>(node: &OperatorNode<O>, spec: &O::Spec, session: &dyn Sessi
         operator: Arc::clone(&node.operator),
         spec: spec.clone(),
         condition,
+        among,
         conditions,
         by_columns: column_refs(&by_names),
         by: by.iter().map(physical).collect::<Result<_>>()?,
@@ -282,6 +284,20 @@ fn leaf<O: Operator>(node: &OperatorNode<O>, spec: &O::Spec, session: &dyn Sessi
         schema: node.arrow_schema(),
         summary,
     }))
+}
+
+/// The segments whose users alone have rows, over the same snapshot of the same table; `None` where one is of another.
+fn segments_among(peeled: &Peeled, session: &dyn Session) -> Result<Option<Vec<OperatorLeaf<Segment>>>> {
+    let snapshot = &peeled.table.get().snapshot;
+    let mut among = Vec::with_capacity(peeled.among.len());
+    for node in &peeled.among {
+        let spec = node.spec(default_zone(&event_tables(&node.input))?, true)?;
+        match leaf(node, &spec, session)?.filter(|leaf| leaf.is_of(snapshot)) {
+            Some(leaf) => among.push(leaf),
+            None => return Ok(None),
+        }
+    }
+    Ok(Some(among))
 }
 
 fn column_name(expr: &Expr) -> Option<&str> {

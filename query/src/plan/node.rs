@@ -25,6 +25,8 @@ pub(crate) enum Role {
     /// A column whose values the kernel sees as codes.
     Column(usize),
     By(usize),
+    /// A condition on the user, the same for all events of one.
+    Whose(usize),
     /// A key of the input's own order.
     OrderKey(usize),
     /// A constant argument, and which of several with this name.

@@ -1,12 +1,14 @@
 //! Does a relation read one event table, with nothing but filters and columns on the way? Then an operator over it can
 //! read the table itself, through its indexes.
 
+use super::node::OperatorNode;
+use super::segment::Segment;
 use crate::table::provider::EventTable;
 use crate::table::translate::{is_row_condition, unqualified};
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{Column, DFSchema, Result};
+use datafusion::common::{Column, DFSchema, JoinType, Result};
 use datafusion::datasource::source_as_provider;
-use datafusion::logical_expr::{Expr, LogicalPlan, TableScan};
+use datafusion::logical_expr::{Expr, Join, LogicalPlan, TableScan};
 use std::sync::Arc;
 
 /// A relation that is an event table, some rows of it, with some columns computed of its own.
@@ -15,6 +17,8 @@ pub(crate) struct Peeled {
     pub(crate) table: TableHandle,
     /// Rows for which all of these are true, over the table's columns.
     pub(crate) filters: Vec<Expr>,
+    /// Segments whose users alone have rows.
+    pub(crate) among: Vec<OperatorNode<Segment>>,
     /// What each column of the relation is, over the table's columns.
     columns: Vec<Expr>,
 }
@@ -42,16 +46,22 @@ impl TableHandle {
 impl Peeled {
     /// Take `plan` apart; `None` where it does more than filter and compute.
     pub(crate) fn of(plan: &LogicalPlan) -> Result<Option<Self>> {
+        Ok(Self::among_segments(plan)?.filter(|peeled| peeled.among.is_empty()))
+    }
+
+    /// As [`Self::of`], where rows may also be those of the users of segments.
+    pub(crate) fn among_segments(plan: &LogicalPlan) -> Result<Option<Self>> {
         match plan {
-            LogicalPlan::SubqueryAlias(alias) => Self::of(&alias.input),
+            LogicalPlan::SubqueryAlias(alias) => Self::among_segments(&alias.input),
+            LogicalPlan::Join(join) => Self::of_join(join),
             LogicalPlan::Filter(filter) => {
-                let Some(mut inner) = Self::of(&filter.input)? else { return Ok(None) };
+                let Some(mut inner) = Self::among_segments(&filter.input)? else { return Ok(None) };
                 let Some(predicate) = inner.rebase(&filter.predicate, filter.input.schema())? else { return Ok(None) };
                 inner.filters.push(predicate);
                 Ok(Some(inner))
             }
             LogicalPlan::Projection(projection) => {
-                let Some(mut inner) = Self::of(&projection.input)? else { return Ok(None) };
+                let Some(mut inner) = Self::among_segments(&projection.input)? else { return Ok(None) };
                 let mut columns = Vec::with_capacity(projection.expr.len());
                 for expr in &projection.expr {
                     let Some(expr) = inner.rebase(expr, projection.input.schema())? else { return Ok(None) };
@@ -73,7 +83,22 @@ impl Peeled {
         }
         let fields = scan.projected_schema.fields().iter();
         let columns = fields.map(|field| Expr::Column(Column::new_unqualified(field.name()))).collect();
-        Ok(Some(Self { table, filters, columns }))
+        Ok(Some(Self { table, filters, among: Vec::new(), columns }))
+    }
+
+    /// `user_id IN (SELECT user_id FROM SEGMENT(…))`, as the optimizer leaves it.
+    fn of_join(join: &Join) -> Result<Option<Self>> {
+        let ([(left, right)], None, JoinType::LeftSemi) = (join.on.as_slice(), &join.filter, join.join_type) else {
+            return Ok(None);
+        };
+        let (Expr::Column(_), Some(segment)) = (right, users_of_segment(&join.right)) else { return Ok(None) };
+        let Some(mut inner) = Self::among_segments(&join.left)? else { return Ok(None) };
+        let user = inner.rebase(left, join.left.schema())?;
+        if !matches!(&user, Some(Expr::Column(column)) if column.name == "user_id") {
+            return Ok(None);
+        }
+        inner.among.push(segment.clone());
+        Ok(Some(inner))
     }
 
     /// `expr` over a relation with these columns (`schema`), as an expression over the table's columns; `None` where the
@@ -124,6 +149,23 @@ pub(crate) fn origin(plan: &LogicalPlan, column: &Column) -> Option<Column> {
         LogicalPlan::Join(join) => [&join.left, &join.right].into_iter().find_map(|side| origin(side, column)),
         LogicalPlan::Filter(_) | LogicalPlan::Sort(_) | LogicalPlan::Limit(_) | LogicalPlan::Distinct(_) => {
             origin(plan.inputs().first()?, column)
+        }
+        _ => None,
+    }
+}
+
+/// The segment whose users are the only column of a relation.
+fn users_of_segment(plan: &LogicalPlan) -> Option<&OperatorNode<Segment>> {
+    match plan {
+        LogicalPlan::SubqueryAlias(alias) => users_of_segment(&alias.input),
+        LogicalPlan::Projection(projection) => {
+            let [expr] = projection.expr.as_slice() else { return None };
+            matches!(expr.clone().unalias_nested().data, Expr::Column(_))
+                .then(|| users_of_segment(&projection.input))?
+        }
+        LogicalPlan::Extension(extension) => {
+            let node = extension.node.as_any().downcast_ref::<OperatorNode<Segment>>()?;
+            node.operator.is_of_users().then_some(node)
         }
         _ => None,
     }

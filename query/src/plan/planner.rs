@@ -10,7 +10,7 @@ use crate::error::{Error, Result, closest, listed};
 use crate::sql::short_form::unused;
 use datafusion::arrow::compute::SortOptions;
 use datafusion::arrow::datatypes::DataType;
-use datafusion::common::DFSchemaRef;
+use datafusion::common::{DFSchema, DFSchemaRef};
 use datafusion::logical_expr::planner::RelationPlannerContext;
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, lit};
 use datafusion::sql::sqlparser::ast::{DateTimeField, Expr as SqlExpr, Ident, Spanned};
@@ -62,6 +62,21 @@ impl<'a> Planner<'a> {
         Ok(node)
     }
 
+    /// The user of a row of `input`, as the arguments of `call` say.
+    ///
+    /// # Errors
+    /// `InvalidInput` if the input lacks the column.
+    pub(crate) fn user(
+        signature: &Signature,
+        call: &Call,
+        input: &LogicalPlan,
+        context: &'a mut dyn RelationPlannerContext,
+    ) -> Result<Expr> {
+        let planner = Self::new(signature, &mut call.clone(), input, context)?;
+        let user = planner.exprs.into_iter().find(|(role, _)| *role == Role::User);
+        user.map(|(_, expr)| expr).ok_or_else(|| Error::internal("a row without a user"))
+    }
+
     /// An expression over the columns of the input.
     ///
     /// # Errors
@@ -82,9 +97,30 @@ impl<'a> Planner<'a> {
         self.spans.push((role, span));
     }
 
+    /// The expression of this role that was kept.
+    pub(crate) fn kept(&self, role: Role) -> Option<&Expr> {
+        self.exprs.iter().find(|(known, _)| *known == role).map(|(_, expr)| expr)
+    }
+
     /// Whether an expression of this role was kept.
     pub(crate) fn has(&self, role: Role) -> bool {
-        self.exprs.iter().any(|(known, _)| *known == role)
+        self.kept(role).is_some()
+    }
+
+    /// A condition over other columns than those of the input.
+    ///
+    /// # Errors
+    /// What is wrong with it, at its place.
+    pub(crate) fn condition_over(&mut self, expr: SqlExpr, schema: &DFSchema) -> Result<Expr> {
+        let (span, text) = (expr.span(), expr.clone());
+        let planned = self.context.sql_to_expr(expr, schema).map_err(|error| {
+            let error = Error::from(error);
+            if error.span().is_some() { error } else { error.at(span) }
+        })?;
+        one_event::check(self.operator, &planned, &text)?;
+        let condition = planned.infer_placeholder_types(schema)?.0;
+        check_condition(&condition, schema, span)?;
+        Ok(condition)
     }
 
     /// The input with the keys of its own order, where it has one, and how they sort.
@@ -190,12 +226,8 @@ impl<'a> Planner<'a> {
             return self.typed(condition);
         }
         let condition = self.expr(expr)?;
-        match condition.get_type(&self.schema)? {
-            DataType::Boolean | DataType::Null => Ok(condition),
-            other => Err(Error::invalid(format!("a condition is true or false, but this is {other}"))
-                .with_hint("compare it with something, or name an event: 'purchase'")
-                .at(span)),
-        }
+        check_condition(&condition, &self.schema, span)?;
+        Ok(condition)
     }
 
     /// `on`: the condition whose events count, the first one of the node; any event where it is not given. Says whether it
@@ -298,6 +330,15 @@ impl<'a> Planner<'a> {
                 Err(Error::invalid(format!("{name} cannot be '{text}'")).with_hint(hint).at(argument.span))
             }
         }
+    }
+}
+
+fn check_condition(condition: &Expr, schema: &DFSchema, span: Span) -> Result<()> {
+    match condition.get_type(schema)? {
+        DataType::Boolean | DataType::Null => Ok(()),
+        other => Err(Error::invalid(format!("a condition is true or false, but this is {other}"))
+            .with_hint("compare it with something, or name an event: 'purchase'")
+            .at(span)),
     }
 }
 

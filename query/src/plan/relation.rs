@@ -1,7 +1,7 @@
 //! The operators in the place of a table: `FROM FUNNEL(events, …)`.
 
 use super::arguments::{Call, Signature};
-use super::{funnel, lifecycle, path, recommend, retention, rfm, segment, sessions, stickiness};
+use super::{among, funnel, lifecycle, path, recommend, retention, rfm, segment, sessions, stickiness};
 use crate::error::{Error, ErrorKind, closest};
 use crate::profiles;
 use datafusion::common::Result;
@@ -113,8 +113,9 @@ fn read(
     signature: &Signature,
     context: &mut dyn RelationPlannerContext,
 ) -> Result<(Call, LogicalPlan)> {
-    let call = Call::read(name, args, signature)?;
+    let mut call = Call::read(name, args, signature)?;
     let input = context.plan(call.input.clone())?;
+    let input = among::restricted(&mut call, input, signature, context)?;
     Ok((call, input))
 }
 

@@ -2,8 +2,10 @@
 //!
 //! - [`relation`]: profiles as a table of DataFusion, now or as of a time; `PROFILES(…)`.
 //! - [`scan`]: reading them.
+//! - [`condition`]: conditions on profiles inside SEGMENT.
 //! - [`upsert`], [`sink`]: `UPSERT INTO NAME_users`.
 
+pub(crate) mod condition;
 pub(crate) mod relation;
 mod scan;
 mod sink;

@@ -89,23 +89,58 @@ impl ProfileTable {
         Ok((!matches!(sum, Predicate::True)).then_some(sum))
     }
 
-    /// The time, in microseconds, that `as_of` gives in this statement.
-    fn as_of_us(&self, session: &dyn Session) -> crate::error::Result<Option<i64>> {
-        let Some(expr) = &self.as_of else { return Ok(None) };
-        let context = SimplifyContext::builder()
-            .with_config_options(Arc::clone(
-                session.execution_props().config_options.as_ref().unwrap_or(&Arc::default()),
-            ))
-            .with_query_execution_start_time(session.execution_props().query_execution_start_time)
-            .build();
-        let simplifier = ExprSimplifier::new(context);
-        let simplified = simplifier.simplify(simplifier.coerce(expr.clone(), &DFSchema::empty())?)?;
-        let no_constant = || {
-            Error::invalid(format!("as_of needs a time that is the same for all rows, not {expr}"))
-                .with_hint("for example as_of => TIMESTAMP '2026-03-01'")
-        };
-        instant_us(literal(&simplified).ok_or_else(no_constant)?, "as_of").map(Some)
+    /// Why its state as of a time cannot be told.
+    pub(crate) fn no_history(&self) -> Error {
+        let message = format!("'{}' keeps the last value of each column, and no history", self.name);
+        Error::new(ErrorKind::InvalidInput, message)
+            .with_hint("leave as_of away; history is kept by a table made WITH (profile_history = true)")
     }
+
+    /// The event table whose users these are.
+    pub(crate) fn event_table(&self) -> &str {
+        &self.events.table
+    }
+
+    /// A condition with the types of the columns and constants computed.
+    ///
+    /// # Errors
+    /// Where its types do not go together.
+    pub(crate) fn simplified(&self, session: &dyn Session, condition: &Expr) -> crate::error::Result<Expr> {
+        simplified(session, condition, &DFSchema::try_from(self.schema.as_ref().clone())?)
+    }
+
+    /// A condition for the bitmaps.
+    ///
+    /// # Errors
+    /// Where its types do not go together.
+    pub(crate) fn predicate(&self, session: &dyn Session, condition: &Expr) -> crate::error::Result<Predicate> {
+        let translator = Translator { table: u64::MAX, schema: &self.schema, props: session.execution_props() };
+        Ok(translator.predicate(&self.simplified(session, condition)?)?)
+    }
+}
+
+fn simplified(session: &dyn Session, expr: &Expr, schema: &DFSchema) -> crate::error::Result<Expr> {
+    let props = session.execution_props();
+    let context = SimplifyContext::builder()
+        .with_schema(Arc::new(schema.clone()))
+        .with_config_options(Arc::clone(props.config_options.as_ref().unwrap_or(&Arc::default())))
+        .with_query_execution_start_time(props.query_execution_start_time)
+        .build();
+    let simplifier = ExprSimplifier::new(context);
+    Ok(simplifier.simplify(simplifier.coerce(expr.clone(), schema)?)?)
+}
+
+/// The time, in microseconds, that `as_of` gives in this statement.
+///
+/// # Errors
+/// `InvalidInput` for what is no time.
+pub(crate) fn as_of_us(session: &dyn Session, as_of: &Expr) -> crate::error::Result<i64> {
+    let simplified = simplified(session, as_of, &DFSchema::empty())?;
+    let no_constant = || {
+        Error::invalid(format!("as_of needs a time that is the same for all rows, not {as_of}"))
+            .with_hint("for example as_of => TIMESTAMP '2026-03-01'")
+    };
+    instant_us(literal(&simplified).ok_or_else(no_constant)?, "as_of")
 }
 
 #[async_trait]
@@ -125,7 +160,7 @@ impl TableProvider for ProfileTable {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let as_of_us = self.as_of_us(session)?;
+        let as_of_us = self.as_of.as_ref().map(|as_of| as_of_us(session, as_of)).transpose()?;
         if let Some(profiles) = &self.profiles {
             profiles.check_as_of(as_of_us).map_err(crate::error::Error::from)?;
         }
@@ -212,7 +247,7 @@ pub(crate) fn plan(
     let mut table = ProfileTable::of(handle.get())?;
     if let Some(as_of) = call.take("as_of") {
         if !handle.get().snapshot.options.profile_history {
-            return Err(no_history(&table.name, &as_of));
+            return Err(table.no_history().at(as_of.span));
         }
         table.as_of = Some(constant(as_of, context)?);
     }
@@ -228,10 +263,4 @@ fn constant(argument: NamedArgument, context: &mut dyn RelationPlannerContext) -
     }
     let planned = context.sql_to_expr(argument.value, &DFSchema::empty());
     planned.map_err(|error| Error::from(error).at(argument.span))
-}
-
-fn no_history(name: &str, argument: &NamedArgument) -> Error {
-    Error::new(ErrorKind::InvalidInput, format!("'{name}' keeps the last value of each column, and no history"))
-        .with_hint("leave as_of away; history is kept by a table made WITH (profile_history = true)")
-        .at(argument.span)
 }

@@ -1,7 +1,7 @@
 //! Who is in a tag now? A query that asks for the users with an event like that is answered from bitmaps, and where it
 //! depends on nothing else, only by the events that arrived since the last time; any other query by its rows.
 
-use super::bind::{asks_for_tags, bind};
+use super::bind::asks_for_tags;
 use crate::commands::blocking;
 use crate::error::{Error, ErrorKind, Result, listed};
 use crate::plan::cache::is_lasting;
@@ -52,7 +52,7 @@ pub(crate) async fn compute(
     }
     let columns = Columns::of(planned.schema())?;
     let is_steady = is_lasting(&planned)? && !asks_for_tags(&planned)?;
-    let optimized = runner.state.optimize(&bind(planned, &runner.names)?)?;
+    let optimized = runner.state.optimize(&runner.bound(planned)?)?;
     if columns.value.is_none()
         && let Some(asked) = Asked::of(&optimized, table, runner)?
     {

@@ -154,6 +154,16 @@ impl TagFunction {
     }
 }
 
+impl Bound {
+    /// The users who have the tag, and the snapshot whose users they are; `None` where a value is asked.
+    pub(crate) fn users(&self) -> Option<(&Snapshot, &Arc<Members>)> {
+        match &self.members {
+            Asked::Has(members) => Some((&self.snapshot, members)),
+            Asked::Value(_) => None,
+        }
+    }
+}
+
 /// The members that `expr` asks for, where it is a condition on the users of the table with the number `table`.
 pub(crate) fn members_asked(expr: &Expr, table: u64) -> Option<Arc<Members>> {
     let Expr::ScalarFunction(call) = expr else { return None };

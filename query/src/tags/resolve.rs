@@ -93,7 +93,7 @@ fn table_of(inputs: &[LogicalPlan], who: &Expr) -> Option<TableHandle> {
 }
 
 /// The table, if all of `tables` are one.
-fn only(mut tables: Vec<TableHandle>) -> Option<TableHandle> {
+pub(crate) fn only(mut tables: Vec<TableHandle>) -> Option<TableHandle> {
     let first = tables.pop()?;
     let id = first.get().snapshot.id;
     tables.iter().all(|other| other.get().snapshot.id == id).then_some(first)
@@ -147,9 +147,13 @@ fn calls(statement: &DfStatement) -> Vec<(String, Span)> {
     let mut found = Vec::new();
     let mut visit = |expr: &SqlExpr| {
         if let SqlExpr::Function(call) = expr
-            && ["has_tag", "tag_value"].contains(&call.name.to_string().to_lowercase().as_str())
+            && let Some(place) = match call.name.to_string().to_lowercase().as_str() {
+                "has_tag" | "tag_value" => Some(1),
+                "tag" => Some(0),
+                _ => None,
+            }
             && let ast::FunctionArguments::List(list) = &call.args
-            && let Some(ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(tag))) = list.args.get(1)
+            && let Some(ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(tag))) = list.args.get(place)
         {
             let text = match tag {
                 SqlExpr::Value(value) => value.value.clone().into_string().unwrap_or_default(),

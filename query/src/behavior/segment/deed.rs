@@ -22,7 +22,9 @@ pub struct Deed {
 /// The arguments of a segment, apart from its conditions, which the caller has turned into masks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SegmentSpec {
-    /// What the rules ask of users. Atoms of rules are places in it.
+    /// How many sets of users are known from elsewhere, such as tags. Atoms of rules are numbers of these first.
+    pub sets: usize,
+    /// What the rules ask of users. Further atoms of rules are places in it.
     pub deeds: Vec<Deed>,
     /// Users who are to be counted, or among whom or against whom the segments are compared.
     pub chosen: Option<Rule>,

@@ -2,29 +2,32 @@
 //! one more than at most".
 
 use super::shape::Shape;
+use super::whose::{Asked, UserSet};
 use super::{Segment, deed_constant};
 use crate::behavior::segment::{Deed, Rule, SegmentSpec};
 use crate::error::{Error, Result};
 use crate::plan::constants;
-use crate::plan::node::OperatorNode;
+use crate::plan::node::{OperatorNode, Role};
 use chrono_tz::Tz;
 use datafusion::scalar::ScalarValue;
 
 /// See [`crate::plan::operator::Operator::spec`].
-pub(super) fn spec(
-    segment: &Segment,
-    node: &OperatorNode<Segment>,
-    default_zone: Tz,
-    complete: bool,
-) -> Result<SegmentSpec> {
+pub(super) fn spec(segment: &Segment, node: &OperatorNode<Segment>, default_zone: Tz, complete: bool) -> Result<Asked> {
     let instant = |name: &'static str| node.constant((name, 0), complete, |v| constants::instant_us(v, name));
     let as_of_us = instant("as_of")?;
     let time_zone = node.constant(("time_zone", 0), complete, constants::time_zone)?.unwrap_or(default_zone);
     let moment_us = as_of_us.or(instant("now")?).unwrap_or(i64::MAX - 1);
+    let conditions = node.exprs_of(Role::Whose);
+    let sets: Vec<UserSet> = conditions.iter().filter_map(|condition| UserSet::of(condition)).collect();
+    if complete && sets.len() < conditions.len() {
+        return Err(Error::unsupported("tags and profiles cannot be asked here")
+            .with_hint("ask them in a query over an event table"));
+    }
     let mut rules = Rules { node, complete, as_of_us, moment_us, deeds: Vec::new() };
     let chosen = segment.chosen.as_ref().map(|shape| rules.rule(shape)).transpose()?;
     let segments = segment.segments.iter().map(|(_, shape)| rules.rule(shape)).collect::<Result<_>>()?;
-    Ok(SegmentSpec { deeds: rules.deeds, chosen, segments, as_of_us, time_zone })
+    let rules = SegmentSpec { sets: conditions.len(), deeds: rules.deeds, chosen, segments, as_of_us, time_zone };
+    Ok(Asked { rules, sets })
 }
 
 /// Makes rules, and collects what they ask.
@@ -41,6 +44,7 @@ impl Rules<'_> {
     fn rule(&mut self, shape: &Shape) -> Result<Rule> {
         Ok(match shape {
             Shape::Did(deed) => self.did(*deed)?,
+            Shape::Whose(set) => Rule::Atom(*set),
             Shape::All(parts) => {
                 // What a part asks together with others is asked of the same users.
                 let mut all = Vec::new();
@@ -67,10 +71,11 @@ impl Rules<'_> {
         let mut ask = |at_least: u32, in_days: bool| {
             let asked = Deed { condition, from_us, until_us, in_days: in_days && at_least > 1, at_least };
             let known = self.deeds.iter().position(|known| *known == asked);
-            Rule::Atom(known.unwrap_or_else(|| {
+            let place = known.unwrap_or_else(|| {
                 self.deeds.push(asked);
                 self.deeds.len() - 1
-            }))
+            });
+            Rule::Atom(self.node.operator.sets + place)
         };
         let mut parts = Vec::new();
         if least > 0 {

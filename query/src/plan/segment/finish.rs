@@ -2,6 +2,7 @@
 
 use super::indexes::{ShardUsers, Told};
 use super::shape::Shape;
+use super::whose::{Asked, of_rows};
 use super::worker::{Read, SegmentWorker};
 use crate::behavior::segment::{Lift, Overlap, SegmentSpec, lift as lift_of, overlaps, ratio};
 use crate::error::{Error, Result};
@@ -19,14 +20,18 @@ const USER_BYTES: usize = 64;
 
 /// The users of one shard, exactly.
 pub(super) struct ShardSets {
-    shard: u32,
+    pub(super) shard: u32,
     known: Arc<RoaringBitmap>,
     /// Of each rule: the chosen users, where there are any, then the segments.
-    rules: Vec<Arc<RoaringBitmap>>,
+    pub(super) rules: Vec<Arc<RoaringBitmap>>,
 }
 
 /// The sets of all shards.
-pub(super) fn sets(spec: &SegmentSpec, workers: Vec<SegmentWorker>) -> Vec<ShardSets> {
+///
+/// # Errors
+/// `Corrupt` if ids cannot be read; `Cancelled`.
+pub(super) fn sets(asked: &Asked, answer: &Answer<'_>, workers: Vec<SegmentWorker>) -> Result<Vec<ShardSets>> {
+    let spec = &asked.rules;
     let (mut indexed, mut read) = (None, BTreeMap::<u32, Read>::new());
     for worker in workers {
         indexed = indexed.or(worker.indexed);
@@ -40,18 +45,22 @@ pub(super) fn sets(spec: &SegmentSpec, workers: Vec<SegmentWorker>) -> Vec<Shard
     match indexed {
         Some(shards) => {
             let shards = (0..).zip(shards);
-            shards.map(|(shard, users)| settled(spec, shard, users, read.remove(&shard).unwrap_or_default())).collect()
+            let settled = |(shard, users)| settled(spec, shard, users, read.remove(&shard).unwrap_or_default());
+            Ok(shards.map(settled).collect())
         }
-        None => read.into_iter().map(|(shard, read)| told(spec, shard, read)).collect(),
+        None => read
+            .into_iter()
+            .map(|(shard, read)| Ok(told(spec, shard, &of_rows(asked, answer, shard, &read)?, read)))
+            .collect(),
     }
 }
 
 /// Everybody was read.
-fn told(spec: &SegmentSpec, shard: u32, mut read: Read) -> ShardSets {
+fn told(spec: &SegmentSpec, shard: u32, sets: &[Arc<RoaringBitmap>], mut read: Read) -> ShardSets {
     read.deeds.resize(spec.deeds.len(), RoaringBitmap::new());
     let deeds: Vec<Arc<RoaringBitmap>> = read.deeds.into_iter().map(Arc::new).collect();
     let known = Arc::new(read.known);
-    let mut facts = Told { known: Arc::clone(&known), deeds: &deeds };
+    let mut facts = Told { known: Arc::clone(&known), sets, deeds: &deeds };
     let rules = spec.rules().map(|rule| {
         let Ok(users) = rule.users(&mut facts, None);
         users.possible
@@ -67,7 +76,8 @@ fn settled(spec: &SegmentSpec, shard: u32, users: ShardUsers, read: Read) -> Sha
         return ShardSets { shard, known: users.known.possible, rules };
     }
     let known = (&*users.known.sure & &open) | &read.known;
-    let told = told(spec, shard, Read { known, deeds: read.deeds });
+    let sets: Vec<_> = users.sets.iter().map(|set| Arc::new(&**set & &known)).collect();
+    let told = told(spec, shard, &sets, Read { known, deeds: read.deeds });
     let join = |indexed: &RoaringBitmap, told: &RoaringBitmap| Arc::new((indexed - &open) | (told & &open));
     ShardSets {
         shard,

@@ -1,5 +1,6 @@
 //! What bitmaps say of the users of a segment, shard by shard.
 
+use super::whose::Asked;
 use crate::behavior::segment::{Deed, Facts, SegmentSpec};
 use crate::error::{Error, Result};
 use crate::plan::operator::Ask;
@@ -17,6 +18,8 @@ const USERS_PER_THREAD: u64 = 500_000;
 #[derive(Debug, Clone)]
 pub(crate) struct ShardUsers {
     pub(crate) known: Bounds,
+    /// Those of each set that is known from elsewhere, whether they are known here or not.
+    pub(crate) sets: Vec<Arc<RoaringBitmap>>,
     /// Those of each rule of the specification.
     pub(crate) rules: Vec<Bounds>,
 }
@@ -38,13 +41,15 @@ pub(super) fn knows_users(spec: &SegmentSpec, ask: &Ask<'_>) -> bool {
 ///
 /// # Errors
 /// `Corrupt` if an index cannot be read; `Cancelled`.
-pub(crate) fn read(spec: &SegmentSpec, ask: &Ask<'_>) -> Result<Vec<ShardUsers>> {
+pub(crate) fn read(asked: &Asked, ask: &Ask<'_>) -> Result<Vec<ShardUsers>> {
+    let sets = asked.sets.iter().map(|set| set.in_snapshot(ask.snapshot)).collect::<Result<Vec<_>>>()?;
     let shards: Vec<usize> = (0..ask.snapshot.shards.len()).collect();
     let users: u64 = ask.snapshot.shards.iter().map(|shard| u64::from(shard.next_ordinal)).sum();
     let threads = (users / USERS_PER_THREAD) as usize;
     let of_shard = |shard: &usize| {
         ask.statement.check_cancelled()?;
-        Shard::new(spec, ask, *shard).users()
+        let sets = sets.iter().map(|set| set.of_shard(*shard)).collect();
+        Shard::new(&asked.rules, sets, ask, *shard).users()
     };
     map_all(&shards, threads.clamp(1, ask.threads.max(1)), of_shard).into_iter().collect()
 }
@@ -57,21 +62,23 @@ struct Shard<'a> {
     /// Of the whole input.
     time: TimeRange,
     known: Option<Bounds>,
+    /// Sets that are known from elsewhere, their users in the shard.
+    sets: Vec<Arc<RoaringBitmap>>,
     /// For each deed those who did it, where all users were asked about.
     deeds: Vec<Option<Bounds>>,
 }
 
 impl<'a> Shard<'a> {
-    fn new(spec: &'a SegmentSpec, ask: &'a Ask<'a>, shard: usize) -> Self {
+    fn new(spec: &'a SegmentSpec, sets: Vec<Arc<RoaringBitmap>>, ask: &'a Ask<'a>, shard: usize) -> Self {
         let until_us = spec.as_of_us.map_or(i64::MAX, |as_of_us| as_of_us.saturating_add(1));
         let time = ask.condition.time.intersect(&TimeRange { start_us: i64::MIN, end_us: until_us });
-        Self { spec, ask, shard, time, known: None, deeds: vec![None; spec.deeds.len()] }
+        Self { spec, ask, shard, time, known: None, sets, deeds: vec![None; spec.deeds.len()] }
     }
 
     fn users(mut self) -> Result<ShardUsers> {
         let spec = self.spec;
         let rules = spec.rules().map(|rule| rule.users(&mut self, None)).collect::<Result<_>>()?;
-        Ok(ShardUsers { known: self.known()?, rules })
+        Ok(ShardUsers { known: self.known()?, sets: self.sets, rules })
     }
 
     fn ask(&self, condition: &Predicate, deed: &Deed, among: Option<&RoaringBitmap>) -> Result<Bounds> {
@@ -94,6 +101,15 @@ impl<'a> Shard<'a> {
     }
 }
 
+impl Shard<'_> {
+    /// The known users of a set.
+    fn set(&mut self, set: usize) -> Result<Bounds> {
+        let (known, users) = (self.known()?, Bounds::exactly(Arc::clone(&self.sets[set])));
+        let all = u64::from(self.ask.snapshot.shards[self.shard].next_ordinal);
+        Ok(if known.sure.len() == all { users } else { users.and(&known) })
+    }
+}
+
 impl Facts for Shard<'_> {
     type Error = Error;
 
@@ -107,21 +123,23 @@ impl Facts for Shard<'_> {
     }
 
     fn atom(&mut self, atom: usize, among: Option<&RoaringBitmap>) -> Result<Bounds> {
-        if let Some(known) = &self.deeds[atom] {
+        let Some(number) = atom.checked_sub(self.spec.sets) else { return self.set(atom) };
+        if let Some(known) = &self.deeds[number] {
             return Ok(known.clone());
         }
-        let deed = &self.spec.deeds[atom];
+        let deed = &self.spec.deeds[number];
         let among = among.filter(|_| !self.is_at_hand(atom));
         let found = self.ask(&self.ask.conditions[deed.condition], deed, among)?;
         if among.is_none() {
-            self.deeds[atom] = Some(found.clone());
+            self.deeds[number] = Some(found.clone());
         }
         Ok(found)
     }
 
     /// Whether one bitmap has the users, without a day.
     fn is_at_hand(&self, atom: usize) -> bool {
-        let deed = &self.spec.deeds[atom];
+        let Some(number) = atom.checked_sub(self.spec.sets) else { return true };
+        let deed = &self.spec.deeds[number];
         deed.at_least == 1 && deed.from_us == i64::MIN && deed.until_us == i64::MAX && self.time == TimeRange::ALL
     }
 }
@@ -129,6 +147,8 @@ impl Facts for Shard<'_> {
 /// Sets that are known of some users: of nobody else is anything asked.
 pub(super) struct Told<'a> {
     pub(super) known: Arc<RoaringBitmap>,
+    /// Of each set the known users.
+    pub(super) sets: &'a [Arc<RoaringBitmap>],
     pub(super) deeds: &'a [Arc<RoaringBitmap>],
 }
 
@@ -140,7 +160,9 @@ impl Facts for Told<'_> {
     }
 
     fn atom(&mut self, atom: usize, _among: Option<&RoaringBitmap>) -> Result<Bounds, Self::Error> {
-        Ok(Bounds::exactly(Arc::clone(&self.deeds[atom])))
+        let of_deed = |deed: usize| &self.deeds[deed];
+        let users = self.sets.get(atom).unwrap_or_else(|| of_deed(atom - self.sets.len()));
+        Ok(Bounds::exactly(Arc::clone(users)))
     }
 
     fn is_at_hand(&self, _atom: usize) -> bool {

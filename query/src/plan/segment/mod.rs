@@ -1,17 +1,19 @@
-//! SEGMENT on the frame of operators: [`args`] reads the call and [`shape`] its boolean expressions, [`constants`] makes rules
-//! of them, [`indexes`] asks the bitmaps, [`worker`] reads the users whom these leave open, [`finish`] makes rows.
+//! SEGMENT on the frame of operators: [`args`] reads the call, [`shape`] its boolean expressions and [`user_conditions`] what
+//! these say of tags and profiles, [`constants`] makes rules of them and [`whose`] knows the users of tags and profiles,
+//! [`indexes`] asks the bitmaps, [`worker`] reads the users whom these leave open, [`finish`] makes rows.
 
 pub(crate) mod args;
 mod constants;
 mod finish;
 mod indexes;
 mod shape;
+mod user_conditions;
+mod whose;
 mod worker;
 
 use super::node::{OperatorNode, Role};
 use super::operator::{Answer, Ask, Chosen, Coverage, Found, Indexed, Operator, Wanted};
 use super::table_scan::total;
-use crate::behavior::segment::SegmentSpec;
 use crate::error::Result;
 use chrono_tz::Tz;
 use datafusion::arrow::array::RecordBatch;
@@ -20,8 +22,11 @@ use datafusion::execution::memory_pool::MemoryReservation;
 use indexes::ShardUsers;
 use shape::Shape;
 use std::fmt;
+use std::sync::Arc;
+use trodden_engine::members::Members;
 use trodden_engine::scan::KeySpace;
-use worker::SegmentWorker;
+pub(crate) use whose::Asked;
+pub(crate) use worker::SegmentWorker;
 
 /// The shape of the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -51,10 +56,46 @@ pub(crate) struct Segment {
     segments: Vec<(String, Shape)>,
     /// For each `DID` the number of its condition.
     deeds: Vec<usize>,
+    /// How many conditions on users there are, of tags and profiles.
+    sets: usize,
+}
+
+impl Segment {
+    /// Whether its answer is its users.
+    pub(crate) fn is_of_users(&self) -> bool {
+        self.emit == Emit::Users
+    }
+
+    /// The users that were found, in a table of so many shards.
+    ///
+    /// # Errors
+    /// `Corrupt` if ids cannot be read; `Cancelled`.
+    pub(crate) fn members(
+        &self,
+        spec: &Asked,
+        answer: &Answer<'_>,
+        found: Vec<Found<'_, SegmentWorker>>,
+        shards: usize,
+    ) -> Result<Members> {
+        let mut members = Members::none(shards);
+        for sets in finish::sets(spec, answer, found.into_iter().map(|(worker, _)| worker).collect())? {
+            members.shards[sets.shard as usize] = Arc::clone(&sets.rules[0]);
+        }
+        Ok(members)
+    }
+
+    /// Users who may be in it, by the bitmaps alone.
+    ///
+    /// # Errors
+    /// `Corrupt` if an index cannot be read.
+    pub(crate) fn possible(&self, spec: &Asked, ask: &Ask<'_>) -> Result<Members> {
+        let shards = indexes::read(spec, ask)?;
+        Ok(Members { shards: shards.into_iter().map(|shard| Arc::clone(&shard.rules[0].possible)).collect() })
+    }
 }
 
 impl Operator for Segment {
-    type Spec = SegmentSpec;
+    type Spec = Asked;
     type Worker = SegmentWorker;
 
     const NAME: &'static str = "SEGMENT";
@@ -86,7 +127,7 @@ impl Operator for Segment {
         }
     }
 
-    fn spec(&self, node: &OperatorNode<Self>, default_zone: Tz, complete: bool) -> Result<SegmentSpec> {
+    fn spec(&self, node: &OperatorNode<Self>, default_zone: Tz, complete: bool) -> Result<Asked> {
         constants::spec(self, node, default_zone, complete)
     }
 
@@ -102,15 +143,15 @@ impl Operator for Segment {
     }
 
     /// Whoever has an event is a known user.
-    fn every_event(&self, _spec: &SegmentSpec) -> Result<bool> {
+    fn every_event(&self, _spec: &Asked) -> Result<bool> {
         Ok(true)
     }
 
-    fn reads_every_event(&self, spec: &SegmentSpec, ask: &Ask<'_>) -> Result<bool> {
-        Ok(!indexes::knows_users(spec, ask))
+    fn reads_every_event(&self, spec: &Asked, ask: &Ask<'_>) -> Result<bool> {
+        Ok(!indexes::knows_users(&spec.rules, ask))
     }
 
-    fn few_rows(&self, _spec: &SegmentSpec) -> Option<usize> {
+    fn few_rows(&self, _spec: &Asked) -> Option<usize> {
         match self.emit {
             Emit::Count => Some(1),
             Emit::Users => None,
@@ -119,23 +160,18 @@ impl Operator for Segment {
         }
     }
 
-    fn worker(&self, spec: &SegmentSpec, _by_columns: usize, _wanted: &Wanted<'_>) -> Result<SegmentWorker> {
-        Ok(SegmentWorker::new(spec))
+    fn worker(&self, spec: &Asked, _by_columns: usize, _wanted: &Wanted<'_>) -> Result<SegmentWorker> {
+        Ok(SegmentWorker::new(&spec.rules))
     }
 
-    fn choose(&self, spec: &SegmentSpec, ask: &Ask<'_>) -> Result<Chosen> {
+    fn choose(&self, spec: &Asked, ask: &Ask<'_>) -> Result<Chosen> {
         let open: Vec<_> = indexes::read(spec, ask)?.iter().map(ShardUsers::open).collect();
         let note = format!("{} users whom bitmaps leave open", total(&open));
         Ok(Chosen { users: Some(open), counted: 0, note })
     }
 
-    fn finish(
-        &self,
-        spec: &SegmentSpec,
-        answer: &Answer<'_>,
-        found: Vec<Found<'_, SegmentWorker>>,
-    ) -> Result<RecordBatch> {
-        let shards = finish::sets(spec, found.into_iter().map(|(worker, _)| worker).collect());
+    fn finish(&self, spec: &Asked, answer: &Answer<'_>, found: Vec<Found<'_, SegmentWorker>>) -> Result<RecordBatch> {
+        let shards = finish::sets(spec, answer, found.into_iter().map(|(worker, _)| worker).collect())?;
         match self.emit {
             Emit::Count => finish::count(answer, &shards),
             Emit::Users => finish::users(answer, &shards),
@@ -144,7 +180,7 @@ impl Operator for Segment {
         }
     }
 
-    fn coverage(&self, spec: &SegmentSpec, ask: &Ask<'_>) -> Result<Option<Coverage>> {
+    fn coverage(&self, spec: &Asked, ask: &Ask<'_>) -> Result<Option<Coverage>> {
         let shards = indexes::read(spec, ask)?;
         let reason = if shards.iter().all(|shard| shard.open().is_empty()) {
             return Ok(Some(Coverage::Index("bitmaps".into())));
@@ -158,13 +194,13 @@ impl Operator for Segment {
 
     fn by_indexes(
         &self,
-        spec: &SegmentSpec,
+        spec: &Asked,
         ask: &Ask<'_>,
         reservation: &MemoryReservation,
     ) -> Result<Option<Indexed<SegmentWorker>>> {
         let shards = indexes::read(spec, ask)?;
         let rest = shards.iter().map(ShardUsers::open).collect();
-        let worker = SegmentWorker::of_indexes(spec, shards);
+        let worker = SegmentWorker::of_indexes(&spec.rules, shards);
         let reservation = reservation.new_empty();
         reservation.try_resize(super::operator::Worker::heap_bytes(&worker))?;
         Ok(Some(Indexed { found: vec![(worker, KeySpace::new(0), Some(reservation))], rest }))

@@ -1,14 +1,18 @@
-//! The boolean expression of a segment as it stands in the statement: `AND`, `OR`, `NOT` over what users did.
+//! The boolean expression of a segment as it stands in the statement: `AND`, `OR`, `NOT` over what users did, their tags and
+//! their profiles.
 
 use super::Segment;
 use super::deed_constant;
-use crate::error::{Error, ErrorKind, Result, closest, listed};
+use super::user_conditions::Users;
+use crate::error::{Error, ErrorKind, Result, closest};
 use crate::plan::arguments::{part_arguments, string_literal};
 use crate::plan::constants;
 use crate::plan::node::{OperatorNode, Role};
 use crate::plan::planner::Planner;
+use crate::profiles::condition::over_profiles;
+use crate::tags::function::TagFunction;
 use datafusion::common::DFSchemaRef;
-use datafusion::logical_expr::{Expr, lit};
+use datafusion::logical_expr::{Expr, LogicalPlan, lit};
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, Expr as SqlExpr, Function, Ident, Spanned, UnaryOperator, Value, Visit, Visitor,
 };
@@ -23,13 +27,15 @@ const DEPTH_MAX: usize = 200;
 /// The arguments of `DID` beside its condition.
 pub(super) const DEED_ARGUMENTS: [&str; 7] =
     ["at_least", "at_most", "exactly", "days_at_least", "within", "since", "until"];
-const EXAMPLE: &str = "where => DID('purchase', at_least => 2, within => INTERVAL '30' DAY) AND DID_NOT('support')";
+const EXAMPLE: &str = "where => DID('purchase', at_least => 2) AND DID_NOT('support') AND TAG('vip') AND plan = 'pro'";
 
-/// A boolean expression over deeds.
+/// A boolean expression over deeds, tags and profiles.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Shape {
     /// The `DID` of this number.
     Did(usize),
+    /// The condition of this number on users.
+    Whose(usize),
     All(Vec<Shape>),
     Any(Vec<Shape>),
     Not(Box<Shape>),
@@ -37,17 +43,23 @@ pub(super) enum Shape {
 
 /// Reads expressions, and collects their deeds and conditions.
 pub(super) struct Reader<'p, 'a> {
-    planner: &'p mut Planner<'a>,
+    pub(super) planner: &'p mut Planner<'a>,
     /// The columns of the input.
-    columns: DFSchemaRef,
+    pub(super) columns: DFSchemaRef,
+    pub(super) users: Users,
     conditions: Vec<Expr>,
     /// For each `DID` the number of its condition.
     pub(super) deeds: Vec<usize>,
 }
 
 impl<'p, 'a> Reader<'p, 'a> {
-    pub(super) fn new(planner: &'p mut Planner<'a>, columns: DFSchemaRef) -> Self {
-        Self { planner, columns, conditions: Vec::new(), deeds: Vec::new() }
+    /// For expressions over `input`. The constant `as_of` was planned before.
+    ///
+    /// # Errors
+    /// None in practice.
+    pub(super) fn new(planner: &'p mut Planner<'a>, input: &LogicalPlan) -> Result<Self> {
+        let (columns, users) = (input.schema().clone(), Users::of(input)?);
+        Ok(Self { planner, columns, users, conditions: Vec::new(), deeds: Vec::new() })
     }
 
     /// An expression that was written as the argument `argument`.
@@ -77,15 +89,20 @@ impl<'p, 'a> Reader<'p, 'a> {
                 Ok(if op == BinaryOperator::And { Shape::All(parts) } else { Shape::Any(parts) })
             }
             SqlExpr::UnaryOp { op: UnaryOperator::Not, expr } => {
-                Ok(Shape::Not(Box::new(self.shape(*expr, place, depth + 1)?)))
+                let shape = self.shape(*expr, place, depth + 1)?;
+                self.negated(shape, place)
             }
             SqlExpr::Function(call) if is_called(&call, "did") => self.did(call),
             SqlExpr::Function(call) if is_called(&call, "did_not") => Ok(Shape::Not(Box::new(self.did(call)?))),
+            SqlExpr::Function(call) if is_called(&call, "tag") => self.tag(call),
             SqlExpr::Value(value) if matches!(value.value, Value::Boolean(_)) => Ok(match value.value {
                 Value::Boolean(true) => Shape::All(Vec::new()),
                 _ => Shape::Any(Vec::new()),
             }),
-            other => Err(self.no_part(&other).at(place)),
+            other => match no_part(&other) {
+                Some(error) => Err(error.at(place)),
+                None => self.profile(other, place),
+            },
         }
     }
 
@@ -147,30 +164,23 @@ impl<'p, 'a> Reader<'p, 'a> {
         self.planner.push(deed_constant(name, deed), value, argument.span);
         Ok(())
     }
+}
 
-    /// What stands where a part of a segment should.
-    fn no_part(&self, expr: &SqlExpr) -> Error {
-        if let Some(name) = string_literal(expr) {
-            return Error::invalid("a segment is made of what users did, not of names of events")
-                .with_hint(format!("write DID('{name}')"));
-        }
-        if holds_deed(expr) {
-            return Error::invalid("DID stands alone, or in AND, OR, NOT and parentheses").with_hint(EXAMPLE);
-        }
-        let column = first_column(expr);
-        let Some(column) = column else {
-            return Error::invalid(format!("'{expr}' says nothing of a user")).with_hint(EXAMPLE);
-        };
-        let names = || self.columns.fields().iter().map(|field| field.name().as_str());
-        let is_known = |name: &str| names().any(|known| known.eq_ignore_ascii_case(name));
-        if is_known(&column.value) {
-            return Error::invalid(format!("'{}' is a column of events, and a user may have many", column.value))
-                .with_hint(format!("write DID({expr}): the user has such an event"));
-        }
-        let near = closest(&column.value, names()).map(|near| format!("did you mean DID({near} …)? "));
-        let hint = format!("{}columns of events are {}", near.unwrap_or_default(), listed(names()));
-        Error::new(ErrorKind::NotFound, format!("nothing is called '{}'", column.value)).with_hint(hint)
+/// Why this is no condition on a profile either.
+fn no_part(expr: &SqlExpr) -> Option<Error> {
+    if let Some(name) = string_literal(expr) {
+        return Some(
+            Error::invalid("a segment is made of what users did, not of names of events")
+                .with_hint(format!("write DID('{name}')")),
+        );
     }
+    if holds_part(expr) {
+        return Some(Error::invalid("DID and TAG stand alone, or in AND, OR, NOT and parentheses").with_hint(EXAMPLE));
+    }
+    if columns_of(expr).is_empty() {
+        return Some(Error::invalid(format!("'{expr}' says nothing of a user")).with_hint(EXAMPLE));
+    }
+    None
 }
 
 /// The operands of a chain of the same operator, in order: a long one must not become deep.
@@ -195,36 +205,41 @@ fn is_called(call: &Function, name: &str) -> bool {
     call.name.to_string().eq_ignore_ascii_case(name)
 }
 
-fn or(span: Span, place: Span) -> Span {
+/// `span`, or `place` where it is not known.
+pub(super) fn or(span: Span, place: Span) -> Span {
     if span == Span::empty() { place } else { span }
 }
 
-fn holds_deed(expr: &SqlExpr) -> bool {
-    find(expr, |expr| match expr {
-        SqlExpr::Function(call) if is_called(call, "did") || is_called(call, "did_not") => Some(()),
-        _ => None,
-    })
-    .is_some()
+fn holds_part(expr: &SqlExpr) -> bool {
+    let mut holds = false;
+    each_part(expr, |expr| {
+        holds |= matches!(expr, SqlExpr::Function(call) if ["did", "did_not", "tag"].iter().any(|name| is_called(call, name)));
+    });
+    holds
 }
 
-fn first_column(expr: &SqlExpr) -> Option<Ident> {
-    find(expr, |expr| match expr {
-        SqlExpr::Identifier(name) => Some(name.clone()),
-        SqlExpr::CompoundIdentifier(names) => names.last().cloned(),
-        _ => None,
-    })
+/// The columns that an expression names.
+pub(super) fn columns_of(expr: &SqlExpr) -> Vec<Ident> {
+    let mut columns = Vec::new();
+    each_part(expr, |expr| match expr {
+        SqlExpr::Identifier(name) => columns.push(name.clone()),
+        SqlExpr::CompoundIdentifier(names) => columns.extend(names.last().cloned()),
+        _ => {}
+    });
+    columns
 }
 
-/// The first part of an expression in which `look` finds something.
-fn find<T>(expr: &SqlExpr, look: impl Fn(&SqlExpr) -> Option<T>) -> Option<T> {
+/// Gives `look` an expression and all of its parts.
+fn each_part(expr: &SqlExpr, look: impl FnMut(&SqlExpr)) {
     struct Search<F>(F);
-    impl<T, F: Fn(&SqlExpr) -> Option<T>> Visitor for Search<F> {
-        type Break = T;
-        fn pre_visit_expr(&mut self, expr: &SqlExpr) -> ControlFlow<T> {
-            (self.0)(expr).map_or(ControlFlow::Continue(()), ControlFlow::Break)
+    impl<F: FnMut(&SqlExpr)> Visitor for Search<F> {
+        type Break = ();
+        fn pre_visit_expr(&mut self, expr: &SqlExpr) -> ControlFlow<()> {
+            (self.0)(expr);
+            ControlFlow::Continue(())
         }
     }
-    expr.visit(&mut Search(look)).break_value()
+    let _ = expr.visit(&mut Search(look));
 }
 
 impl Shape {
@@ -268,6 +283,10 @@ impl fmt::Display for Shown<'_> {
                 Shape::All(_) | Shape::Any(_) => write!(f, "NOT ({})", inner.show(self.node)),
                 _ => write!(f, "NOT {}", inner.show(self.node)),
             },
+            Shape::Whose(set) => match self.node.expr(Role::Whose(*set)) {
+                Some(condition) => f.write_str(&shown_condition(condition)),
+                None => Ok(()),
+            },
             Shape::Did(deed) => {
                 let condition = self.node.expr(Role::Condition(self.node.operator.deeds[*deed]));
                 match condition {
@@ -283,4 +302,15 @@ impl fmt::Display for Shown<'_> {
             }
         }
     }
+}
+
+/// `TAG('vip')`, or the condition on the profile: what is behind the user.
+fn shown_condition(condition: &Expr) -> String {
+    let Expr::ScalarFunction(call) = condition else { return constants::display(condition) };
+    if TagFunction::of(call).is_some() {
+        let texts: Vec<String> = call.args.iter().skip(1).map(constants::display).collect();
+        return format!("TAG({})", texts.join(", "));
+    }
+    let of_profile = call.args.get(1).cloned().and_then(|condition| over_profiles(condition).ok());
+    of_profile.map_or_else(String::new, |condition| constants::display(&condition))
 }
