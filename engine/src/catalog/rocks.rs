@@ -7,13 +7,16 @@ use super::{Catalog, CatalogBatch, EventKey, Position};
 use crate::error::{Error, Result};
 use parking_lot::{RwLock, RwLockReadGuard};
 use rocksdb::{
-    BlockBasedOptions, Cache, DB, DBCompressionType, Direction, IteratorMode, LogLevel, Options, WriteBatch,
+    BlockBasedIndexType, BlockBasedOptions, Cache, DB, DBCompressionType, Direction, IteratorMode, LogLevel, Options,
+    WriteBatch,
 };
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-const BLOCK_CACHE_BYTES: usize = 8 << 20;
+const BLOCK_CACHE_BYTES: usize = 32 << 20;
+/// Filters and indexes are read in pieces of this size.
+const METADATA_BLOCK_BYTES: usize = 4 << 10;
 const WRITE_BUFFER_BYTES: usize = 8 << 20;
 const STATE_AT: u8 = 0;
 const STATE_UNFINISHED: u8 = 1;
@@ -39,6 +42,13 @@ fn options() -> Options {
     table.set_block_cache(&Cache::new_lru_cache(BLOCK_CACHE_BYTES));
     table.set_cache_index_and_filter_blocks(true);
     table.set_bloom_filter(10.0, false);
+    // In one piece the filter of a file is megabytes, and a look-up would read it from disk whenever another one has taken its
+    // place in the cache.
+    table.set_index_type(BlockBasedIndexType::TwoLevelIndexSearch);
+    table.set_partition_filters(true);
+    table.set_metadata_block_size(METADATA_BLOCK_BYTES);
+    table.set_pin_top_level_index_and_filter(true);
+    table.set_pin_l0_filter_and_index_blocks_in_cache(true);
     table.set_block_size(16 << 10);
     table.set_format_version(5);
     let mut options = Options::default();
@@ -139,6 +149,17 @@ impl RocksCatalog {
             .with_hint("close the database and delete this directory: it is rebuilt at the next opening")
     }
 
+    /// The values of keys. They are looked up in their order, so that neighbours find the blocks of each other in the cache.
+    fn values<K: AsRef<[u8]> + Ord>(&self, keys: &[K]) -> Result<Vec<Option<Vec<u8>>>> {
+        let mut places: Vec<usize> = (0..keys.len()).collect();
+        places.sort_unstable_by(|&a, &b| keys[a].cmp(&keys[b]));
+        let found: Vec<Option<Vec<u8>>> =
+            self.with(|db| db.multi_get(places.iter().map(|&place| &keys[place])).into_iter().collect())?;
+        let mut values = vec![None; keys.len()];
+        places.into_iter().zip(found).for_each(|(place, value)| values[place] = value);
+        Ok(values)
+    }
+
     fn write(&self, batch: CatalogBatch, state: u8, position: u64) -> Result<()> {
         let mut changes = WriteBatch::default();
         for (shard, id, ordinal) in &batch.users {
@@ -192,8 +213,7 @@ impl Catalog for RocksCatalog {
     }
 
     fn ordinals(&self, shard: u16, ids: &[&str]) -> Result<Vec<Option<u32>>> {
-        let values: Vec<Option<Vec<u8>>> =
-            self.with(|db| db.multi_get(ids.iter().map(|id| user_key(shard, id))).into_iter().collect())?;
+        let values = self.values(&ids.iter().map(|id| user_key(shard, id)).collect::<Vec<_>>())?;
         let ordinal = |value: Option<Vec<u8>>| match value.as_deref().map(<[u8; 4]>::try_from) {
             None => Ok(None),
             Some(Ok(bytes)) => Ok(Some(u32::from_le_bytes(bytes))),
@@ -203,8 +223,7 @@ impl Catalog for RocksCatalog {
     }
 
     fn event_times(&self, keys: &[EventKey]) -> Result<Vec<Vec<i64>>> {
-        let values: Vec<Option<Vec<u8>>> =
-            self.with(|db| db.multi_get(keys.iter().map(event_key)).into_iter().collect())?;
+        let values = self.values(&keys.iter().map(event_key).collect::<Vec<_>>())?;
         let times = |value: Option<Vec<u8>>| match value {
             None => Ok(Vec::new()),
             Some(bytes) => decode_times(&bytes).ok_or_else(|| self.broken("the times of an event id cannot be read")),

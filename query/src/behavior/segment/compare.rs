@@ -3,6 +3,7 @@
 use super::significance::{Significance, two_proportions};
 use roaring::RoaringBitmap;
 use std::sync::Arc;
+use trodden_engine::parallel::map_all;
 
 /// Two segments, by their places, and how many users they share.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -31,23 +32,29 @@ impl Overlap {
     }
 }
 
-/// Every segment beside every one, itself included, in order. `shards` has for each shard the users of each segment.
-pub fn overlaps(shards: &[Vec<Arc<RoaringBitmap>>], segments: usize) -> Vec<Overlap> {
+/// Every segment beside every one, itself included, in order. `shards` has for each shard the users of each segment; each is
+/// the work of one of so many threads.
+pub fn overlaps(shards: &[Vec<Arc<RoaringBitmap>>], segments: usize, threads: usize) -> Vec<Overlap> {
     let mut shared = vec![0; segments * segments];
-    for sets in shards {
-        for (a, of_a) in sets.iter().enumerate() {
-            shared[a * segments + a] += of_a.len();
-            for (b, of_b) in sets.iter().enumerate().skip(a + 1) {
-                let users = if Arc::ptr_eq(of_a, of_b) { of_a.len() } else { of_a.intersection_len(of_b) };
-                shared[a * segments + b] += users;
-                shared[b * segments + a] += users;
-            }
+    for of_shard in map_all(shards, threads, |sets| shared_users(sets)) {
+        shared.iter_mut().zip(of_shard).for_each(|(sum, users)| *sum += users);
+    }
+    let users = |a: usize, b: usize| shared[a.min(b) * segments + a.max(b)];
+    let pairs = (0..segments).flat_map(|a| (0..segments).map(move |b| (a, b)));
+    pairs.map(|(a, b)| Overlap { a, b, users_a: users(a, a), users_b: users(b, b), users: users(a, b) }).collect()
+}
+
+/// Users of both segments of each pair of which the first one does not come later.
+fn shared_users(sets: &[Arc<RoaringBitmap>]) -> Vec<u64> {
+    let mut shared = vec![0; sets.len() * sets.len()];
+    for (a, of_a) in sets.iter().enumerate() {
+        shared[a * sets.len() + a] = of_a.len();
+        for (b, of_b) in sets.iter().enumerate().skip(a + 1) {
+            let is_same = Arc::ptr_eq(of_a, of_b);
+            shared[a * sets.len() + b] = if is_same { of_a.len() } else { of_a.intersection_len(of_b) };
         }
     }
-    let size = |of: usize| shared[of * segments + of];
-    let pairs = (0..segments).flat_map(|a| (0..segments).map(move |b| (a, b)));
-    let overlap = |(a, b)| Overlap { a, b, users_a: size(a), users_b: size(b), users: shared[a * segments + b] };
-    pairs.map(overlap).collect()
+    shared
 }
 
 /// How frequent a segment is inside the chosen users and outside of them.
@@ -85,17 +92,29 @@ impl Lift {
     }
 }
 
-/// The lift of a segment in each shard's chosen users against the other known users.
-pub fn lift<'a>(shards: impl Iterator<Item = [&'a RoaringBitmap; 3]>) -> Lift {
-    let mut sum = Lift { users_inside: 0, inside: 0, users_outside: 0, outside: 0 };
-    for [segment, chosen, known] in shards {
-        let inside = segment.intersection_len(chosen);
-        sum.users_inside += inside;
-        sum.inside += chosen.len();
-        sum.users_outside += segment.len() - inside;
-        sum.outside += known.len() - chosen.len();
+/// The lift of each of so many segments in the chosen users against the other known users. `shards` has for each shard the known
+/// users, the chosen ones and those of each segment; each is the work of one of so many threads.
+pub fn lifts(shards: &[(&RoaringBitmap, &[Arc<RoaringBitmap>])], segments: usize, threads: usize) -> Vec<Lift> {
+    let mut sums = vec![Lift { users_inside: 0, inside: 0, users_outside: 0, outside: 0 }; segments];
+    for of_shard in map_all(shards, threads, |(known, rules)| shard_lifts(known, rules)) {
+        for (sum, of_shard) in sums.iter_mut().zip(of_shard) {
+            sum.users_inside += of_shard.users_inside;
+            sum.inside += of_shard.inside;
+            sum.users_outside += of_shard.users_outside;
+            sum.outside += of_shard.outside;
+        }
     }
-    sum
+    sums
+}
+
+fn shard_lifts(known: &RoaringBitmap, rules: &[Arc<RoaringBitmap>]) -> Vec<Lift> {
+    let [chosen, segments @ ..] = rules else { return Vec::new() };
+    let (inside, outside) = (chosen.len(), known.len() - chosen.len());
+    let lift = |segment: &Arc<RoaringBitmap>| {
+        let users_inside = segment.intersection_len(chosen);
+        Lift { users_inside, inside, users_outside: segment.len() - users_inside, outside }
+    };
+    segments.iter().map(lift).collect()
 }
 
 /// `part` by `whole`; `None` where that is 0.

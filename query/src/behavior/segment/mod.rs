@@ -11,7 +11,7 @@ mod rule;
 mod significance;
 
 pub(crate) use compare::ratio;
-pub use compare::{Lift, Overlap, lift, overlaps};
+pub use compare::{Lift, Overlap, lifts, overlaps};
 pub use deed::{Deed, SegmentSpec};
 pub use rule::{Facts, Rule};
 pub use significance::{Significance, two_proportions};

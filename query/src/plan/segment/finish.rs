@@ -4,7 +4,7 @@ use super::indexes::{ShardUsers, Told};
 use super::shape::Shape;
 use super::whose::{Asked, of_rows};
 use super::worker::{Read, SegmentWorker};
-use crate::behavior::segment::{Lift, Overlap, SegmentSpec, lift as lift_of, overlaps, ratio};
+use crate::behavior::segment::{Lift, Overlap, SegmentSpec, lifts, overlaps, ratio};
 use crate::error::{Error, Result};
 use crate::plan::answer::sort_by;
 use crate::plan::operator::Answer;
@@ -126,7 +126,7 @@ pub(super) fn users(answer: &Answer<'_>, shards: &[ShardSets]) -> Result<RecordB
 pub(super) fn overlap(answer: &Answer<'_>, shards: &[ShardSets], segments: &[(String, Shape)]) -> Result<RecordBatch> {
     let sets: Vec<Vec<Arc<RoaringBitmap>>> = shards.iter().map(|shard| shard.chosen(segments.len())).collect();
     answer.statement.check_cancelled()?;
-    let rows = overlaps(&sets, segments.len());
+    let rows = overlaps(&sets, segments.len(), answer.threads);
     let name = |at: usize| segments[at].0.as_str();
     answer.batch(vec![
         texts(rows.iter().map(|row| name(row.a))),
@@ -151,9 +151,9 @@ impl ShardSets {
 
 /// `emit => 'lift'`: each segment inside the chosen users against outside.
 pub(super) fn lift(answer: &Answer<'_>, shards: &[ShardSets], segments: &[(String, Shape)]) -> Result<RecordBatch> {
-    let of_segment =
-        |at: usize| lift_of(shards.iter().map(|shard| [&*shard.rules[at + 1], &*shard.rules[0], &*shard.known]));
-    let rows: Vec<Lift> = (0..segments.len()).map(of_segment).collect();
+    let sets: Vec<_> = shards.iter().map(|shard| (&*shard.known, shard.rules.as_slice())).collect();
+    answer.statement.check_cancelled()?;
+    let rows = lifts(&sets, segments.len(), answer.threads);
     let tests: Vec<_> = rows.iter().map(Lift::significance).collect();
     answer.batch(vec![
         texts(segments.iter().map(|(name, _)| name.as_str())),
