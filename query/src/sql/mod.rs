@@ -1,5 +1,6 @@
 //! The text of a script, taken apart: statements, and what each of them asks for.
 //!
+//! - [`dialect`] is the dialect in which they are read.
 //! - [`script`] cuts a script into statements, each with its place in the text.
 //! - [`short_form`] rewrites the short `FUNNEL a -> b …` into the operator, token by token.
 //! - [`chains`] refuses statements whose operators make too deep a tree.
@@ -9,6 +10,7 @@
 //! - [`identifiers`] quotes an unquoted `CustomerID` that can only mean the column of that spelling.
 
 mod chains;
+mod dialect;
 pub(crate) mod duration;
 pub(crate) mod identifiers;
 pub(crate) mod script;

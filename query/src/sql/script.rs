@@ -1,13 +1,13 @@
 //! Cut a script into statements. Tokens keep their places in the whole script, so that every error points into it.
 
+use super::dialect::SqlDialect;
 use crate::error::Result;
-use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::ParserError;
 use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
 use std::ops::Range;
 
-/// The dialect of trodden: DataFusion's generic one, where `name => value` is an argument.
-pub(crate) const DIALECT: GenericDialect = GenericDialect {};
+/// The dialect of statements.
+pub(crate) const DIALECT: SqlDialect = SqlDialect;
 
 /// A statement before parsing.
 #[derive(Debug, Clone)]
