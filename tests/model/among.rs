@@ -31,14 +31,14 @@ const CALLS: [&str; 18] = [
 ];
 
 /// The call over an input, with another argument or without.
-fn call(call: &str, input: &str, more: &str) -> String {
+pub(crate) fn call(call: &str, input: &str, more: &str) -> String {
     let (name, rest) = call.split_once("{}").unwrap();
     let rest = rest.strip_suffix(')').unwrap();
     format!("SELECT * FROM {name}{input}{rest}{more})")
 }
 
 /// The input itself, and the input with these users alone.
-fn inputs(case: &Case, users: &[String], order: &str) -> (String, String) {
+pub(crate) fn inputs(case: &Case, users: &[String], order: &str) -> (String, String) {
     let from = case.input_from.map_or("true".to_string(), |us| format!("ts >= to_timestamp_micros({us})"));
     let plain = match (case.input_from, order) {
         (None, "") => "events".to_string(),

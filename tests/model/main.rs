@@ -4,6 +4,7 @@ mod among;
 mod analysis_case;
 mod calendar;
 mod case;
+mod compare;
 mod funnel_big;
 mod funnel_model;
 mod funnel_partial;

@@ -1,6 +1,7 @@
 //! Everything that goes through SQL: scripts with their answers, the reference page, plans, errors, and the two ways of
 //! the funnel against each other.
 
+mod compare;
 mod conditions;
 mod copy;
 mod daily;

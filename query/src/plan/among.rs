@@ -3,7 +3,7 @@
 //! It is the same as `WHERE user_id IN (SELECT user_id FROM SEGMENT(…))` in the input, and becomes that. Over an event table
 //! the users are found first, and then chosen by their bitmaps.
 
-use super::arguments::{AMONG, Call, NamedArgument, SEGMENT, Signature};
+use super::arguments::{Call, NamedArgument, SEGMENT, Signature};
 use super::node::OperatorNode;
 use super::planner::Planner;
 use super::segment::{self, Segment};
@@ -16,19 +16,17 @@ use datafusion::sql::sqlparser::ast::{
 };
 use std::sync::Arc;
 
-const HINT: &str = "among => DID('purchase') AND DID_NOT('support'), or among => SEGMENT(events, where => …)";
-
-/// `input` with the rows of the users whom the call's `among` names, where it has one.
+/// `input` with the rows of the users whom an argument of the call names, which is `among` or another one that takes the same.
 ///
 /// # Errors
 /// What is wrong with the argument, at its place.
 pub(super) fn restricted(
-    call: &mut Call,
+    call: &Call,
+    argument: NamedArgument,
     input: LogicalPlan,
     signature: &Signature,
     context: &mut dyn RelationPlannerContext,
 ) -> Result<LogicalPlan> {
-    let Some(argument) = call.take(AMONG) else { return Ok(input) };
     let users = users(call, &input, argument, context)?;
     let user = Planner::user(signature, call, &input, context)?;
     let plan = LogicalPlan::Extension(Extension { node: Arc::new(users) });
@@ -48,7 +46,7 @@ fn users(
     context: &mut dyn RelationPlannerContext,
 ) -> Result<OperatorNode<Segment>> {
     let signature = &segment::args::SIGNATURE;
-    let span = argument.span;
+    let (word, span) = (argument.name, argument.span);
     let own = |args: Vec<FunctionArg>| -> Result<Call> {
         let mut own = Call::over(call.input.clone(), span, args, signature)?;
         // The same columns of the same input play the same parts.
@@ -59,7 +57,7 @@ fn users(
     };
     let (segment, input) = match argument.value {
         SqlExpr::Function(of) if of.name.to_string().eq_ignore_ascii_case(SEGMENT) => {
-            let (name, args) = (of.name.clone(), arguments(of)?);
+            let (name, args) = (of.name.clone(), arguments(of, &word)?);
             match args.first() {
                 Some(FunctionArg::Unnamed(FunctionArgExpr::Expr(_))) => {
                     let other = Call::read(&name, args, signature)?;
@@ -76,19 +74,21 @@ fn users(
         }
     };
     if let Some(given) = segment.find("emit") {
-        return Err(Error::invalid("among takes the users of a segment, whatever it would show")
+        return Err(Error::invalid(format!("{word} takes the users of a segment, whatever it would show"))
             .with_hint("leave emit away")
             .at(given.span));
     }
     segment::args::plan_users(segment, input, context)
 }
 
-fn arguments(of: Function) -> Result<Vec<FunctionArg>> {
+fn arguments(of: Function, word: &str) -> Result<Vec<FunctionArg>> {
     let span = of.name.span();
     match of.args {
         FunctionArguments::List(list) => Ok(list.args),
         FunctionArguments::None | FunctionArguments::Subquery(_) => {
-            Err(Error::invalid("SEGMENT needs arguments in parentheses").with_hint(HINT).at(span))
+            let hint =
+                format!("{word} => DID('purchase') AND DID_NOT('support'), or {word} => SEGMENT(events, where => …)");
+            Err(Error::invalid("SEGMENT needs arguments in parentheses").with_hint(hint).at(span))
         }
     }
 }

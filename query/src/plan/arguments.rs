@@ -9,6 +9,10 @@ use datafusion::sql::sqlparser::tokenizer::Span;
 
 /// Whose events an operator reads: an argument of each but SEGMENT, which says that of itself.
 pub(crate) const AMONG: &str = "among";
+/// Whose events an operator reads a second time, for comparison: an argument of [`COMPARED`].
+pub(crate) const COMPARE: &str = "compare";
+/// The operators that have an answer whose rows are shares of a number of users.
+const COMPARED: [&str; 4] = ["FUNNEL", "RETENTION", "STICKINESS", "RFM"];
 /// The operator that finds users.
 pub(crate) const SEGMENT: &str = "SEGMENT";
 
@@ -41,9 +45,11 @@ pub(crate) struct Signature {
 }
 
 impl Signature {
-    /// Those of the operator, and the one that each of them takes.
+    /// Those of the operator, and those that many of them take.
     fn arguments(&self) -> impl Iterator<Item = &'static str> {
-        self.arguments.iter().copied().chain((self.operator != SEGMENT).then_some(AMONG))
+        let among = (self.operator != SEGMENT).then_some(AMONG);
+        let compare = COMPARED.contains(&self.operator).then_some(COMPARE);
+        self.arguments.iter().copied().chain(among).chain(compare)
     }
 
     fn listed(&self) -> String {
@@ -137,10 +143,25 @@ impl Call {
 }
 
 fn unknown_argument(key: &str, signature: &Signature, span: Span) -> Error {
+    if key == COMPARE {
+        return takes_no_compare(signature.operator).at(span);
+    }
     let near = closest(key, signature.arguments());
     let near = near.map(|near| format!("did you mean '{near}'? ")).unwrap_or_default();
     let hint = format!("{near}the arguments are {}", signature.listed());
     Error::invalid(format!("{} has no argument '{key}'", signature.operator)).with_hint(hint).at(span)
+}
+
+fn takes_no_compare(operator: &str) -> Error {
+    let hint = match operator {
+        SEGMENT => {
+            "SEGMENT compares with emit => 'lift': how frequent segments are among the users of where, and among all others"
+        }
+        _ => {
+            "it compares shares of users, which are answers of FUNNEL, RETENTION, STICKINESS and RFM; ask twice, with among"
+        }
+    };
+    Error::invalid(format!("{operator} takes no compare")).with_hint(hint)
 }
 
 /// The relation that the first argument names.

@@ -1,5 +1,6 @@
 //! From the logical node to the physical one: over an event table itself where that is possible, else over rows.
 
+use super::compare::{Compare, CompareExec};
 use super::floats;
 use super::funnel::Funnel;
 use super::general::{General, GeneralExec, RowOrder};
@@ -8,7 +9,7 @@ use super::lifecycle::Lifecycle;
 use super::node::{OperatorNode, Role, Summary, time_type};
 use super::operator::Operator;
 use super::path::Path;
-use super::peel::{Peeled, event_tables, origin};
+use super::peel::{Peeled, event_tables, origin, tables_of_rows};
 use super::recommend::{Evaluate, LiveStates, Recommend};
 use super::retention::Retention;
 use super::rfm::Rfm;
@@ -52,6 +53,9 @@ impl ExtensionPlanner for OperatorLowering {
         session: &dyn Session,
         planning_ctx: &PhysicalPlanningContext,
     ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+        if let Some(compare) = node.as_any().downcast_ref::<Compare>() {
+            return compared(compare, physical_inputs).map(Some);
+        }
         let physical =
             |expr: &Expr, schema: &DFSchema| planner.create_physical_expr(expr, schema, session, planning_ctx);
         let lowering = Lowering { session, physical: &physical, input: physical_inputs.first() };
@@ -86,6 +90,12 @@ impl ExtensionPlanner for OperatorLowering {
     }
 }
 
+fn compared(node: &Compare, inputs: &[Arc<dyn ExecutionPlan>]) -> Result<Arc<dyn ExecutionPlan>> {
+    let [side, other] = inputs else { return Err(Error::internal("a comparison has two inputs").into()) };
+    let sides = [Arc::clone(side), Arc::clone(other)];
+    Ok(Arc::new(CompareExec::new(node.layout(), sides, node.arrow_schema())))
+}
+
 /// Makes an expression over a schema one that can be computed.
 type Physical<'a> = dyn Fn(&Expr, &DFSchema) -> Result<Arc<dyn PhysicalExpr>> + 'a;
 
@@ -102,7 +112,7 @@ impl Lowering<'_> {
     fn of<O: Operator>(&self, node: &dyn UserDefinedLogicalNode) -> Result<Option<Arc<dyn ExecutionPlan>>> {
         let Some(node) = node.as_any().downcast_ref::<OperatorNode<O>>() else { return Ok(None) };
         let tables = event_tables(&node.input);
-        let spec = node.spec(default_zone(&tables)?, true)?;
+        let spec = node.spec(default_zone(&node.input)?, true)?;
         if let Some(leaf) = leaf(node, &spec, self.session)? {
             return Ok(Some(leaf.into_exec()));
         }
@@ -167,8 +177,9 @@ struct Rows {
     table: Option<(Snapshot, TimeRange)>,
 }
 
-/// The zone of the tables below, where they agree; else UTC.
-fn default_zone(tables: &[super::peel::TableHandle]) -> Result<Tz> {
+/// The zone of the tables whose rows an operator reads, where they agree; else UTC.
+fn default_zone(input: &LogicalPlan) -> Result<Tz> {
+    let tables = tables_of_rows(input);
     let mut zones = tables.iter().map(|table| &table.get().snapshot.options);
     let Some(first) = zones.next() else { return Ok(Tz::UTC) };
     match zones.all(|other| other.time_zone == first.time_zone) {
@@ -291,7 +302,7 @@ fn segments_among(peeled: &Peeled, session: &dyn Session) -> Result<Option<Vec<O
     let snapshot = &peeled.table.get().snapshot;
     let mut among = Vec::with_capacity(peeled.among.len());
     for node in &peeled.among {
-        let spec = node.spec(default_zone(&event_tables(&node.input))?, true)?;
+        let spec = node.spec(default_zone(&node.input)?, true)?;
         match leaf(node, &spec, session)?.filter(|leaf| leaf.is_of(snapshot)) {
             Some(leaf) => among.push(leaf),
             None => return Ok(None),

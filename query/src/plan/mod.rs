@@ -1,8 +1,8 @@
 //! Operators in plans: read from the text, carried through the optimizer, lowered onto tables or rows.
 //!
-//! [`relation`] sees `FUNNEL(…)` where a table may stand; [`arguments`] sorts the call, [`among`] restricts its users, and
-//! [`planner`] plans its expressions, of which [`one_event`] refuses those that an event alone has no value for; [`node`] is
-//! the logical node;
+//! [`relation`] sees `FUNNEL(…)` where a table may stand; [`arguments`] sorts the call, [`among`] restricts its users,
+//! [`compare`] asks it of two sides, and [`planner`] plans its expressions, of which [`one_event`] refuses those that an event
+//! alone has no value for; [`node`] is the logical node;
 //! [`lower`] picks between [`leaf`] (an event table itself, [`peel`], read by [`table_scan`]) and [`general`] (any rows,
 //! [`gathered`]); [`groups`] numbers `by` values, [`merged_groups`] those of all threads, [`day_bitmaps`] tells who was active
 //! when without reading an event, and [`answer`] helps to make rows of what was found. What an operator adds to all this is an
@@ -15,6 +15,7 @@
 pub(crate) mod relation;
 pub(crate) mod arguments;
 mod among;
+pub(crate) mod compare;
 pub(crate) mod planner;
 mod one_event;
 pub(crate) mod constants;

@@ -183,3 +183,14 @@ pub(crate) fn event_tables(plan: &LogicalPlan) -> Vec<TableHandle> {
     debug_assert!(visited.is_ok());
     tables
 }
+
+/// The event tables of whose rows those of a plan are made: without those that only choose among them, as a segment does.
+pub(crate) fn tables_of_rows(plan: &LogicalPlan) -> Vec<TableHandle> {
+    match plan {
+        LogicalPlan::TableScan(scan) => TableHandle::of(scan).into_iter().collect(),
+        LogicalPlan::Join(Join { left, join_type: JoinType::LeftSemi | JoinType::LeftAnti, .. }) => {
+            tables_of_rows(left)
+        }
+        other => other.inputs().into_iter().flat_map(tables_of_rows).collect(),
+    }
+}

@@ -1,6 +1,9 @@
 //! The operators in the place of a table: `FROM FUNNEL(events, …)`.
 
-use super::arguments::{Call, Signature};
+use super::arguments::{AMONG, COMPARE, Call, Signature};
+use super::compare::{Compare, Compared};
+use super::node::OperatorNode;
+use super::operator::Operator;
 use super::{among, funnel, lifecycle, path, recommend, retention, rfm, segment, sessions, stickiness};
 use crate::error::{Error, ErrorKind, closest};
 use crate::profiles;
@@ -59,64 +62,80 @@ impl RelationPlanner for OperatorPlanner {
             };
             return self.other(table, &operator);
         }
-        let node: Arc<dyn UserDefinedLogicalNode> = match operator.as_str() {
-            "funnel" => {
-                let (call, input) = read(&name, args.args, &funnel::args::SIGNATURE, context)?;
-                Arc::new(funnel::args::plan(call, input, context)?)
-            }
-            "path" => {
-                let (call, input) = read(&name, args.args, &path::args::SIGNATURE, context)?;
-                Arc::new(path::args::plan(call, input, context)?)
-            }
-            "lifecycle" => {
-                let (call, input) = read(&name, args.args, &lifecycle::args::SIGNATURE, context)?;
-                Arc::new(lifecycle::args::plan(call, input, context)?)
-            }
-            "stickiness" => {
-                let (call, input) = read(&name, args.args, &stickiness::args::SIGNATURE, context)?;
-                Arc::new(stickiness::args::plan(call, input, context)?)
-            }
-            "rfm" => {
-                let (call, input) = read(&name, args.args, &rfm::args::SIGNATURE, context)?;
-                Arc::new(rfm::args::plan(call, input, context)?)
-            }
-            "sessions" => {
-                let (call, input) = read(&name, args.args, &sessions::args::SIGNATURE, context)?;
-                Arc::new(sessions::args::plan(call, input, context)?)
-            }
-            "segment" => {
-                let (call, input) = read(&name, args.args, &segment::args::SIGNATURE, context)?;
-                Arc::new(segment::args::plan(call, input, context)?)
-            }
-            "recommend" => {
-                let (call, input) = read(&name, args.args, &recommend::args::SIGNATURE, context)?;
-                Arc::new(recommend::args::plan(call, input, context)?)
-            }
-            "recommend_eval" => {
-                let (call, input) = read(&name, args.args, &recommend::args::EVAL_SIGNATURE, context)?;
-                Arc::new(recommend::args::plan_eval(call, input, context)?)
-            }
-            _ => {
-                let (call, input) = read(&name, args.args, &retention::args::SIGNATURE, context)?;
-                Arc::new(retention::args::plan(call, input, context)?)
-            }
+        let args = args.args;
+        let plan = match operator.as_str() {
+            "funnel" => compared(&name, args, &funnel::args::SIGNATURE, funnel::args::plan, context)?,
+            "retention" => compared(&name, args, &retention::args::SIGNATURE, retention::args::plan, context)?,
+            "stickiness" => compared(&name, args, &stickiness::args::SIGNATURE, stickiness::args::plan, context)?,
+            "rfm" => compared(&name, args, &rfm::args::SIGNATURE, rfm::args::plan, context)?,
+            "path" => alone(&name, args, &path::args::SIGNATURE, path::args::plan, context)?,
+            "lifecycle" => alone(&name, args, &lifecycle::args::SIGNATURE, lifecycle::args::plan, context)?,
+            "sessions" => alone(&name, args, &sessions::args::SIGNATURE, sessions::args::plan, context)?,
+            "segment" => alone(&name, args, &segment::args::SIGNATURE, segment::args::plan, context)?,
+            "recommend" => alone(&name, args, &recommend::args::SIGNATURE, recommend::args::plan, context)?,
+            _ => alone(&name, args, &recommend::args::EVAL_SIGNATURE, recommend::args::plan_eval, context)?,
         };
-        let plan = LogicalPlan::Extension(Extension { node });
         Ok(RelationPlanning::Planned(Box::new(PlannedRelation::new(plan, alias))))
     }
 }
 
-/// A call and the plan of what it reads.
-fn read(
+/// From a call, and the plan of what it reads, to the node of its operator.
+type PlanCall<O> = fn(Call, LogicalPlan, &mut dyn RelationPlannerContext) -> Result<OperatorNode<O>, Error>;
+
+/// The plan of a call of an operator that compares nothing.
+fn alone<O: Operator>(
     name: &ObjectName,
     args: Vec<FunctionArg>,
     signature: &Signature,
+    plan: PlanCall<O>,
     context: &mut dyn RelationPlannerContext,
-) -> Result<(Call, LogicalPlan)> {
+) -> Result<LogicalPlan> {
+    let call = Call::read(name, args, signature)?;
+    let input = context.plan(call.input.clone())?;
+    Ok(extension(of_users(call, input, signature, plan, context)?))
+}
+
+/// The plan of a call of an operator that may have `compare`.
+fn compared<O: Compared>(
+    name: &ObjectName,
+    args: Vec<FunctionArg>,
+    signature: &Signature,
+    plan: PlanCall<O>,
+    context: &mut dyn RelationPlannerContext,
+) -> Result<LogicalPlan> {
     let mut call = Call::read(name, args, signature)?;
     let input = context.plan(call.input.clone())?;
-    let input = among::restricted(&mut call, input, signature, context)?;
-    Ok((call, input))
+    let Some(compare) = call.take(COMPARE) else {
+        return Ok(extension(of_users(call, input, signature, plan, context)?));
+    };
+    let (span, of_compare) = (call.span, compare.span);
+    let mut other = call.clone();
+    other.take(AMONG);
+    let node = of_users(call, input.clone(), signature, plan, context)?;
+    let shares = node.operator.shares(node.frame.by.len()).map_err(|error| error.at(of_compare))?;
+    let input = among::restricted(&other, compare, input, signature, context)?;
+    let other = plan(other, input, context)?;
+    let sides = [extension(node), extension(other)];
+    Ok(extension(Compare::new(&shares, sides).map_err(|error| error.at(span))?))
+}
+
+/// The node of a call, over the events of the users of `among`, where there is one.
+fn of_users<O: Operator>(
+    mut call: Call,
+    input: LogicalPlan,
+    signature: &Signature,
+    plan: PlanCall<O>,
+    context: &mut dyn RelationPlannerContext,
+) -> Result<OperatorNode<O>> {
+    let input = match call.take(AMONG) {
+        Some(among) => among::restricted(&call, among, input, signature, context)?,
+        None => input,
+    };
+    Ok(plan(call, input, context)?)
+}
+
+fn extension(node: impl UserDefinedLogicalNode + 'static) -> LogicalPlan {
+    LogicalPlan::Extension(Extension { node: Arc::new(node) })
 }
 
 /// Refuse what SQL lets stand behind a relation and DataFusion would drop without a word.

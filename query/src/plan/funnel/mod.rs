@@ -7,6 +7,7 @@ mod finish;
 mod results;
 mod worker;
 
+use super::compare::{Compared, Of, Shares, says_nothing_to};
 use super::node::{OperatorNode, Role, time_type};
 use super::operator::{Answer, Ask, Chosen, Found, Operator, Wanted};
 use super::table_scan::total;
@@ -126,6 +127,21 @@ impl Operator for Funnel {
             Emit::Steps => finisher.steps(found),
             Emit::Users => finisher.users(found),
         }
+    }
+}
+
+impl Compared for Funnel {
+    fn shares(&self, by: usize) -> Result<Shares> {
+        if self.emit == Emit::Users {
+            let hint = "leave emit away: the users of each step are compared, as shares of those of the first one";
+            return Err(says_nothing_to("emit => 'users'", hint));
+        }
+        if self.count == Count::Attempts {
+            let hint = "leave count away: attempts of one user depend on each other, and the test is one of users";
+            return Err(says_nothing_to("count => 'attempts'", hint));
+        }
+        let groups = by + usize::from(self.bucketed);
+        Ok(Shares { groups, rows: groups..groups + 2, complete: None, users: groups + 2, of: Of::FirstRow })
     }
 }
 

@@ -7,6 +7,7 @@ mod days;
 mod finish;
 mod worker;
 
+use super::compare::{Compared, Of, Shares, says_nothing_to};
 use super::node::{OperatorNode, Role, time_type};
 use super::operator::{Answer, Ask, Chosen, Coverage, Found, Indexed, Operator, Wanted};
 use super::table_scan::total;
@@ -136,5 +137,17 @@ impl Operator for Retention {
         reservation: &MemoryReservation,
     ) -> Result<Option<Indexed<RetentionWorker>>> {
         days::by_indexes(self, spec, ask, reservation)
+    }
+}
+
+impl Compared for Retention {
+    fn shares(&self, by: usize) -> Result<Shares> {
+        if self.emit == Emit::Users {
+            let hint = "leave emit away: the users of each period are compared, as shares of their cohort";
+            return Err(says_nothing_to("emit => 'users'", hint));
+        }
+        let (groups, of, period) = (1 + by, 1 + by, 2 + by);
+        let (users, complete) = (period + 1, period + 3);
+        Ok(Shares { groups, rows: period..period + 1, complete: Some(complete), users, of: Of::Column(of) })
     }
 }

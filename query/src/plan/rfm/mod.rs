@@ -7,6 +7,7 @@ mod customers;
 mod finish;
 mod worker;
 
+use super::compare::{Compared, Of, Shares, says_nothing_to};
 use super::node::{OperatorNode, Role, time_type};
 use super::operator::{Answer, Ask, Chosen, Found, Operator, Wanted};
 use super::table_scan::total;
@@ -110,5 +111,16 @@ impl Operator for Rfm {
 
     fn finish(&self, spec: &RfmSpec, answer: &Answer<'_>, found: Vec<Found<'_, RfmWorker>>) -> Result<RecordBatch> {
         finish::finish(self.emit, spec, answer, found)
+    }
+}
+
+impl Compared for Rfm {
+    fn shares(&self, by: usize) -> Result<Shares> {
+        if self.emit != Emit::Segments {
+            let argument = format!("emit => '{}'", Emit::WORDS[self.emit as usize]);
+            let hint = "leave emit away: the users of each segment are compared, as shares of all customers";
+            return Err(says_nothing_to(&argument, hint));
+        }
+        Ok(Shares { groups: by, rows: by..by + 1, complete: None, users: by + 1, of: Of::AllRows })
     }
 }

@@ -6,6 +6,7 @@ mod days;
 mod finish;
 mod worker;
 
+use super::compare::{Compared, Of, Shares, says_nothing_to};
 use super::constants;
 use super::day_bitmaps;
 use super::node::{OperatorNode, Role, time_type};
@@ -141,5 +142,17 @@ impl Operator for Stickiness {
         }
         let make = || StickinessWorker::new(spec, self.emit, ask.by_columns.len());
         day_bitmaps::by_shards(ask, reservation, make, days::count)
+    }
+}
+
+impl Compared for Stickiness {
+    fn shares(&self, by: usize) -> Result<Shares> {
+        if self.emit != Emit::Histogram {
+            let argument = format!("emit => '{}'", Emit::WORDS[self.emit as usize]);
+            let hint = "leave emit away: how many users have so many days is compared, as a share of the active ones";
+            return Err(says_nothing_to(&argument, hint));
+        }
+        let (groups, users) = (1 + by, 2 + by);
+        Ok(Shares { groups, rows: groups..groups + 1, complete: Some(users + 2), users, of: Of::AllRows })
     }
 }
