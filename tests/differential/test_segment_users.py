@@ -14,7 +14,7 @@ PARTS = [
     ("TAG('dear')", "bool_or(t.dear IS NOT NULL)"), ("TAG('often')", "bool_or(t.often IS NOT NULL)"),
     ("TAG('land', 'DE')", "coalesce(bool_or(t.land = 'DE'), false)"), ("TAG('land')", "bool_or(t.land IS NOT NULL)"),
     *((text, f"any_value(({text}))") for text in ["plan = 'pro'", "plan IN ('free', 'team')", "age >= 31", "plan IS NULL",
-                                                  "age + 1 < 40 OR plan = 'team'", "plan LIKE '%e%'", "plan IS DISTINCT FROM 'pro'"]),
+                                                  "(age + 1 < 40 OR plan = 'team')", "plan LIKE '%e%'", "plan IS DISTINCT FROM 'pro'"]),
     ("DID('a', at_least => 2)", "count(*) FILTER (WHERE event = 'a') >= 2"), ("DID(price > 9)", "coalesce(bool_or(price > 9), false)"),
     ("DID_NOT('c')", "NOT bool_or(event = 'c')"),
 ]

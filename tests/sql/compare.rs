@@ -86,9 +86,8 @@ fn nothing_beside_nothing() {
 /// Answers of several batches stay in order, and group meets group.
 #[test]
 fn many_groups_are_compared() {
-    let events =
-        "(SELECT * FROM (SELECT 'u' || value AS user_id, TIMESTAMP '2026-03-01' AS ts, 'view' AS event, value AS n
-                   FROM generate_series(1, 9000)) AS viewers)";
+    let events = "(SELECT 'u' || value AS user_id, TIMESTAMP '2026-03-01' AS ts, 'view' AS event, value AS n
+            FROM generate_series(1, 9000))";
     let funnel = format!("FUNNEL({events}, steps => ['view', 'buy'], by => n, compare => DID(n % 2 = 0))");
     let test = TestDatabase::in_memory();
     let sums =

@@ -16,6 +16,9 @@ use datafusion::sql::sqlparser::ast::{
 };
 use std::sync::Arc;
 
+/// The column of a segment's users.
+const MEMBER: &str = "__among";
+
 /// `input` with the rows of the users whom an argument of the call names, which is `among` or another one that takes the same.
 ///
 /// # Errors
@@ -30,8 +33,8 @@ pub(super) fn restricted(
     let users = users(call, &input, argument, context)?;
     let user = Planner::user(signature, call, &input, context)?;
     let plan = LogicalPlan::Extension(Extension { node: Arc::new(users) });
-    // The optimizer asks for a list of one expression.
-    let column = Expr::from(plan.schema().qualified_field(0));
+    // The optimizer asks for a list of one expression, and joins both: its name is no column's of the input.
+    let column = Expr::from(plan.schema().qualified_field(0)).alias(MEMBER);
     let plan = LogicalPlan::Projection(Projection::try_new(vec![column], Arc::new(plan))?);
     let subquery = Subquery { subquery: Arc::new(plan), outer_ref_columns: Vec::new(), spans: Default::default() };
     let is_one = Expr::InSubquery(InSubquery::new(Box::new(user), subquery, false));
