@@ -364,6 +364,11 @@ fn mistakes_in_tags_and_profiles() {
         assert!(error.message().contains(message), "{sql}: {error}");
         assert!(error.hint().unwrap_or_default().contains(hint), "{sql}: {error}");
     }
+    for part in ["TAG('vip')", "plan = 'pro'"] {
+        let sql = format!("SELECT * FROM SEGMENT((SELECT price AS user_id, ts, event FROM events), where => {part})");
+        let error = test.run(&sql).unwrap_err();
+        assert!(error.message().contains("whose ids are TEXT, not Float64") && error.span().is_some(), "{error}");
+    }
     let error = test.run("SELECT * FROM SEGMENT(plain, tags => '*', emit => 'overlap')").unwrap_err();
     assert!(error.message().contains("table 'plain' has no tags") && error.span().is_some(), "{error}");
 }

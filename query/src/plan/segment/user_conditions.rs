@@ -11,10 +11,11 @@ use crate::profiles::relation::ProfileTable;
 use crate::tags::function::{Asks, TagFunction};
 use crate::tags::no_such_tag;
 use crate::tags::resolve::only;
+use datafusion::arrow::datatypes::DataType;
 use datafusion::catalog::TableProvider;
 use datafusion::common::DFSchema;
 use datafusion::logical_expr::expr::ScalarFunction;
-use datafusion::logical_expr::{Expr, LogicalPlan, lit};
+use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, lit};
 use datafusion::sql::sqlparser::ast::{Expr as SqlExpr, Function, Ident, Spanned};
 use datafusion::sql::sqlparser::tokenizer::Span;
 
@@ -81,7 +82,7 @@ impl Reader<'_, '_> {
                 return Err(no_such_tag(tag, &snapshot.table, &tags).at(at));
             }
         }
-        let arguments = [self.user()?, lit(tag)].into_iter().chain(value.map(lit)).collect();
+        let arguments = [self.user(at)?, lit(tag)].into_iter().chain(value.map(lit)).collect();
         let function = TagFunction::new(Asks::Has).into_udf();
         Ok(self.whose(Expr::ScalarFunction(ScalarFunction::new_udf(function, arguments)), None, at))
     }
@@ -126,7 +127,7 @@ impl Reader<'_, '_> {
         if as_of.is_some() && self.users.table.as_ref().is_some_and(|of| !of.get().snapshot.options.profile_history) {
             return Err(profiles.no_history().at(place));
         }
-        let call = ProfileCondition::call(profiles, self.user()?, condition.clone(), as_of)?;
+        let call = ProfileCondition::call(profiles, self.user(place)?, condition.clone(), as_of)?;
         Ok(self.whose(call, Some(condition), place))
     }
 
@@ -188,8 +189,15 @@ impl Reader<'_, '_> {
         }
     }
 
-    fn user(&self) -> Result<Expr> {
-        self.planner.kept(Role::User).cloned().ok_or_else(|| Error::internal("a row without a user"))
+    /// The user of a row, for what is asked of users at `place`.
+    fn user(&self, place: Span) -> Result<Expr> {
+        let user = self.planner.kept(Role::User).cloned().ok_or_else(|| Error::internal("a row without a user"))?;
+        match user.get_type(&self.columns)? {
+            DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View | DataType::Null => Ok(user),
+            other => Err(Error::invalid(format!("tags and profiles are of users whose ids are TEXT, not {other}"))
+                .with_hint("convert them in a subquery: (SELECT CAST(… AS TEXT) AS user_id, …)")
+                .at(place)),
+        }
     }
 
     /// The same condition has one number, however often it stands there.
