@@ -1,4 +1,4 @@
-//! Generates the wire types. protox compiles the .proto files, so nobody needs to install protoc.
+//! Generates the wire types and the gRPC service. protox compiles the .proto files, so nobody needs to install protoc.
 
 use std::error::Error;
 
@@ -6,6 +6,6 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=proto");
     let files = protox::compile(["trodden/v1/events.proto"], ["proto"])?;
     // Ordered maps: the same event always encodes to the same bytes.
-    prost_build::Config::new().btree_map(["."]).compile_fds(files)?;
+    tonic_prost_build::configure().btree_map(".").compile_fds(files)?;
     Ok(())
 }
