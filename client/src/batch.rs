@@ -106,6 +106,21 @@ fn encoded_bytes(event: &wire::Event) -> usize {
     1 + prost::length_delimiter_len(bytes) + bytes
 }
 
+/// Whether `event` can be stored at all; its size in a batch, in bytes.
+pub(crate) fn check(event: &wire::Event, limits: &Limits) -> Result<usize, Error> {
+    check_event(event, limits)?;
+    let bytes = encoded_bytes(event);
+    match bytes > limits.batch_bytes_max {
+        true => Err(Error::EventTooLarge { bytes, bytes_max: limits.batch_bytes_max }),
+        false => Ok(bytes),
+    }
+}
+
+/// Whether a table can be called `name`.
+pub(crate) fn check_table(name: &str, limits: &Limits) -> Result<(), Error> {
+    check_name(Field::Table, name, limits)
+}
+
 fn check_event(event: &wire::Event, limits: &Limits) -> Result<(), Error> {
     check_name(Field::UserId, &event.user_id, limits)?;
     check_name(Field::EventName, &event.event, limits)?;

@@ -1,25 +1,43 @@
-//! The Rust client of trodden. It builds batches of events that a server will accept, and reads and writes them as
-//! bytes. It opens no connection yet: the server that it will talk to is not there.
+//! The Rust client of trodden: a writer that sends events in the background, answers as Arrow record batches, and what
+//! administrators do.
 //!
-//! ```
-//! use trodden_client::{Event, EventBatchBuilder};
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use trodden_client::{Client, ConnectOptions, Event, WriterOptions};
 //!
-//! # fn main() -> Result<(), trodden_client::Error> {
-//! let mut batch = EventBatchBuilder::new("events")?;
-//! batch.push(Event::new("ada", 1_767_225_600_000_000, "purchase").id("order-1").property("price", 9.5))?;
-//! let bytes = batch.encode();
-//! assert_eq!(trodden_client::decode(&bytes)?.events.len(), 1);
+//! let client = Client::connect("http://127.0.0.1:7701", ConnectOptions::default()).await?;
+//! let writer = client.writer("events", WriterOptions::default())?;
+//! writer.push(Event::new("ada", 1_767_225_600_000_000, "purchase").property("price", 9.5)).await?;
+//! writer.close().await?;
+//!
+//! let mut answer = client.query("FUNNEL view -> purchase WITHIN 7 DAYS FROM events").await?;
+//! while let Some(batch) = answer.next().await? {
+//!     println!("{} rows", batch.num_rows());
+//! }
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! Programs without async use [`blocking`]. Modules are listed in the order in which an event and a question pass through them.
 
-mod batch;
-mod error;
 mod event;
 mod limits;
+mod error;
+mod batch;
+mod connect;
+mod call_error;
+mod writer;
+mod reader;
+mod admin;
+pub mod blocking;
 
+pub use arrow_array::RecordBatch;
 pub use batch::{EventBatchBuilder, decode};
+pub use call_error::{CallError, CallErrorKind};
+pub use connect::{Client, ConnectOptions};
 pub use error::{Error, Field};
 pub use event::{Event, Value};
 pub use limits::{Limits, TS_MAX_US, TS_MIN_US};
+pub use reader::{Answer, Next, Progress, QueryOptions};
 pub use trodden_proto::v1 as wire;
+pub use writer::{PushError, Refused, Writer, WriterOptions, Written};

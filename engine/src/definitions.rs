@@ -1,4 +1,5 @@
-//! Named texts that the layer above keeps in the database, such as its views. The engine does not read them.
+//! Named texts that the layers above keep in the database: definitions, such as views, and settings, such as access keys. The
+//! engine does not read them.
 //!
 //! `definitions-<number>` holds all of them as JSON with a checksum line, like a manifest: the highest number is live, a
 //! change writes the next one, and the one before goes then.
@@ -12,14 +13,29 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 const PREFIX: &str = "definitions-";
-/// Version that this program writes, and the only one that it reads.
-const VERSION: u32 = 1;
+/// Version with settings.
+const VERSION: u32 = 2;
+/// Version without settings, which any program can read.
+const PLAIN_VERSION: u32 = 1;
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Content {
     version: u32,
     number: u64,
     pub(crate) texts: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    settings: BTreeMap<String, String>,
+}
+
+impl Content {
+    /// The content, with the number and the version that it needs.
+    fn succeeded_by(&self, change: impl FnOnce(&mut Self)) -> Self {
+        let mut next = Self { number: self.number + 1, ..self.clone() };
+        change(&mut next);
+        // A program that knows no settings would lose them with its next change.
+        next.version = if next.settings.is_empty() { PLAIN_VERSION } else { VERSION };
+        next
+    }
 }
 
 /// The definitions of a database.
@@ -44,13 +60,14 @@ fn file(number: u64) -> String {
 pub(crate) fn load(store: &dyn Store) -> Result<Content> {
     let names = store.list(PREFIX)?;
     let Some(name) = names.last() else {
-        return Ok(Content { version: VERSION, number: 0, texts: BTreeMap::new() });
+        let version = PLAIN_VERSION;
+        return Ok(Content { version, number: 0, texts: BTreeMap::new(), settings: BTreeMap::new() });
     };
     let blob = store.get(name)?;
     let json = decode_checked(name, blob.as_slice())?;
     let content: Content = serde_json::from_slice(json).map_err(|e| Error::corrupt(format!("{name}: {e}")))?;
-    if content.version != VERSION {
-        return Err(unsupported(name, content.version, VERSION, VERSION));
+    if !(PLAIN_VERSION..=VERSION).contains(&content.version) {
+        return Err(unsupported(name, content.version, PLAIN_VERSION, VERSION));
     }
     if *name != file(content.number) {
         return Err(Error::corrupt(format!("{name}: says that it is number {}", content.number))
@@ -76,18 +93,31 @@ impl Definitions {
         self.live.lock().content.texts.clone()
     }
 
-    /// Set `name` to `text`, or remove it; durable on return.
+    /// All settings.
+    pub(crate) fn settings(&self) -> BTreeMap<String, String> {
+        self.live.lock().content.settings.clone()
+    }
+
+    /// Set the definition `name` to `text`, or remove it; durable on return.
     pub(crate) fn set(&self, name: &str, text: Option<&str>) -> Result<()> {
+        self.change(|content| put(&mut content.texts, name, text))
+    }
+
+    /// Set the setting `name` to `text`, or remove it; durable on return.
+    pub(crate) fn set_setting(&self, name: &str, text: Option<&str>) -> Result<()> {
+        self.change(|content| put(&mut content.settings, name, text))
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Content)) -> Result<()> {
         let mut live = self.live.lock();
         if let Some(failure) = &live.failed {
-            return Err(Error::new(ErrorKind::Poisoned, format!("an earlier change of a view failed: {failure}"))
-                .with_hint("open the database again"));
+            return Err(Error::new(
+                ErrorKind::Poisoned,
+                format!("an earlier change of a view or a setting failed: {failure}"),
+            )
+            .with_hint("open the database again"));
         }
-        let mut next = Content { number: live.content.number + 1, ..live.content.clone() };
-        match text {
-            Some(text) => drop(next.texts.insert(name.to_string(), text.to_string())),
-            None => drop(next.texts.remove(name)),
-        }
+        let next = live.content.succeeded_by(change);
         let bytes = encode_checked(&serde_json::to_vec(&next).expect("plain data"));
         let taken = || {
             Error::new(ErrorKind::Locked, format!("{} is there already", file(next.number)))
@@ -110,9 +140,46 @@ impl Definitions {
     /// Whether what is on disk is what is in use.
     pub(crate) fn check(&self) -> Result<()> {
         let stored = load(self.store.as_ref())?;
-        match self.all() == stored.texts {
+        match self.all() == stored.texts && self.settings() == stored.settings {
             true => Ok(()),
             false => Err(Error::corrupt(format!("{} is not what is in use", file(stored.number)))),
         }
+    }
+}
+
+fn put(texts: &mut BTreeMap<String, String>, name: &str, text: Option<&str>) {
+    match text {
+        Some(text) => drop(texts.insert(name.to_string(), text.to_string())),
+        None => drop(texts.remove(name)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::MemoryStore;
+
+    fn version(store: &dyn Store) -> u32 {
+        load(store).unwrap().version
+    }
+
+    #[test]
+    fn settings_are_kept_beside_definitions_and_only_they_need_the_newer_version() {
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
+        let definitions = Definitions::open(Arc::clone(&store)).unwrap();
+        definitions.set("a", Some("view")).unwrap();
+        assert_eq!(version(store.as_ref()), 1);
+        definitions.set_setting("a", Some("setting")).unwrap();
+        assert_eq!(version(store.as_ref()), 2);
+        drop(definitions);
+
+        let definitions = Definitions::open(Arc::clone(&store)).unwrap();
+        assert_eq!(definitions.all()["a"], "view");
+        assert_eq!(definitions.settings()["a"], "setting");
+        definitions.check().unwrap();
+        definitions.set("a", None).unwrap();
+        assert_eq!(definitions.settings()["a"], "setting");
+        definitions.set_setting("a", None).unwrap();
+        assert_eq!((version(store.as_ref()), definitions.all().len(), definitions.settings().len()), (1, 0, 0));
     }
 }

@@ -290,6 +290,19 @@ impl Engine {
         self.definitions.set(name, text)
     }
 
+    /// Named texts that the layers above keep beside the definitions, such as access keys.
+    pub fn settings(&self) -> BTreeMap<String, String> {
+        self.definitions.settings()
+    }
+
+    /// Set the setting `name` to `text`, or remove it. Durable on return.
+    ///
+    /// # Errors
+    /// What the disk says, and `Poisoned` after that.
+    pub fn set_setting(&self, name: &str, text: Option<&str>) -> Result<()> {
+        self.definitions.set_setting(name, text)
+    }
+
     pub(crate) fn check_definitions(&self) -> Result<()> {
         self.definitions.check()
     }

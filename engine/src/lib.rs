@@ -14,6 +14,7 @@ pub mod rows;
 pub mod ingest;
 pub mod log;
 pub mod aliases;
+pub mod producers;
 mod catalog;
 mod memtable;
 pub mod segment;

@@ -186,6 +186,11 @@ impl Database {
         &self.shared.catalog.engine
     }
 
+    /// Most memory that one query may use, in bytes.
+    pub fn memory_limit_bytes(&self) -> Option<usize> {
+        self.shared.options.memory_limit_bytes
+    }
+
     /// What is kept in memory for RECOMMEND, in use longest ago first.
     pub fn live_states(&self) -> Vec<LiveState> {
         self.shared.live.list()

@@ -28,6 +28,20 @@ pub enum Command {
     Import(Box<ImportArgs>),
     /// Ask questions: a shell, or statements given on the command line, in a file, or on standard input
     Sql(SqlArgs),
+    /// Serve a database: gRPC, Arrow Flight SQL, and events over HTTP
+    Serve(Box<ServeArgs>),
+    /// Check or print the configuration of `serve`
+    Config {
+        /// What to do
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
+    /// Make, list and revoke the keys that clients of `serve` show
+    Keys {
+        /// What to do
+        #[command(subcommand)]
+        command: KeysCommand,
+    },
     /// Verify every checksum and invariant of a database
     Check(CheckArgs),
     /// Print a file of a database in words: a segment, log, manifest, definitions or FORMAT
@@ -197,6 +211,101 @@ pub struct SqlArgs {
     /// Memory for what RECOMMEND keeps between statements; 0 keeps nothing [default: 2GiB]
     #[arg(long, value_name = "SIZE", value_parser = crate::words::parse_bytes_or_none)]
     pub recommend_memory: Option<u64>,
+}
+
+/// `trodden serve`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Flags go before environment variables (http.listen is TRODDEN_HTTP__LISTEN), those before the file.
+Other machines can reach it only with TLS and keys. SIGTERM and Ctrl-C stop it in order.
+
+Examples:
+  trodden serve --db shop
+  trodden serve --config /etc/trodden.toml
+  trodden config default > trodden.toml
+  curl http://127.0.0.1:7700/v1/events -d '{\"user_id\": \"ada\", \"event\": \"hello\"}'
+  trodden sql --url http://127.0.0.1:7701 -c \"SELECT * FROM events\""
+)]
+pub struct ServeArgs {
+    /// Directory of the database; made when it is absent
+    #[arg(long, value_name = "DIR")]
+    pub db: Option<PathBuf>,
+    /// Configuration file
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Address of gRPC and Flight SQL [default: 127.0.0.1:7701]
+    #[arg(long, value_name = "ADDRESS")]
+    pub grpc_listen: Option<String>,
+    /// Address of events over HTTP, health and metrics [default: 127.0.0.1:7700]
+    #[arg(long, value_name = "ADDRESS")]
+    pub http_listen: Option<String>,
+    /// Certificate chain, PEM
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub tls_certificate: Option<String>,
+    /// Private key, PEM
+    #[arg(long, value_name = "FILE", requires = "tls_certificate")]
+    pub tls_key: Option<String>,
+    /// Let nobody in without a key
+    #[arg(long)]
+    pub require_keys: bool,
+    /// error, warn, info, debug or trace [default: info]
+    #[arg(long, value_name = "LEVEL")]
+    pub log_level: Option<String>,
+    /// text or json [default: text]
+    #[arg(long, value_name = "FORMAT")]
+    pub log_format: Option<String>,
+}
+
+/// `trodden config`.
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Print every value with its default and what it means
+    Default,
+    /// Say whether `serve` would start with this configuration
+    Check(Box<ServeArgs>),
+}
+
+/// `trodden keys`.
+#[derive(Debug, Subcommand)]
+pub enum KeysCommand {
+    /// Make a key, and print it: it cannot be shown again
+    Create {
+        /// Where the keys are.
+        #[command(flatten)]
+        place: PlaceArgs,
+        /// write (sends events), read (asks) or admin (may all)
+        #[arg(long, value_name = "ROLE")]
+        role: crate::access::Role,
+        /// Of a write key: the only table that its events go to
+        #[arg(long, value_name = "NAME")]
+        table: Option<String>,
+        /// What you call it, such as the source that sends with it
+        #[arg(long, value_name = "TEXT", default_value = "")]
+        name: String,
+    },
+    /// Show all keys, without their secrets
+    List {
+        /// Where the keys are.
+        #[command(flatten)]
+        place: PlaceArgs,
+    },
+    /// Take a key back: it lets nobody in from then on
+    Revoke {
+        /// Where the keys are.
+        #[command(flatten)]
+        place: PlaceArgs,
+        /// Id of the key
+        #[arg(value_name = "ID")]
+        id: String,
+    },
+}
+
+/// A database: its directory, while no server has it.
+#[derive(Debug, Args)]
+pub struct PlaceArgs {
+    /// Directory of the database, while no server has it open
+    #[arg(long, value_name = "DIR")]
+    pub db: PathBuf,
 }
 
 /// `trodden check`.

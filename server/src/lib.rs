@@ -1,4 +1,4 @@
-//! The binary `trodden`: import, shell, checks, demonstration.
+//! The binary `trodden`: server, import, shell, checks, demonstration.
 //!
 //! A command reads its arguments, asks the database, and shows the answer; everything about data is the database's.
 //! Modules are listed in the order in which a call passes through them.
@@ -10,6 +10,12 @@ pub mod commands;
 pub mod session;
 pub mod shell;
 pub mod backend;
+pub mod config;
+pub mod access;
+pub mod serve;
+pub mod http;
+pub mod grpc;
+pub mod watch;
 pub mod inspect;
 pub mod output;
 pub mod chart;

@@ -78,6 +78,9 @@ fn describe_batch(batch: &BatchRecord) -> String {
     let users: usize = batch.shards.iter().map(|shard| shard.new_users.len()).sum();
     let shards: Vec<String> = batch.shards.iter().map(|shard| shard.shard.to_string()).collect();
     let mut text = format!("{events} events of shards {}, {users} new users", shards.join(", "));
+    if let Some((producer, sequence)) = &batch.mark {
+        let _ = write!(text, "; batch {sequence} of producer '{producer}'");
+    }
     if let Some(schema) = &batch.schema {
         let columns = schema.columns.iter().map(|column| format!("{} {}", column.name, column.column_type.sql_name()));
         let _ = write!(text, "; columns after it: {}", columns.collect::<Vec<_>>().join(", "));

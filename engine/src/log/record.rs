@@ -7,6 +7,7 @@ use crate::types::{ColumnType, Schema};
 
 const BATCH: u8 = 1;
 const DELETE: u8 = 2;
+const MARKED_BATCH: u8 = 3;
 const ALIAS: u8 = 16;
 const UNALIAS: u8 = 17;
 const DELETE_PERSON: u8 = 18;
@@ -29,6 +30,8 @@ pub(crate) struct ShardBatch {
 /// A batch of events.
 #[derive(Debug, Clone)]
 pub(crate) struct BatchRecord {
+    /// Whose batch it is and its number, where it has one.
+    pub(crate) mark: Option<(String, u64)>,
     /// The table's schema after the batch, if the batch changed it.
     pub(crate) schema: Option<Schema>,
     /// The events.
@@ -80,7 +83,14 @@ impl Record {
         let mut out = Writer::default();
         match self {
             Self::Batch(batch) => {
-                out.0.push(BATCH);
+                match &batch.mark {
+                    None => out.0.push(BATCH),
+                    Some((producer, sequence)) => {
+                        out.0.push(MARKED_BATCH);
+                        out.bytes(producer.as_bytes());
+                        out.u64(*sequence);
+                    }
+                }
                 let schema = batch.schema.as_ref().map(|s| serde_json::to_vec(s).expect("a schema is plain data"));
                 out.bytes(schema.as_deref().unwrap_or_default());
                 out.u32(batch.shards.len());
@@ -117,14 +127,10 @@ impl Record {
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self> {
         let mut input = Reader { rest: bytes };
         let record = match input.take(1)?[0] {
-            BATCH => {
-                let schema = match input.bytes()? {
-                    [] => None,
-                    json => Some(serde_json::from_slice(json).map_err(|_| damaged("schema"))?),
-                };
-                let count = input.count(1)?;
-                let shards = (0..count).map(|_| input.shard()).collect::<Result<_>>()?;
-                Self::Batch(BatchRecord { schema, shards })
+            BATCH => Self::Batch(input.batch(None)?),
+            MARKED_BATCH => {
+                let mark = (input.text()?, input.u64()?);
+                Self::Batch(input.batch(Some(mark))?)
             }
             DELETE => Self::Delete(input.deletion()?),
             ALIAS => {
@@ -279,6 +285,16 @@ impl<'a> Reader<'a> {
         String::from_utf8(self.bytes()?.to_vec()).map_err(|_| damaged("text"))
     }
 
+    fn batch(&mut self, mark: Option<(String, u64)>) -> Result<BatchRecord> {
+        let schema = match self.bytes()? {
+            [] => None,
+            json => Some(serde_json::from_slice(json).map_err(|_| damaged("schema"))?),
+        };
+        let count = self.count(1)?;
+        let shards = (0..count).map(|_| self.shard()).collect::<Result<_>>()?;
+        Ok(BatchRecord { mark, schema, shards })
+    }
+
     fn shard_number(&mut self) -> Result<u16> {
         u16::try_from(self.u32()?).map_err(|_| damaged("shard"))
     }
@@ -377,7 +393,7 @@ mod tests {
         ];
         let column = ColumnDef { name: "t".into(), column_type: ColumnType::Text };
         let shard = ShardBatch { shard: 3, seq_start: 9, first_ordinal: 4, new_users: vec!["u".into()], rows };
-        Record::Batch(BatchRecord { schema: Some(Schema { columns: vec![column] }), shards: vec![shard] })
+        Record::Batch(BatchRecord { mark: None, schema: Some(Schema { columns: vec![column] }), shards: vec![shard] })
     }
 
     fn member(id: &str) -> Member {
@@ -390,8 +406,10 @@ mod tests {
         let delete = |id: &str| DeleteRecord { shard: 1, ordinal: 2, seq: 3, user_id: id.into() };
         let introduced = ShardBatch { rows: Rows::default(), ..batch.shards[0].clone() };
         let alias = AliasRecord { source: member("a"), target: member("ü"), introduced: vec![introduced] };
+        let marked = BatchRecord { mark: Some(("p".into(), 9)), ..batch.clone() };
         vec![
             sample(),
+            Record::Batch(marked),
             Record::Delete(delete("x")),
             Record::Alias(alias),
             Record::Unalias(member("a")),

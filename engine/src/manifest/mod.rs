@@ -9,14 +9,17 @@ pub(crate) use invariants::check;
 
 use crate::aliases::{Alias, Aliases};
 use crate::error::{Error, ErrorKind, Result};
+use crate::producers::Producers;
 use crate::segment::SegmentMeta;
 use crate::storage::Store;
 use crate::types::{Schema, TableOptions};
 use serde::{Deserialize, Serialize};
 
 /// Version of the manifest that this program writes.
-pub(crate) const MANIFEST_VERSION: u32 = 2;
-/// Version of a manifest without aliases, which any program can read.
+pub(crate) const MANIFEST_VERSION: u32 = 3;
+/// Version of a manifest without producers.
+const ALIASES_VERSION: u32 = 2;
+/// Version of a manifest without aliases and producers, which any program can read.
 const PLAIN_VERSION: u32 = 1;
 /// Oldest version that it reads.
 pub(crate) const OLDEST_MANIFEST_VERSION: u32 = 1;
@@ -88,6 +91,9 @@ pub(crate) struct Manifest {
     /// The last record that changed whose history an event is part of.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub(crate) identity_at: u64,
+    /// How far each producer of numbered batches has come.
+    #[serde(default, skip_serializing_if = "Producers::is_empty")]
+    pub(crate) producers: Producers,
 }
 
 fn is_zero(number: &u64) -> bool {
@@ -113,6 +119,7 @@ impl Manifest {
             imported: Vec::new(),
             aliases: Vec::new(),
             identity_at: 0,
+            producers: Producers::default(),
         }
     }
 
@@ -121,6 +128,15 @@ impl Manifest {
         self.aliases = aliases.to_list();
         self.identity_at = identity_at;
         if !self.aliases.is_empty() {
+            self.version = self.version.max(ALIASES_VERSION);
+        }
+    }
+
+    /// Note how far producers have come. A program that knows none must not write the next manifest, since it would take
+    /// a repeated batch for a new one.
+    pub(crate) fn set_producers(&mut self, producers: &Producers) {
+        self.producers = producers.clone();
+        if !self.producers.is_empty() {
             self.version = MANIFEST_VERSION;
         }
     }

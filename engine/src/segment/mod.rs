@@ -45,4 +45,4 @@ pub use reader::Segment;
 pub use text::{PlainTexts, TextBlock, TextCodes};
 pub use user_values::{FIRST_VALUE, NO_EVENT, NULL_VALUE, VALUES_DIFFER};
 pub use validity::{ValidRows, Validity};
-pub use widen::widen;
+pub use widen::{double_text, timestamp_text, widen};

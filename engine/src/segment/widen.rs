@@ -51,8 +51,8 @@ fn to_text<T: Copy>(values: &[T], valid: &[bool], text: impl Fn(T) -> String) ->
     Column::Text(column)
 }
 
-/// A double with the fewest digits that give it back.
-fn double_text(value: f64) -> String {
+/// A double with the fewest digits that give it back: what a column that becomes TEXT has.
+pub fn double_text(value: f64) -> String {
     let magnitude = value.abs();
     let plain = magnitude == 0.0 || !magnitude.is_finite();
     match plain || (DOUBLE_EXPONENT_BELOW..DOUBLE_EXPONENT_FROM).contains(&magnitude) {
@@ -61,8 +61,8 @@ fn double_text(value: f64) -> String {
     }
 }
 
-/// A timestamp in RFC 3339 with microseconds.
-pub(super) fn timestamp_text(ts_us: i64) -> String {
+/// A timestamp in RFC 3339 with microseconds: what a column that becomes TEXT has. `ts_us`: microseconds since 1970.
+pub fn timestamp_text(ts_us: i64) -> String {
     match DateTime::from_timestamp_micros(ts_us) {
         Some(time) => time.to_rfc3339_opts(SecondsFormat::Micros, true),
         // Beyond what a calendar holds: the number itself, so that nothing is lost.

@@ -8,6 +8,7 @@ use crate::catalog::{CatalogBatch, EventKey};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ingest::{EncodedBatch, EncodedColumn, EncodedText, EventBatch, grow, shard_of};
 use crate::log::{BatchRecord, DeleteRecord, Record, ShardBatch};
+use crate::producers::{Mark, PRODUCER_BYTES_MAX, Place};
 use crate::rows::{Column, NULL_CODE, Rows, TextColumn};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -19,6 +20,20 @@ pub struct Appended {
     pub accepted: u64,
     /// Events left out, because the user had one with the same `event_id` within the table's dedup window.
     pub duplicates: u64,
+}
+
+/// What became of a numbered batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Produced {
+    /// It is stored.
+    Stored(Appended),
+    /// It was stored before, and nothing is changed.
+    Repeated,
+    /// Nothing is stored, since a batch before it is missing.
+    Gap {
+        /// Number of the producer's last batch that is stored.
+        last: u64,
+    },
 }
 
 /// What queued records will change in the catalog. An entry stays right when the catalog has caught up.
@@ -65,16 +80,51 @@ impl Table {
     /// after that; `Locked` during an import; `ResourceLimit` for a batch above 1 GiB, and where very much is in memory
     /// that cannot be written to segments.
     pub fn append(&self, batch: EventBatch) -> Result<Appended> {
+        match self.append_marked(&batch, None)? {
+            Produced::Stored(appended) => Ok(appended),
+            Produced::Repeated | Produced::Gap { .. } => Ok(Appended::default()),
+        }
+    }
+
+    /// Add the events of a numbered batch, once however often it is sent. Otherwise as [`Table::append`].
+    ///
+    /// # Errors
+    /// Those of [`Table::append`]; `InvalidInput` for a producer without a name, or with one that is too long, and for
+    /// number 0.
+    pub fn append_from(&self, batch: &EventBatch, mark: &Mark) -> Result<Produced> {
+        if mark.producer.is_empty() || mark.producer.len() > PRODUCER_BYTES_MAX {
+            let message = format!("the name of a producer has 1 to {PRODUCER_BYTES_MAX} bytes");
+            return Err(Error::invalid(message));
+        }
+        if mark.sequence == 0 || mark.previous >= mark.sequence {
+            let (sequence, previous) = (mark.sequence, mark.previous);
+            return Err(Error::invalid(format!("batch {sequence} cannot follow batch {previous}"))
+                .with_hint("batches are counted from 1"));
+        }
+        self.append_marked(batch, Some(mark))
+    }
+
+    /// Number of the last batch of `producer` that is stored; `None` where the table has none, or none any more.
+    pub fn last_batch_of(&self, producer: &str) -> Option<u64> {
+        self.shared.state.read().producers.last(producer)
+    }
+
+    fn append_marked(&self, batch: &EventBatch, mark: Option<&Mark>) -> Result<Produced> {
         let shared = &self.shared;
         // The larger part of the work, done before it is this thread's turn.
         let aliases = Arc::clone(&shared.state.read().aliases);
-        let encoded = EncodedBatch::encode_routed(&batch, shared.options().shards, &aliases)?;
+        let encoded = EncodedBatch::encode_routed(batch, shared.options().shards, &aliases)?;
         let rows = encoded.len() as u64;
         shared.make_room()?;
-        let (accepted, position) = shared.queue_batch(&batch, encoded, aliases.routes())?;
+        let (queued, position) = shared.queue_batch(batch, encoded, aliases.routes(), mark)?;
+        // What was there before may not be durable yet, and must not be acknowledged before it is.
         shared.queue.wait(position, shared)?;
         shared.flush_if_large();
-        Ok(Appended { accepted, duplicates: rows - accepted })
+        Ok(match queued {
+            Queued::Stored(accepted) => Produced::Stored(Appended { accepted, duplicates: rows - accepted }),
+            Queued::Repeated => Produced::Repeated,
+            Queued::Gap(last) => Produced::Gap { last },
+        })
     }
 
     /// Delete a user of this table alone: what [`Table::delete_user`] does for events and profile.
@@ -106,11 +156,22 @@ impl Table {
 }
 
 impl Shared {
-    /// Queue what of `batch` is new. Returns the number of accepted events, and the position to wait for.
-    fn queue_batch(&self, batch: &EventBatch, encoded: EncodedBatch, routes: u64) -> Result<(u64, u64)> {
+    /// Queue what of `batch` is new. Returns what that is, and the position to wait for.
+    fn queue_batch(
+        &self,
+        batch: &EventBatch,
+        encoded: EncodedBatch,
+        routes: u64,
+        mark: Option<&Mark>,
+    ) -> Result<(Queued, u64)> {
         let options = self.options();
         let mut ingest = self.ingest.lock();
         self.check_writable(&ingest)?;
+        match mark.map(|mark| ingest.producers.place(mark)) {
+            Some(Place::Repeated) => return Ok((Queued::Repeated, ingest.next_position - 1)),
+            Some(Place::Gap(last)) => return Ok((Queued::Gap(last), ingest.next_position - 1)),
+            Some(Place::Next) | None => {}
+        }
         let encoded = match routes == ingest.aliases.routes() {
             true => encoded,
             // A compaction joined histories meanwhile.
@@ -132,21 +193,34 @@ impl Shared {
             }
         }
         let accepted = parts.iter().map(|part| part.batch.rows.len() as u64).sum();
-        if accepted == 0 {
-            // A duplicate of an event that is not durable yet must not be acknowledged before it.
-            return Ok((0, position - 1));
+        if accepted == 0 && mark.is_none() {
+            return Ok((Queued::Stored(0), position - 1));
         }
         let grown = (schema != ingest.schema).then(|| schema.clone());
         let (shards, events): (Vec<_>, Vec<_>) = parts.into_iter().map(|part| (part.batch, part.events)).unzip();
-        let record = Record::Batch(BatchRecord { schema: grown, shards });
+        let record = Record::Batch(BatchRecord {
+            mark: mark.map(|mark| (mark.producer.clone(), mark.sequence)),
+            schema: grown,
+            shards,
+        });
         let bytes = record.encode();
         check_record(bytes.len(), self.limits.record_bytes)?;
         ingest.note(&record, events);
         ingest.schema = schema;
         ingest.ranges = ranges;
         self.queue.push(bytes, record);
-        Ok((accepted, position))
+        Ok((Queued::Stored(accepted), position))
     }
+}
+
+/// What of a batch was queued.
+enum Queued {
+    /// So many events of it.
+    Stored(u64),
+    /// Nothing: it was there.
+    Repeated,
+    /// Nothing: one before it is missing, and this is the last that is there.
+    Gap(u64),
 }
 
 impl IngestState {
@@ -176,6 +250,9 @@ impl IngestState {
     pub(super) fn note(&mut self, record: &Record, events: Vec<HashMap<EventKey, Vec<i64>>>) {
         let position = self.next_position;
         if let Record::Batch(batch) = record {
+            if let Some((producer, sequence)) = &batch.mark {
+                self.producers.note(producer, *sequence, position);
+            }
             for (part, events) in batch.shards.iter().zip(events) {
                 self.note_users(part);
                 let events = events.into_iter().map(|(key, times)| (key, (times, position)));

@@ -73,7 +73,7 @@ impl Shared {
             return Ok((places, position - 1));
         }
         let events = parts.iter().map(|_| HashMap::new()).collect();
-        let record = Record::Batch(BatchRecord { schema: None, shards: parts });
+        let record = Record::Batch(BatchRecord { mark: None, schema: None, shards: parts });
         let bytes = record.encode();
         check_record(bytes.len(), self.limits.record_bytes)?;
         ingest.note(&record, events);

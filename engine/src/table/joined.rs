@@ -30,7 +30,7 @@ impl TableState {
         tz: chrono_tz::Tz,
     ) -> Result<Vec<Change>> {
         let AliasRecord { source, target, introduced } = record;
-        let batch = BatchRecord { schema: None, shards: introduced.clone() };
+        let batch = BatchRecord { mark: None, schema: None, shards: introduced.clone() };
         let changes = self.apply_batch(&batch, tz)?;
         self.check_member(source)?;
         self.check_member(target)?;

@@ -244,6 +244,7 @@ impl Shared {
         let needed = needed_tombstones(&frozen, |shard| &frozen.shards[shard].flushed)?;
         manifest.tombstones.clone_from(&needed);
         manifest.set_aliases(&frozen.aliases, frozen.identity_at);
+        manifest.set_producers(&frozen.producers);
         edit(&mut manifest);
         let unchanged = Manifest { number: frozen.manifest.number, ..manifest.clone() };
         if unchanged == *frozen.manifest {

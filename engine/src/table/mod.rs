@@ -25,7 +25,7 @@ mod written;
 #[cfg(test)]
 mod tests;
 
-pub use append::Appended;
+pub use append::{Appended, Produced};
 pub(crate) use commit::MAX_RECORD_BYTES;
 pub use follow::{Change, Follower};
 pub use handle::{DerivedBytes, TableHandle, check_derived};
@@ -43,6 +43,7 @@ use crate::ingest::BigIntRanges;
 use crate::log::{Log, Logs};
 use crate::manifest::Manifest;
 use crate::outline::TableOutline;
+use crate::producers::Producers;
 use crate::scan::Spare;
 use crate::storage::{Store, StoreLock};
 use crate::types::{Schema, TableOptions};
@@ -125,6 +126,7 @@ pub(crate) struct IngestState {
     pub(crate) next_position: u64,
     pub(crate) overlay: Overlay,
     pub(crate) aliases: Arc<Aliases>,
+    pub(crate) producers: Producers,
     pub(crate) busy: Busy,
 }
 
@@ -149,6 +151,7 @@ impl IngestState {
             next_position: state.position + 1,
             overlay: Overlay::default(),
             aliases: Arc::clone(&state.aliases),
+            producers: state.producers.as_ref().clone(),
             busy: Busy::No,
         }
     }

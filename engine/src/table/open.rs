@@ -130,7 +130,9 @@ fn load_segments(store: &dyn Store, manifest: &Manifest, threads: usize) -> Resu
     let tz = manifest.options.tz()?;
     let (manifest, identity_at) = (Arc::new(manifest.clone()), manifest.identity_at);
     let (schema, position) = (manifest.schema.clone(), manifest.log_position);
-    let mut state = TableState { schema, position, aliases, identity_at, manifest, shards, tags: Arc::default() };
+    let producers = Arc::new(manifest.producers.clone());
+    let tags = Arc::default();
+    let mut state = TableState { schema, position, aliases, identity_at, producers, manifest, shards, tags };
     state.show_all(tz)?;
     Ok(state)
 }

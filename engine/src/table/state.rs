@@ -7,6 +7,7 @@ use crate::error::{Error, Result};
 use crate::log::{BatchRecord, DeleteRecord, Record};
 use crate::manifest::{Manifest, Tombstone};
 use crate::memtable;
+use crate::producers::Producers;
 use crate::tags::TagSet;
 use crate::types::Schema;
 use roaring::RoaringBitmap;
@@ -69,6 +70,7 @@ pub(crate) struct TableState {
     pub(crate) aliases: Arc<Aliases>,
     /// The last record that changed whose history an event is part of.
     pub(crate) identity_at: u64,
+    pub(crate) producers: Arc<Producers>,
     pub(crate) shards: Vec<ShardState>,
     /// The live tags.
     pub(crate) tags: Arc<TagSet>,
@@ -84,6 +86,9 @@ impl TableState {
             Record::Batch(batch) => {
                 let mut changes = self.apply_batch(batch, tz)?;
                 changes.extend(self.join_batch(batch, position, tz)?);
+                if let Some((producer, sequence)) = &batch.mark {
+                    Arc::make_mut(&mut self.producers).note(producer, *sequence, position);
+                }
                 changes
             }
             Record::Delete(delete) => vec![self.apply_delete(delete)?],

@@ -6,6 +6,8 @@ mod demo;
 mod generate;
 mod import;
 mod inspect;
+mod keys;
+mod serve;
 mod sql;
 
 use crate::cli::{Cli, Command};
@@ -23,6 +25,9 @@ pub fn run(command: Command, terminal: &Terminal) -> Outcome {
     match command {
         Command::Import(arguments) => import::run(*arguments, terminal),
         Command::Sql(arguments) => sql::run(&arguments, terminal),
+        Command::Serve(arguments) => serve::serve(&arguments, terminal),
+        Command::Config { command } => serve::config(&command),
+        Command::Keys { command } => keys::keys(&command),
         Command::Check(arguments) => check::run(&arguments, terminal),
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Compact(arguments) => compact::run(&arguments),

@@ -1,0 +1,43 @@
+//! The own gRPC API, on one port with Arrow Flight SQL, health and reflection.
+
+mod admin;
+mod caller;
+mod columns;
+mod ingest;
+mod query;
+pub mod status;
+
+pub use caller::caller;
+
+use crate::failure::{Failure, Outcome};
+use crate::report::Report;
+use crate::serve::{App, Health};
+use axum::Router;
+use std::sync::Arc;
+use tonic::service::Routes;
+use trodden_proto::v1::FILE_DESCRIPTOR_SET;
+use trodden_proto::v1::admin_service_server::AdminServiceServer;
+use trodden_proto::v1::event_service_server::EventServiceServer;
+use trodden_proto::v1::query_service_server::QueryServiceServer;
+
+/// All services of the gRPC port.
+///
+/// # Errors
+/// None in practice: the descriptors of this build cannot be read.
+pub async fn router(app: &Arc<App>, health: &Health) -> Outcome<Router> {
+    let message_max = app.config.grpc.message_max.bytes();
+    let reflection = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .build_v1()
+        .map_err(|error| Failure::Failed(Report::error(format!("gRPC reflection: {error}"))))?;
+    let events = EventServiceServer::new(ingest::Events::new(Arc::clone(app))).max_decoding_message_size(message_max);
+    let queries = QueryServiceServer::new(query::Service::new(Arc::clone(app))).max_decoding_message_size(message_max);
+    let admin = AdminServiceServer::new(admin::Admin::new(Arc::clone(app)));
+    let routes = Routes::new(health.service())
+        .add_service(reflection)
+        .add_service(events)
+        .add_service(queries)
+        .add_service(admin);
+    Ok(routes.prepare().into_axum_router())
+}
