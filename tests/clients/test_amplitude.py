@@ -18,7 +18,7 @@ def client(url, **options):
 
 
 def wait(answers, total):
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 100
     while len(answers) < total and time.monotonic() < deadline:
         time.sleep(0.05)
     assert len(answers) == total, answers
@@ -106,14 +106,16 @@ def test_python_leaves_a_bad_event_out_and_sends_the_others_again(server):
 
 
 def test_a_sender_that_is_too_fast_waits(serve):
+    # This SDK does not look at Retry-After: it waits half a minute with events that the answer lists as throttled.
     server = serve(**{"limits.events_per_second": 20})
     sender, answers = client(server.url, flush_queue_size=10)
-    for n in range(60):
+    for n in range(30):
         sender.track(BaseEvent("counted", user_id="u", event_properties={"n": n}))
-    finish(sender, answers, 60)
-    assert {code for _, code in answers} == {200}
+    began = time.monotonic()
+    finish(sender, answers, 30)
+    assert {code for _, code in answers} == {200} and time.monotonic() - began > 25
     check_throttled(server, "amplitude")
-    check_counted(server, 60)
+    check_counted(server, 30)
 
 
 def test_batch_is_told_from_that_of_posthog(server):

@@ -20,8 +20,8 @@ pub(super) struct Decided<'a> {
 
 /// Whether any update depends on what a profile holds by now.
 pub(super) fn depend_on_values(updates: &[ProfileUpdate<'_>]) -> bool {
-    let once = |(_, operation): &(Cow<'_, str>, Operation<'_>)| matches!(operation, Operation::SetOnce(_));
-    updates.iter().any(|update| update.forgets || update.operations.iter().any(once))
+    let is_once = |update: &ProfileUpdate<'_>| update.operations.iter().any(|(_, operation)| is_once(operation));
+    updates.iter().any(|update| update.forgets || is_once(update))
 }
 
 /// What each update sets and unsets. Where [`depend_on_values`], nobody else may update profiles until they are stored.
@@ -47,6 +47,19 @@ pub(super) fn decided<'a>(
     Ok(updates.into_iter().map(decide).filter(|decided| !decided.cells.is_empty()).collect())
 }
 
+/// The columns, in lower case, of which it matters whether they have a value; `None`: all.
+fn asked_columns(updates: &[ProfileUpdate<'_>]) -> Option<HashSet<String>> {
+    if updates.iter().any(|update| update.forgets) {
+        return None;
+    }
+    let once = updates.iter().flat_map(|update| &update.operations).filter(|(_, operation)| is_once(operation));
+    Some(once.map(|(path, _)| free_name(path, is_reserved).to_lowercase()).collect())
+}
+
+fn is_once(operation: &Operation<'_>) -> bool {
+    matches!(operation, Operation::SetOnce(_))
+}
+
 /// Which columns of which persons have a value. Columns are in lower case.
 #[derive(Default)]
 struct Known {
@@ -59,7 +72,11 @@ impl Known {
         let users: HashSet<&str> = updates.iter().map(|update| update.user_id.as_ref()).collect();
         let users = table.persons(users.into_iter().map(Some).collect::<StringArray>());
         let users: Vec<String> = users.iter().flatten().map(String::from).collect();
-        let columns: Vec<String> = profiles.schema().columns.iter().map(|column| column.name.clone()).collect();
+        let asked = asked_columns(updates);
+        let is_asked = |name: &str| asked.as_ref().is_none_or(|asked| asked.contains(&name.to_lowercase()));
+        let schema = profiles.schema();
+        let names = schema.columns.iter().map(|column| column.name.clone());
+        let columns: Vec<String> = names.filter(|name| is_asked(name)).collect();
         let names = std::iter::once("user_id".to_string()).chain(columns.iter().cloned()).collect();
         let scan = ProfileScan { columns: names, users: Some(users), ..ProfileScan::default() };
         let mut known = Self { columns: columns.clone(), ..Self::default() };

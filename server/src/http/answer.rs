@@ -94,6 +94,8 @@ impl Problem {
 pub struct Wish {
     /// The parameter `verbose` of Mixpanel.
     pub verbose: Option<bool>,
+    /// Number of events of a request that is told to wait, where it is known.
+    pub events: usize,
 }
 
 /// The answer to a request.
@@ -152,7 +154,9 @@ fn failure(protocol: Protocol, wish: Wish, status: StatusCode, problem: &Problem
             // By these words its SDKs know that sending again is of no use.
             let denied = matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
             let reason = if denied { format!("Invalid API key: {reason}") } else { reason };
-            json!({ "code": status.as_u16(), "error": reason, "missing_field": null })
+            // Its SDKs do not look at `Retry-After`: events that are listed here are sent again after half a minute, others at once.
+            let throttled: Vec<usize> = (0..wish.events).collect();
+            json!({ "code": status.as_u16(), "error": reason, "missing_field": null, "throttled_events": throttled })
         }
         Protocol::Mixpanel if wish.verbose != Some(true) => return text_response(status, "0"),
         Protocol::MixpanelImport if wish.verbose == Some(false) => return text_response(status, "0"),

@@ -63,35 +63,44 @@ impl Receiver {
         }
     }
 
-    /// The body, as long as there is room for it and it goes on.
+    /// The body, as long as there is room for it and it goes on. One that is not taken is read to its end all the same: most
+    /// senders look at no answer before they have sent everything.
     async fn read(&self, mut body: Body, held: &mut Held) -> Result<Vec<u8>, Problem> {
         let limit = self.app.config.http.body_max.bytes();
         let patience: Duration = self.app.config.limits.client_timeout();
-        let mut bytes = Vec::new();
+        let (mut bytes, mut seen, mut problem) = (Vec::new(), 0_usize, None);
         while let Some(frame) = tokio::time::timeout(patience, body.frame()).await.map_err(|_| Problem::Slow)? {
             let frame = frame.map_err(|error| Problem::Malformed(format!("the body broke off: {error}")))?;
             let data: Bytes = frame.into_data().unwrap_or_default();
-            if bytes.len() + data.len() > limit {
+            seen = seen.saturating_add(data.len());
+            if seen > limit {
                 let reason = format!("the body has more than {limit} bytes (http.body_max): send smaller batches");
-                return Err(Problem::TooLarge(reason));
+                problem = Some(Problem::TooLarge(reason));
+            } else if problem.is_none() && !held.grow(data.len()) {
+                problem = Some(Problem::busy());
             }
-            if !held.grow(data.len()) {
-                return Err(Problem::busy());
+            match &problem {
+                None => bytes.extend_from_slice(&data),
+                Some(_) if seen > limit.saturating_mul(2) => break,
+                Some(_) => bytes = Vec::new(),
             }
-            bytes.extend_from_slice(&data);
         }
-        Ok(bytes)
+        problem.map_or(Ok(bytes), Err)
     }
 
     fn take(&self, path: Path, mut arrived: Arrived) -> Response {
-        let began = began();
+        let began = Instant::now();
         let payload = match self.unpack(&mut arrived) {
             Ok(payload) => payload,
             Err(problem) => return finish(path.protocol(), Wish::default(), Err(problem)),
         };
         let protocol = path.protocol_of(&payload);
-        let wish = Wish { verbose: payload.parameter("verbose").map(|value| !matches!(value, "0" | "" | "false")) };
+        let verbose = payload.parameter("verbose").map(|value| !matches!(value, "0" | "" | "false"));
+        let mut wish = Wish { verbose, ..Wish::default() };
         let outcome = self.store(path, protocol, &payload, &arrived.parts);
+        if let Err(Problem::Refused(Refusal::TooMuch { .. })) = outcome {
+            wish.events = path.decode(protocol, &payload, 0).map_or(0, |delivery| delivery.messages);
+        }
         if let Ok(receipt) = &outcome {
             let appended = Appended { accepted: receipt.accepted - receipt.duplicates, duplicates: receipt.duplicates };
             ingested(protocol.door(), &receipt.table, appended, began);
@@ -167,10 +176,6 @@ fn key_of(headers: &HeaderMap) -> Option<String> {
     let pair = String::from_utf8(STANDARD.decode(rest.trim()).ok()?).ok()?;
     let key = pair.split_once(':').map_or(pair.as_str(), |(user, _)| user);
     (!key.is_empty()).then(|| key.to_string())
-}
-
-fn began() -> Instant {
-    Instant::now()
 }
 
 #[cfg(test)]
