@@ -19,7 +19,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use trodden_query::engine::Table;
 use trodden_query::engine::table::Appended;
-use trodden_query::engine::types::{Schema, TableOptions};
 use trodden_query::{Error, ErrorKind};
 
 /// What became of a delivery.
@@ -99,18 +98,7 @@ impl Door {
 
     /// The table of a name, made if it is absent.
     fn table(&self, name: &str) -> Result<Arc<Table>, Refusal> {
-        let database = &self.app.database;
-        let wrong = |error: Error| Refusal::of_table(&error);
-        if let Some(table) = database.find_table(name).map_err(wrong)? {
-            return Ok(table);
-        }
-        match database.create_table(name, Schema::default(), TableOptions::default()) {
-            // Somebody else made it just now.
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-                database.find_table(name).map_err(wrong)?.ok_or_else(|| wrong(error))
-            }
-            made => made.map_err(wrong),
-        }
+        self.app.event_table(name).map_err(|error| Refusal::of_table(&error))
     }
 
     fn events(
