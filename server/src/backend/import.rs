@@ -1,7 +1,7 @@
 //! Imports: into a table that is there, into a new one, or as a trial.
 
-use super::place::{failed, told};
 use super::Backend;
+use super::place::{failed, told};
 use crate::failure::{Failure, Outcome};
 use crate::report::Report;
 use crate::words::duration;

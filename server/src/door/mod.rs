@@ -44,8 +44,6 @@ pub struct Receipt {
 #[derive(Debug)]
 pub struct Door {
     app: Arc<App>,
-    /// How fast one key may send.
-    pub rates: Rates,
     /// Of each table: held for reading by updates of profiles, for writing by those that depend on what profiles hold.
     profile_locks: Mutex<HashMap<String, Arc<RwLock<()>>>>,
 }
@@ -53,8 +51,7 @@ pub struct Door {
 impl Door {
     /// The door of a server.
     pub fn new(app: Arc<App>) -> Self {
-        let rates = Rates::new(app.config.limits.events_per_second);
-        Self { app, rates, profile_locks: Mutex::default() }
+        Self { app, profile_locks: Mutex::default() }
     }
 
     /// Store a delivery. On return all that is not rejected is durable. Waits for the disk: in async code call it from a thread
@@ -71,7 +68,7 @@ impl Door {
     ) -> Result<Receipt, Refusal> {
         let name = self.table_name(principal, table)?;
         let key = principal.key.as_deref().unwrap_or("");
-        self.rates.charge(key, delivery.messages, now_us).map_err(Refusal::too_fast)?;
+        self.app.rates.charge(key, delivery.messages, now_us).map_err(Refusal::too_fast)?;
         let Delivery { events, profiles, aliases, rejected, messages, .. } = delivery;
         let mut receipt = Receipt { rejected, messages, ..Receipt::default() };
         if !(events.is_empty() && profiles.is_empty() && aliases.is_empty()) {
