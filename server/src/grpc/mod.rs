@@ -10,6 +10,7 @@ pub mod status;
 pub use caller::caller;
 
 use crate::failure::{Failure, Outcome};
+use crate::flight;
 use crate::report::Report;
 use crate::serve::{App, Health};
 use axum::Router;
@@ -38,6 +39,7 @@ pub async fn router(app: &Arc<App>, health: &Health) -> Outcome<Router> {
         .add_service(reflection)
         .add_service(events)
         .add_service(queries)
-        .add_service(admin);
+        .add_service(admin)
+        .add_service(flight::service(Arc::clone(app)));
     Ok(routes.prepare().into_axum_router())
 }
