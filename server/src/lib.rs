@@ -14,6 +14,7 @@ pub mod config;
 pub mod access;
 pub mod serve;
 pub mod http;
+pub mod door;
 pub mod grpc;
 pub mod flight;
 pub mod watch;

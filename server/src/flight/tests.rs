@@ -248,7 +248,7 @@ async fn nobody_comes_in_without_a_key_and_a_login_ends_with_its_key() {
     let mut client = connect(&app).await;
     let refused = ask(&mut client, "SELECT 1").await.unwrap_err();
     assert!(is(&refused, Code::Unauthenticated, ""), "{refused}");
-    let given = client.handshake("me", &token.to_string()).await.unwrap();
+    let given = client.handshake("me", token.text()).await.unwrap();
     assert!(given.starts_with(b"trodden-login-"));
     assert_eq!(counts(&ask(&mut client, "SELECT count(*) FROM events").await.unwrap()), [2]);
     let refused = ask(&mut client, "DROP TABLE events").await.unwrap_err();
@@ -264,7 +264,7 @@ async fn a_prepared_statement_is_of_the_key_that_made_it() {
     let [mut first, mut second] = [connect(&app).await, connect(&app).await];
     for client in [&mut first, &mut second] {
         let (_, token) = app.access.create(Role::Read, None, "", 0).unwrap();
-        client.set_token(token.to_string());
+        client.set_token(token.text().into());
     }
     let mut prepared = first.prepare("SELECT count(*) FROM events".into(), None).await.unwrap();
     let info = prepared.execute().await.unwrap();

@@ -7,6 +7,7 @@ mod ingest;
 mod query;
 pub mod status;
 
+pub(crate) use admin::to_wire as key_to_wire;
 pub use caller::caller;
 
 use crate::failure::{Failure, Outcome};
