@@ -177,6 +177,10 @@ impl Database {
         Self { _kept_tags, shared }
     }
 
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
     /// The storage engine below.
     pub fn engine(&self) -> &Engine {
         &self.shared.catalog.engine

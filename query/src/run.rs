@@ -34,7 +34,15 @@ pub(crate) struct Runner<'a> {
     pub(crate) statement: Arc<StatementState>,
     /// The session's, with the memory of this statement.
     runtime: Arc<RuntimeEnv>,
-    parameters: Vec<ScalarValue>,
+    pub(crate) parameters: Vec<ScalarValue>,
+}
+
+/// The plan of a query.
+pub(crate) enum Planned {
+    /// Optimized, and kept for the next time.
+    Optimized(LogicalPlan),
+    /// Not optimized: it holds for this moment only.
+    OfThisMoment(LogicalPlan),
 }
 
 impl<'a> Runner<'a> {
@@ -122,21 +130,27 @@ impl<'a> Runner<'a> {
 
     /// The plan of a query: one that is kept from the last time, or a new one, which is kept where that is possible.
     async fn query(&self, parsed: &DfStatement, raw: &RawStatement) -> Result<Arc<dyn ExecutionPlan>> {
-        let meanings = Meanings::now(&self.names);
-        let optimized = match self.shared.plans.get(raw, &self.names)? {
-            Some(plan) => plan,
-            None => {
-                let planned = self.logical(parsed)?;
-                if !may_be_kept(raw, &planned)? {
-                    return self.physical(planned).await;
-                }
-                let optimized = self.state.optimize(&planned)?;
-                self.shared.plans.put(raw, meanings, &planned, &optimized)?;
-                optimized
-            }
+        let optimized = match self.planned(parsed, raw)? {
+            Planned::Optimized(plan) => plan,
+            Planned::OfThisMoment(plan) => return self.physical(plan).await,
         };
         let bound = self.bound(self.with_parameters(optimized)?).map_err(|error| at_call(error, parsed))?;
         self.lowered(bound).await
+    }
+
+    /// As [`Runner::query`], before anything of this statement is in it.
+    pub(crate) fn planned(&self, parsed: &DfStatement, raw: &RawStatement) -> Result<Planned> {
+        let meanings = Meanings::now(&self.names);
+        if let Some(plan) = self.shared.plans.get(raw, &self.names)? {
+            return Ok(Planned::Optimized(plan));
+        }
+        let planned = self.logical(parsed)?;
+        if !may_be_kept(raw, &planned)? {
+            return Ok(Planned::OfThisMoment(planned));
+        }
+        let optimized = self.state.optimize(&planned)?;
+        self.shared.plans.put(raw, meanings, &planned, &optimized)?;
+        Ok(Planned::Optimized(optimized))
     }
 
     /// The plan with the users of the tags and of the conditions on profiles that it asks for, as of the statement's snapshots.
@@ -163,18 +177,17 @@ impl<'a> Runner<'a> {
     }
 
     pub(crate) async fn physical(&self, plan: LogicalPlan) -> Result<Arc<dyn ExecutionPlan>> {
-        let plan = match plan {
-            LogicalPlan::Ddl(_) | LogicalPlan::Statement(_) => {
-                let what = plan.display().to_string();
-                return Err(Error::unsupported(format!("this statement is not offered: {what}")));
-            }
-            plan => self.bound(self.with_parameters(plan)?)?,
-        };
+        refuse_unoffered(&plan)?;
+        let plan = self.bound(self.with_parameters(plan)?)?;
         let physical = self.state.create_physical_plan(&plan).await?;
         Ok(stoppable(physical, &self.statement)?)
     }
 
-    fn with_parameters(&self, plan: LogicalPlan) -> Result<LogicalPlan> {
+    /// The plan with values in place of `$1`, `$2`, ….
+    ///
+    /// # Errors
+    /// `InvalidInput` for a parameter that was given no value.
+    pub(crate) fn with_parameters(&self, plan: LogicalPlan) -> Result<LogicalPlan> {
         match plan.get_parameter_names()?.into_iter().min() {
             None => Ok(plan),
             Some(missing) if self.parameters.is_empty() => {
@@ -185,7 +198,7 @@ impl<'a> Runner<'a> {
         }
     }
 
-    fn no_such_statement(&self, name: &str) -> Error {
+    pub(crate) fn no_such_statement(&self, name: &str) -> Error {
         Error::new(ErrorKind::NotFound, format!("no statement is prepared as '{name}'"))
             .with_hint("PREPARE name AS SELECT …")
     }
@@ -242,6 +255,16 @@ impl<'a> Runner<'a> {
             }
         };
         Ok(value)
+    }
+}
+
+/// Refuse what DataFusion plans and this database does not do.
+pub(crate) fn refuse_unoffered(plan: &LogicalPlan) -> Result<()> {
+    match plan {
+        LogicalPlan::Ddl(_) | LogicalPlan::Statement(_) => {
+            Err(Error::unsupported(format!("this statement is not offered: {}", plan.display())))
+        }
+        _ => Ok(()),
     }
 }
 

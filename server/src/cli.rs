@@ -175,13 +175,14 @@ Examples:
   trodden sql --db new --create -c \"CREATE TABLE events (price DOUBLE) WITH (shards = 4)\"
   trodden sql --db shop -c \"SELECT event, count(*) FROM events GROUP BY event\" --format csv
   trodden sql --db shop -f report.sql --format parquet --output report.parquet
-  trodden sql --db shop -c \"FUNNEL product_view -> purchase WITHIN 7 DAYS FROM events\"")]
+  trodden sql --db shop -c \"FUNNEL product_view -> purchase WITHIN 7 DAYS FROM events\"
+  trodden sql --url http://127.0.0.1:7701")]
 pub struct SqlArgs {
     /// Where the database is.
     #[command(flatten)]
-    pub db: DbArgs,
+    pub place: PlaceArgs,
     /// Make an empty database where there is none
-    #[arg(long)]
+    #[arg(long, conflicts_with = "url")]
     pub create: bool,
     /// Statement to run; may be given several times, and hold several statements
     #[arg(short = 'c', long = "command", value_name = "SQL")]
@@ -300,12 +301,21 @@ pub enum KeysCommand {
     },
 }
 
-/// A database: its directory, while no server has it.
+/// A database: its directory, or the server that has it.
 #[derive(Debug, Args)]
 pub struct PlaceArgs {
     /// Directory of the database, while no server has it open
-    #[arg(long, value_name = "DIR")]
-    pub db: PathBuf,
+    #[arg(long, value_name = "DIR", required_unless_present = "url", conflicts_with = "url")]
+    pub db: Option<PathBuf>,
+    /// Server, such as http://127.0.0.1:7701
+    #[arg(long, value_name = "URL")]
+    pub url: Option<String>,
+    /// Key for the server [default: the environment variable TRODDEN_KEY]
+    #[arg(long, value_name = "KEY", requires = "url")]
+    pub key: Option<String>,
+    /// Certificate of the authority that signed the server's, PEM [default: those that the system trusts]
+    #[arg(long, value_name = "FILE", requires = "url")]
+    pub authority: Option<PathBuf>,
 }
 
 /// `trodden check`.
@@ -339,7 +349,7 @@ pub struct InspectArgs {
 pub struct CompactArgs {
     /// Where the database is.
     #[command(flatten)]
-    pub db: DbArgs,
+    pub place: PlaceArgs,
     /// The table [default: every table]
     #[arg(long, value_name = "NAME")]
     pub table: Option<String>,

@@ -16,6 +16,7 @@ pub mod serve;
 pub mod http;
 pub mod door;
 pub mod grpc;
+pub mod flight;
 pub mod watch;
 pub mod inspect;
 pub mod output;

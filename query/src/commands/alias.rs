@@ -45,18 +45,21 @@ pub(super) fn show(runner: &Runner<'_>, table: Option<&ObjectName>) -> Result<Qu
         .iter()
         .flat_map(|(name, aliases)| aliases.iter().map(move |alias| (name.as_str(), aliases.as_ref(), alias)))
         .collect();
+    let batch = RecordBatch::try_from_iter(alias_columns(&rows)).map_err(DataFusionError::from)?;
+    Ok(QueryResult::batch(batch, Arc::clone(&runner.statement), "SHOW ALIASES"))
+}
+
+pub(super) fn alias_columns(rows: &[(&str, &Aliases, &Alias)]) -> Vec<(&'static str, ArrayRef)> {
     let texts = |text: &dyn for<'a> Fn(&(&'a str, &'a Aliases, &'a Alias)) -> &'a str| -> ArrayRef {
         Arc::new(StringArray::from_iter_values(rows.iter().map(text)))
     };
-    let columns: Vec<(&str, ArrayRef)> = vec![
+    vec![
         ("table_name", texts(&|row| row.0)),
         ("alias", texts(&|row| &row.2.source.id)),
         ("target", texts(&|row| &row.2.target.id)),
         ("person", texts(&|row| row.1.resolve(&row.2.source.id))),
         ("joined", Arc::new(rows.iter().map(|row| Some(row.2.joined)).collect::<BooleanArray>())),
-    ];
-    let batch = RecordBatch::try_from_iter(columns).map_err(DataFusionError::from)?;
-    Ok(QueryResult::batch(batch, Arc::clone(&runner.statement), "SHOW ALIASES"))
+    ]
 }
 
 /// The id of a user: a text or what can be one, or a parameter.

@@ -64,19 +64,13 @@ pub(crate) async fn copy_from(
     for message in notes(&summary) {
         runner.statement.warn(Warning { message, hint: None });
     }
-    let count = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
-    counts(
-        &runner.statement,
-        "COPY",
-        &[
-            ("rows", count(summary.rows)),
-            ("accepted", count(summary.accepted)),
-            ("duplicates", count(summary.duplicates)),
-            ("rejected", count(summary.rejected)),
-            ("files_skipped", count(summary.skipped() as u64)),
-        ],
-    )
+    let told = [summary.rows, summary.accepted, summary.duplicates, summary.rejected, summary.skipped() as u64];
+    let told = told.map(|number| i64::try_from(number).unwrap_or(i64::MAX));
+    counts(&runner.statement, "COPY", &std::array::from_fn::<_, 5, _>(|place| (COUNTS[place], told[place])))
 }
+
+/// What a `COPY … FROM` counts.
+pub(super) const COUNTS: [&str; 5] = ["rows", "accepted", "duplicates", "rejected", "files_skipped"];
 
 /// What the import chose and refused, as it has to be said beside the counts.
 fn notes(summary: &ImportSummary) -> Vec<String> {

@@ -22,6 +22,24 @@ use trodden_engine::table::Table;
 /// # Errors
 /// What is wrong with it, at its place, and what the disk says.
 pub(crate) async fn run(runner: Runner<'_>, insert: &Insert) -> Result<QueryResult> {
+    let source = source(&runner, insert)?;
+    // Before types are chosen: those of the values decide.
+    let plan = runner.with_parameters(source.plan)?;
+    fill(runner, source.table, plan, source.columns).await
+}
+
+/// What an `INSERT` reads, and what it fills.
+pub(crate) struct Source {
+    table: Arc<Table>,
+    pub(crate) plan: LogicalPlan,
+    columns: Option<Vec<(String, DataType)>>,
+}
+
+/// Plan the rows of an `INSERT`.
+///
+/// # Errors
+/// What is wrong with it, at its place.
+pub(crate) fn source(runner: &Runner<'_>, insert: &Insert) -> Result<Source> {
     refuse_extras(insert)?;
     let TableObject::TableName(name) = &insert.table else {
         return Err(Error::unsupported("INSERT INTO needs the name of a table"));
@@ -44,7 +62,7 @@ pub(crate) async fn run(runner: Runner<'_>, insert: &Insert) -> Result<QueryResu
         true => None,
         false => Some(columns),
     };
-    fill(runner, table, plan, columns).await
+    Ok(Source { table, plan, columns })
 }
 
 fn last_ident(name: &ObjectName) -> Result<&Ident> {
@@ -77,9 +95,20 @@ pub(crate) async fn fill(
     plan: LogicalPlan,
     columns: Option<Vec<(String, DataType)>>,
 ) -> Result<QueryResult> {
+    let plan = typed(&table, plan, columns)?;
+    let physical = runner.physical(plan).await?;
+    let sink = EventSink::new(Arc::clone(&table), table_schema(&table.schema()));
+    let context = runner.task_context();
+    let rows = execute_stream(physical, Arc::clone(&context))?;
+    let accepted = sink.write_all(rows, &context).await?;
+    super::counts(&runner.statement, "INSERT", &[("count", i64::try_from(accepted).unwrap_or(i64::MAX))])
+}
+
+/// The plan with the names and the types that are stored.
+fn typed(table: &Table, plan: LogicalPlan, columns: Option<Vec<(String, DataType)>>) -> Result<LogicalPlan> {
     let columns = match columns {
         Some(columns) => columns,
-        None => implied_columns(&table, &plan)?,
+        None => implied_columns(table, &plan)?,
     };
     let found = plan.schema().fields().len();
     if found != columns.len() {
@@ -96,13 +125,18 @@ pub(crate) async fn fill(
         };
         typed.alias(name)
     });
-    let plan = LogicalPlanBuilder::from(plan.clone()).project(exprs.collect::<Vec<_>>())?.build()?;
-    let physical = runner.physical(plan).await?;
-    let sink = EventSink::new(Arc::clone(&table), table_schema(&table.schema()));
-    let context = runner.task_context();
-    let rows = execute_stream(physical, Arc::clone(&context))?;
-    let accepted = sink.write_all(rows, &context).await?;
-    super::counts(&runner.statement, "INSERT", &[("count", i64::try_from(accepted).unwrap_or(i64::MAX))])
+    let exprs: Vec<Expr> = exprs.collect();
+    Ok(LogicalPlanBuilder::from(plan).project(exprs)?.build()?)
+}
+
+impl Source {
+    /// Whether its columns fit the table, as far as that shows before it is run.
+    ///
+    /// # Errors
+    /// Those of running it that do not depend on rows.
+    pub(crate) fn check(self) -> Result<()> {
+        typed(&self.table, self.plan, self.columns).map(drop)
+    }
 }
 
 /// Without a list of columns a query may name them itself (`SELECT user_id, ts, event, …`); `VALUES` cannot.

@@ -1,11 +1,14 @@
 //! Statements of trodden's own: tables, columns, views, deletion, maintenance.
 
 mod alias;
+mod answers;
 pub(crate) mod copy;
 pub(crate) mod insert;
 mod options;
 mod show;
 mod tags;
+
+pub(crate) use answers::columns_of_answer;
 
 use crate::database::Statement;
 use crate::error::{Error, ErrorKind, Result, no_such_column};

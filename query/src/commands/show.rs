@@ -10,6 +10,7 @@ use crate::run::Runner;
 use crate::table::count::visible_rows;
 use crate::table::schema::sql_name;
 use datafusion::arrow::array::{ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray};
+use datafusion::arrow::datatypes::Schema;
 use datafusion::common::{DataFusionError, TableReference};
 use datafusion::logical_expr::planner::ContextProvider;
 use datafusion::sql::sqlparser::ast::{ObjectName, Spanned};
@@ -31,19 +32,29 @@ pub(super) async fn tables(runner: &Runner<'_>) -> Result<QueryResult> {
         }
         Ok(Int64Array::from(events))
     });
-    let columns: Vec<(&str, ArrayRef)> = vec![
-        ("table_name", Arc::new(StringArray::from_iter_values(&names))),
-        ("table_type", Arc::new(StringArray::from_iter_values(kinds))),
-        ("events", Arc::new(events.await?)),
-    ];
+    let columns = table_columns(&names, &kinds, events.await?);
     let batch = RecordBatch::try_from_iter(columns).map_err(DataFusionError::from)?;
     Ok(QueryResult::batch(batch, Arc::clone(&runner.statement), "SHOW TABLES"))
 }
 
+pub(super) fn table_columns(names: &[String], kinds: &[&str], events: Int64Array) -> Vec<(&'static str, ArrayRef)> {
+    vec![
+        ("table_name", Arc::new(StringArray::from_iter_values(names))),
+        ("table_type", Arc::new(StringArray::from_iter_values(kinds))),
+        ("events", Arc::new(events)),
+    ]
+}
+
 /// `SHOW RECOMMENDERS`: what is kept in memory for RECOMMEND, a row for each model, and one for a state without any.
 pub(super) fn recommenders(runner: &Runner<'_>) -> Result<QueryResult> {
-    let limit_bytes = runner.shared.options.live.limit_bytes;
-    let states = runner.shared.live.list();
+    let columns = recommender_columns(&runner.shared.live.list(), runner.shared.options.live.limit_bytes);
+    let batch =
+        RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(name, column)| (name, column, true)));
+    let batch = batch.map_err(DataFusionError::from)?;
+    Ok(QueryResult::batch(batch, Arc::clone(&runner.statement), "SHOW RECOMMENDERS"))
+}
+
+pub(super) fn recommender_columns(states: &[LiveState], limit_bytes: usize) -> Vec<(&'static str, ArrayRef)> {
     let rows: Vec<(&LiveState, Option<&LiveModel>)> = states
         .iter()
         .flat_map(|state| {
@@ -57,7 +68,7 @@ pub(super) fn recommenders(runner: &Runner<'_>) -> Result<QueryResult> {
     let numbers = |number: &dyn Fn(&LiveState) -> usize| -> ArrayRef {
         Arc::new(rows.iter().map(|(state, _)| i64::try_from(number(state)).ok()).collect::<Int64Array>())
     };
-    let columns: Vec<(&str, ArrayRef)> = vec![
+    vec![
         ("table_name", texts(&|state| state.table.clone())),
         ("source", texts(&|state| state.source.clone())),
         ("interactions", numbers(&|state| state.interactions)),
@@ -72,11 +83,7 @@ pub(super) fn recommenders(runner: &Runner<'_>) -> Result<QueryResult> {
                 rows.iter().map(|(_, model)| model.map(|model| model.age.as_secs_f64())).collect::<Float64Array>(),
             ),
         ),
-    ];
-    let batch =
-        RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(name, column)| (name, column, true)));
-    let batch = batch.map_err(DataFusionError::from)?;
-    Ok(QueryResult::batch(batch, Arc::clone(&runner.statement), "SHOW RECOMMENDERS"))
+    ]
 }
 
 /// `DESCRIBE`: the columns of a table or a view, as a query finds them.
@@ -88,12 +95,15 @@ pub(super) fn columns(runner: &Runner<'_>, name: &ObjectName) -> Result<QueryRes
     let found = found.ok_or_else(|| catalog.no_such_table(&plain).at(name.span()))?;
     let context = StatementContext::new(&runner.state, &runner.names);
     let schema = context.get_table_source(TableReference::bare(found))?.schema();
+    let batch = RecordBatch::try_from_iter(described(&schema)).map_err(DataFusionError::from)?;
+    Ok(QueryResult::batch(batch, Arc::clone(&runner.statement), "DESCRIBE"))
+}
+
+pub(super) fn described(schema: &Schema) -> Vec<(&'static str, ArrayRef)> {
     let fields = || schema.fields().iter();
-    let columns: Vec<(&str, ArrayRef)> = vec![
+    vec![
         ("column_name", Arc::new(fields().map(|field| Some(field.name().as_str())).collect::<StringArray>())),
         ("data_type", Arc::new(fields().map(|field| Some(sql_name(field.data_type()))).collect::<StringArray>())),
         ("nullable", Arc::new(fields().map(|field| Some(field.is_nullable())).collect::<BooleanArray>())),
-    ];
-    let batch = RecordBatch::try_from_iter(columns).map_err(DataFusionError::from)?;
-    Ok(QueryResult::batch(batch, Arc::clone(&runner.statement), "DESCRIBE"))
+    ]
 }

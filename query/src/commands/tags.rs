@@ -127,7 +127,7 @@ async fn refreshed(runner: Runner<'_>, name: Option<&Ident>, table: &ObjectName)
     answer(&runner, "REFRESH TAG", refresh_columns(&rows))
 }
 
-fn refresh_columns(rows: &[Refreshed]) -> Vec<(&'static str, ArrayRef)> {
+pub(super) fn refresh_columns(rows: &[Refreshed]) -> Vec<(&'static str, ArrayRef)> {
     vec![
         ("table_name", Arc::new(StringArray::from_iter_values(rows.iter().map(|row| &row.table)))),
         ("tag", Arc::new(StringArray::from_iter_values(rows.iter().map(|row| &row.tag)))),
@@ -170,7 +170,10 @@ async fn show(runner: Runner<'_>, table: Option<&ObjectName>) -> Result<QueryRes
     answer(&runner, "SHOW TAGS", columns)
 }
 
-fn tag_columns(rows: &[(String, Tag, Option<String>)], now_us: i64) -> EngineResult<Vec<(&'static str, ArrayRef)>> {
+pub(super) fn tag_columns(
+    rows: &[(String, Tag, Option<String>)],
+    now_us: i64,
+) -> EngineResult<Vec<(&'static str, ArrayRef)>> {
     let infos = || rows.iter().map(|(_, tag, _)| tag.info());
     let number = |number: u64| i64::try_from(number).ok();
     let users = rows.iter().map(|(_, tag, _)| Ok(number(tag.len()?))).collect::<EngineResult<Int64Array>>()?;

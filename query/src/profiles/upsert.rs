@@ -30,6 +30,8 @@ pub(crate) async fn run(
     let catalog = &runner.shared.catalog;
     let events = catalog.profiled(name)?;
     let plan = runner.logical(&DfStatement::Statement(Box::new(Ast::Query(Box::new(query.clone())))))?;
+    // Before types are chosen: those of the values decide.
+    let plan = runner.with_parameters(plan)?;
     let known = events.profiles().map(|profiles| profiles.schema()).unwrap_or_default();
     let targets = targets(name, columns, &plan, &known)?;
     let plan = typed(plan, &targets, &known)?;

@@ -2,6 +2,7 @@
 //!
 //! - [`dialect`] is the dialect in which they are read.
 //! - [`script`] cuts a script into statements, each with its place in the text.
+//! - [`placeholders`] numbers the parameters that are written `?`.
 //! - [`short_form`] rewrites the short `FUNNEL a -> b …` into the operator, token by token.
 //! - [`chains`] refuses statements whose operators make too deep a tree.
 //! - [`statement`] parses a statement: trodden's own kinds here, all others by DataFusion's parser.
@@ -13,6 +14,7 @@ mod chains;
 mod dialect;
 pub(crate) mod duration;
 pub(crate) mod identifiers;
+mod placeholders;
 pub(crate) mod script;
 pub(crate) mod short_form;
 pub(crate) mod statement;

@@ -18,6 +18,8 @@ pub(crate) struct RawStatement {
     pub(crate) text: String,
     /// Where it begins in the script.
     pub(crate) start: Location,
+    /// The number of the last of its parameters `$1`, `$2`, …. Known once it is parsed.
+    pub(crate) parameters: usize,
 }
 
 /// The statements of `script`, without the empty ones.
@@ -32,7 +34,7 @@ pub(crate) fn split(script: &str) -> Result<Vec<RawStatement>> {
         let Some((first, last)) = significant(part) else { continue };
         let (tokens, start) = (part[first..=last].to_vec(), part[first].span.start);
         let text = script[offsets.range(&part[first], &part[last])].to_string();
-        statements.push(RawStatement { tokens, text, start });
+        statements.push(RawStatement { tokens, text, start, parameters: 0 });
     }
     Ok(statements)
 }

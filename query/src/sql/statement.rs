@@ -2,6 +2,7 @@
 
 use crate::error::{Error, ErrorKind, Result, closest};
 use crate::sql::chains;
+use crate::sql::placeholders;
 use crate::sql::script::{DIALECT, RawStatement};
 use crate::sql::short_form;
 use crate::sql::tags::{self, TagCommand};
@@ -104,7 +105,9 @@ pub(crate) enum Command {
 /// `Syntax` with the place; `ResourceLimit` for a statement that is too deep.
 pub(crate) fn parse(raw: &mut RawStatement) -> Result<Command> {
     chains::check(&raw.tokens)?;
-    let tokens = short_form::expand(std::mem::take(&mut raw.tokens))?;
+    let tokens = placeholders::numbered(std::mem::take(&mut raw.tokens))?;
+    raw.parameters = placeholders::last(&tokens);
+    let tokens = short_form::expand(tokens)?;
     let mut parser = Parser::new(&DIALECT).with_tokens_with_locations(tokens.clone());
     if let Some(command) = parse_own(&mut parser)? {
         let rest = parser.peek_token();

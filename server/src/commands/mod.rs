@@ -7,6 +7,7 @@ mod generate;
 mod import;
 mod inspect;
 mod keys;
+mod place;
 mod serve;
 mod sql;
 

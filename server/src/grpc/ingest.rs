@@ -17,6 +17,7 @@ use tokio::task::JoinHandle;
 use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
+use tracing::Instrument;
 use trodden_proto::v1::event_service_server::EventService;
 use trodden_proto::v1::ingest_response::{Gap, Outcome, Repeated, Stored};
 use trodden_proto::v1::{EventBatch as WireBatch, IngestRequest, IngestResponse};
@@ -137,15 +138,16 @@ impl Ready {
 /// What makes a batch fail that could be stored another time, so that the client sends it again.
 async fn store(app: &Arc<App>, ready: Ready) -> Result<IngestResponse, Status> {
     let (sequence, began, name) = (ready.sequence, ready.began, ready.table.clone());
-    let (database, rows) = (app.database.clone(), ready.batch.len() as u64);
+    let (app, rows) = (Arc::clone(app), ready.batch.len() as u64);
     let stored = tokio::task::spawn_blocking(move || {
-        let Some(table) = database.find_table(&ready.table)? else { return Err(database.no_such_table(&ready.table)) };
+        let table = app.event_table(&ready.table)?;
         match ready.mark {
             None => Ok(Produced::Stored(table.append(ready.batch)?)),
             Some(mark) => Ok(table.append_from(&ready.batch, &mark)?),
         }
     });
-    let outcome = match stored.await.map_err(|_| Status::internal("the write broke off"))? {
+    let span = tracing::info_span!("ingest", door = "grpc", table = name, rows);
+    let outcome = match stored.instrument(span).await.map_err(|_| Status::internal("the write broke off"))? {
         Ok(Produced::Stored(appended)) => {
             metrics::ingested("grpc", &name, appended, began);
             let Appended { accepted, duplicates } = appended;
