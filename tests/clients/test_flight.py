@@ -352,6 +352,8 @@ def test_polars_reads_and_writes(server, connection, expected):
     sql = QUERIES[0]
     wanted = polars.from_arrow(expected[sql])
     assert polars.read_database(sql, connection).equals(wanted)
+    uri = f"flightsql://127.0.0.1:{server.grpc}?transport=tcp"
+    assert polars.read_database_uri(sql, uri, engine="adbc").equals(wanted)
     by_value = polars.read_database("SELECT * FROM events WHERE user_id = ?", connection, execute_options={"parameters": ["bob"]})
     assert by_value["event"].to_list() == ["view"]
     assert polars.read_database("SELECT * FROM big", connection).height == BIG

@@ -5,9 +5,9 @@ use super::metadata::built;
 use arrow_array::RecordBatch;
 use arrow_flight::sql::metadata::{SqlInfoData, SqlInfoDataBuilder};
 use arrow_flight::sql::{
-    SqlInfo, SqlNullOrdering, SqlOuterJoinsSupportLevel, SqlSupportedCaseSensitivity, SqlSupportedElementActions,
-    SqlSupportedGroupBy, SqlSupportedResultSetConcurrency, SqlSupportedResultSetType, SqlSupportedSubqueries,
-    SqlSupportedTransaction, SqlSupportedUnions, SqlSupportsConvert, SqlTransactionIsolationLevel, SupportedSqlGrammar,
+    SqlInfo, SqlNullOrdering, SqlOuterJoinsSupportLevel, SqlSupportedCaseSensitivity, SqlSupportedGroupBy,
+    SqlSupportedResultSetConcurrency, SqlSupportedResultSetType, SqlSupportedSubqueries, SqlSupportedTransaction,
+    SqlSupportedUnions, SqlSupportsConvert, SqlTransactionIsolationLevel, SupportedSqlGrammar,
 };
 use std::collections::HashMap;
 use std::sync::OnceLock;
@@ -74,10 +74,9 @@ fn names(info: &mut SqlInfoDataBuilder) {
     info.append(SqlInfo::SqlProcedureTerm, "");
     info.append(SqlInfo::SqlCatalogTerm, "database");
     info.append(SqlInfo::SqlCatalogAtStart, true);
-    // In definitions of indexes, procedures and privileges, which there are none of.
-    let nowhere = 0_i32 & SqlSupportedElementActions::SqlElementInIndexDefinitions as i32;
-    info.append(SqlInfo::SqlSchemasSupportedActions, nowhere);
-    info.append(SqlInfo::SqlCatalogsSupportedActions, nowhere);
+    // Neither stands in calls of procedures, definitions of indexes or privileges, which there are none of.
+    info.append(SqlInfo::SqlSchemasSupportedActions, 0_i32);
+    info.append(SqlInfo::SqlCatalogsSupportedActions, 0_i32);
 }
 
 fn grammar(info: &mut SqlInfoDataBuilder) {

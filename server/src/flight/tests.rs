@@ -139,8 +139,7 @@ async fn what_changes_something_is_counted() {
     assert_eq!(client.execute_update("DELETE FROM events WHERE user_id = 'd'".into(), None).await.unwrap(), 1);
     let refused = client.execute_update("SELECT 1".into(), None).await.unwrap_err();
     assert!(is(&status(refused), Code::InvalidArgument, "changes nothing"));
-    let mut prepared =
-        client.prepare("INSERT INTO events (user_id, ts, event, n) VALUES (?, now(), 'y', ?)".into(), None);
+    let prepared = client.prepare("INSERT INTO events (user_id, ts, event, n) VALUES (?, now(), 'y', ?)".into(), None);
     let mut prepared = prepared.await.unwrap();
     assert_eq!(prepared.dataset_schema().unwrap().fields().len(), 0);
     let values = RecordBatch::try_from_iter(vec![

@@ -144,7 +144,7 @@ mod tests {
         let schema = Schema::new(vec![Field::new("a", DataType::Utf8, true)]);
         let ticket = StatementTicket::new("SELECT 1", &Bytes::new(), &schema).unwrap();
         let info = flight_info(FlightDescriptor::new_cmd("x"), &schema, &ticket.command()).unwrap();
-        assert_eq!(StatementTicket::all_of(&info), [ticket.clone()]);
+        assert_eq!(StatementTicket::all_of(&info), std::slice::from_ref(&ticket));
         assert_eq!(ticket.announced().unwrap().as_ref(), &schema);
         assert_eq!(info.try_decode_schema().unwrap(), schema);
     }
