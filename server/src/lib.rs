@@ -15,6 +15,7 @@ pub mod access;
 pub mod serve;
 pub mod http;
 pub mod grpc;
+pub mod rules;
 pub mod watch;
 pub mod inspect;
 pub mod output;
