@@ -73,6 +73,35 @@ impl Client {
     pub fn tables(&self) -> Result<Vec<wire::Table>, CallError> {
         self.runtime.block_on(self.client.tables())
     }
+
+    /// As [`AsyncClient::create_key`].
+    ///
+    /// # Errors
+    /// Those of [`AsyncClient::create_key`].
+    pub fn create_key(
+        &self,
+        role: &str,
+        table: Option<&str>,
+        name: &str,
+    ) -> Result<wire::CreateKeyResponse, CallError> {
+        self.runtime.block_on(self.client.create_key(role, table, name))
+    }
+
+    /// As [`AsyncClient::keys`].
+    ///
+    /// # Errors
+    /// Those of [`AsyncClient::keys`].
+    pub fn keys(&self) -> Result<Vec<wire::Key>, CallError> {
+        self.runtime.block_on(self.client.keys())
+    }
+
+    /// As [`AsyncClient::revoke_key`].
+    ///
+    /// # Errors
+    /// Those of [`AsyncClient::revoke_key`].
+    pub fn revoke_key(&self, id: &str) -> Result<Option<wire::Key>, CallError> {
+        self.runtime.block_on(self.client.revoke_key(id))
+    }
 }
 
 /// As [`AsyncAnswer`]: an iterator of its rows.

@@ -98,11 +98,11 @@ impl From<Status> for CallError {
             (Code::NotFound, _) => CallErrorKind::NotFound,
             (Code::AlreadyExists, _) => CallErrorKind::AlreadyExists,
             (Code::Unimplemented, _) => CallErrorKind::Unsupported,
-            (Code::Cancelled, _) => CallErrorKind::Cancelled,
+            (Code::Cancelled, Some(_)) => CallErrorKind::Cancelled,
             (Code::ResourceExhausted | Code::FailedPrecondition | Code::Aborted, _) => CallErrorKind::Busy,
             (Code::Unavailable | Code::DeadlineExceeded, _) => CallErrorKind::Unreachable,
-            // What tonic says of a connection that ended.
-            (Code::Unknown, None) => CallErrorKind::Unreachable,
+            // What tonic says of a connection that ended, or that was none of gRPC.
+            (Code::Unknown | Code::Cancelled, None) => CallErrorKind::Unreachable,
             _ => CallErrorKind::Server,
         };
         Self { kind, message: status.message().to_owned(), problem }

@@ -31,7 +31,7 @@ mod reader;
 mod admin;
 pub mod blocking;
 
-pub use arrow_array::RecordBatch;
+pub use arrow_array::{self, RecordBatch};
 pub use batch::{EventBatchBuilder, decode};
 pub use call_error::{CallError, CallErrorKind};
 pub use connect::{Client, ConnectOptions};

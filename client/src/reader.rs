@@ -5,7 +5,7 @@ use crate::connect::Client;
 use crate::event::Value;
 use arrow_array::RecordBatch;
 use arrow_buffer::Buffer;
-use arrow_ipc::reader::StreamDecoder;
+use arrow_ipc::reader::{StreamDecoder, StreamReader};
 use arrow_schema::{ArrowError, Schema, SchemaRef};
 use std::sync::Arc;
 use std::time::Duration;
@@ -94,10 +94,9 @@ impl Answer {
             match piece {
                 Piece::Started(started) => self.tag = started.tag,
                 Piece::Arrow(bytes) => {
+                    // The first piece has the schema and no rows. The decoder itself knows it only once more bytes come.
+                    self.schema = StreamReader::try_new(bytes.as_slice(), None).map_err(malformed)?.schema();
                     self.buffer = Buffer::from_vec(bytes);
-                    // The first piece has the schema and no rows.
-                    self.decoder.decode(&mut self.buffer).map_err(malformed)?;
-                    self.schema = self.decoder.schema().ok_or_else(|| unexpected("an answer without columns"))?;
                     return Ok(());
                 }
                 Piece::Progress(_) | Piece::Done(_) => {}
@@ -137,6 +136,8 @@ impl Answer {
                 return Ok(Some(Next::Batch(batch)));
             }
             if self.done {
+                // A stream that lacks its end mark would be a shorter answer.
+                self.decoder.finish().map_err(malformed)?;
                 return Ok(None);
             }
             match self.piece().await? {

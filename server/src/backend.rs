@@ -2,6 +2,7 @@
 
 mod answer;
 mod check;
+mod describe;
 mod import;
 mod place;
 
@@ -15,11 +16,11 @@ use crate::memory;
 use crate::report::Report;
 use place::{Place, failed, told};
 use std::collections::BTreeSet;
-use std::fmt::Write;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::runtime::Runtime;
+use trodden_client::{CallError, Client, ConnectOptions, wire};
 use trodden_query::engine::Table;
 use trodden_query::engine::types::FIXED_COLUMNS;
 use trodden_query::{Database, Error, ErrorKind, Options};
@@ -51,9 +52,18 @@ pub trait Names {
     fn events(&self) -> Vec<String>;
 }
 
-/// An open database, and the threads on which its queries run.
+/// Where statements are run.
+#[derive(Clone)]
+enum Source {
+    /// A database that this process has open.
+    Local(Database),
+    /// A server.
+    Remote(Client),
+}
+
+/// A database, open here or at a server, and the threads on which its queries run or are waited for.
 pub struct Backend {
-    database: Database,
+    source: Source,
     /// `None` only while it is being dropped.
     runtime: Option<Runtime>,
 }
@@ -92,11 +102,26 @@ impl Backend {
             .build()
             .map_err(|error| Failure::io("starting threads", &error))?;
         let database = Database::open_with(path, all).map_err(|error| not_opened(path, &error))?;
-        let backend = Self { database, runtime: Some(runtime) };
-        for table in backend.database.tables() {
+        let backend = Self { source: Source::Local(database), runtime: Some(runtime) };
+        for table in backend.table_names()? {
             enforce_retention(&*backend.table(&table)?).map_err(|error| failed(&error))?;
         }
         Ok(backend)
+    }
+
+    /// Connects to the server at `url`.
+    ///
+    /// # Errors
+    /// It cannot be reached, or does not let us in.
+    pub fn connect(url: &str, options: ConnectOptions) -> Outcome<Self> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("trodden-client")
+            .enable_all()
+            .build()
+            .map_err(|error| Failure::io("starting threads", &error))?;
+        let client = runtime.block_on(Client::connect(url, options)).map_err(|error| failed(&error))?;
+        Ok(Self { source: Source::Remote(client), runtime: Some(runtime) })
     }
 
     /// Starts `statement`, a part of `script`, in which errors are shown. Ctrl-C, where it is watched for, ends it.
@@ -104,59 +129,80 @@ impl Backend {
     /// # Errors
     /// What is wrong with the statement, with its place.
     pub fn run(&self, script: &str, statement: &str, interrupt: Option<&Interrupt>) -> Outcome<Answer> {
-        let runtime = self.runtime.as_ref().ok_or_else(|| Failure::Failed(Report::error("the database is closed")))?;
+        let runtime = self.runtime.as_ref().ok_or_else(closed)?;
         let place = Place::of(script, statement);
-        Answer::start(runtime.handle(), self.database.clone(), statement, place, interrupt.map(Interrupt::begin))
+        Answer::start(runtime.handle(), self.source.clone(), statement, place, interrupt.map(Interrupt::begin))
     }
 
     /// Names of the tables, sorted.
-    pub fn table_names(&self) -> Vec<String> {
-        self.database.tables()
+    ///
+    /// # Errors
+    /// The server does not answer.
+    pub fn table_names(&self) -> Outcome<Vec<String>> {
+        match &self.source {
+            Source::Local(database) => Ok(database.tables()),
+            Source::Remote(client) => Ok(self.ask(client.tables())?.into_iter().map(|table| table.name).collect()),
+        }
     }
 
     /// Names of the tables and views as lines of text.
-    pub fn tables(&self) -> String {
-        let views = self.database.views().into_iter().map(|view| format!("{view} (view)"));
-        self.database.tables().into_iter().chain(views).collect::<Vec<_>>().join("\n")
+    ///
+    /// # Errors
+    /// The server does not answer.
+    pub fn tables(&self) -> Outcome<String> {
+        let views = match &self.source {
+            Source::Local(database) => database.views(),
+            // A server lists its tables alone; SHOW TABLES has the views, too.
+            Source::Remote(_) => Vec::new(),
+        };
+        let views = views.into_iter().map(|view| format!("{view} (view)"));
+        Ok(self.table_names()?.into_iter().chain(views).collect::<Vec<_>>().join("\n"))
     }
 
     /// Columns, types and options of `table`, or of all tables, as lines of text.
     ///
     /// # Errors
-    /// There is no such table.
+    /// There is no such table, or the server does not answer.
     pub fn schema(&self, table: Option<&str>) -> Outcome<String> {
-        let tables = table.map_or_else(|| self.database.tables(), |table| vec![table.to_owned()]);
-        let mut text = String::new();
-        for name in &tables {
-            let table = self.table(name)?;
-            let schema = table.schema();
-            let fixed = FIXED_COLUMNS.iter().map(|&name| (name, if name == "ts" { "TIMESTAMP" } else { "TEXT" }));
-            let own = schema.columns.iter().map(|column| (column.name.as_str(), column.column_type.sql_name()));
-            let columns: Vec<_> = fixed.chain(own).collect();
-            let width = columns.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
-            let options = table.options();
-            // Writing to a String cannot fail.
-            let _ = writeln!(text, "{name} ({} shards, time zone {})", options.shards, options.time_zone);
-            for (column, column_type) in columns {
-                let _ = writeln!(text, "  {column:width$}  {column_type}");
+        let described = match &self.source {
+            Source::Local(database) => describe::local(database, table)?,
+            Source::Remote(client) => {
+                let tables = self.ask(client.tables())?;
+                describe::remote(tables, table)?
             }
-        }
-        Ok(text.trim_end().to_owned())
+        };
+        Ok(described)
     }
 
     /// Names for completion.
     pub fn names(&self) -> Arc<dyn Names> {
-        Arc::new(LiveNames(self.database.clone()))
+        match &self.source {
+            Source::Local(database) => Arc::new(LiveNames(database.clone())),
+            // As they are now: a Tab must not wait for a network.
+            Source::Remote(client) => Arc::new(FetchedNames(self.ask(client.tables()).unwrap_or_default())),
+        }
     }
 
-    /// Merges the segments of a table, and removes what is deleted or too old.
+    /// Waits for what a server says.
+    fn ask<T>(&self, call: impl Future<Output = Result<T, CallError>>) -> Outcome<T> {
+        let runtime = self.runtime.as_ref().ok_or_else(closed)?;
+        runtime.block_on(call).map_err(|error| failed(&error))
+    }
+
+    /// Merges the segments of a table, and removes what is deleted or too old. Its size before and after, in bytes.
     ///
     /// # Errors
-    /// What the table says.
-    pub fn compact(&self, name: &str) -> Outcome {
+    /// What the table or the server says.
+    pub fn compact(&self, name: &str) -> Outcome<(u64, u64)> {
+        if let Source::Remote(client) = &self.source {
+            let wire::CompactResponse { disk_bytes_before, disk_bytes_after } = self.ask(client.compact(Some(name)))?;
+            return Ok((disk_bytes_before, disk_bytes_after));
+        }
+        let before = self.size_on_disk(name)?;
         let table = self.table(name)?;
         enforce_retention(&table).map_err(|error| failed(&error))?;
-        table.compact(true).map_err(|error| failed(&error.into()))
+        table.compact(true).map_err(|error| failed(&Error::from(error)))?;
+        Ok((before, self.size_on_disk(name)?))
     }
 
     /// Bytes that a table takes on disk.
@@ -164,17 +210,28 @@ impl Backend {
     /// # Errors
     /// What the table says.
     pub fn size_on_disk(&self, name: &str) -> Outcome<u64> {
-        self.table(name)?.size_on_disk().map_err(|error| failed(&error.into()))
+        self.table(name)?.size_on_disk().map_err(|error| failed(&Error::from(error)))
     }
 
     fn table(&self, name: &str) -> Outcome<Arc<Table>> {
-        let found = self.database.find_table(name).map_err(|error| failed(&error))?;
-        found.ok_or_else(|| failed(&self.database.no_such_table(name)))
+        let database = self.database()?;
+        let found = database.find_table(name).map_err(|error| failed(&error))?;
+        found.ok_or_else(|| failed(&database.no_such_table(name)))
     }
 
-    fn database(&self) -> &Database {
-        &self.database
+    /// The database, where it is open here.
+    fn database(&self) -> Outcome<&Database> {
+        match &self.source {
+            Source::Local(database) => Ok(database),
+            Source::Remote(_) => {
+                Err(Failure::usage("a server does not do this for its clients", "stop it, and use --db"))
+            }
+        }
     }
+}
+
+fn closed() -> Failure {
+    Failure::Failed(Report::error("the database is closed"))
 }
 
 /// The failure of opening the database in the directory `path`.
@@ -218,5 +275,23 @@ impl Names for LiveNames {
         let tables = self.0.tables();
         let names = tables.iter().filter_map(|table| self.0.event_names(table).ok()).flatten();
         names.collect::<BTreeSet<_>>().into_iter().collect()
+    }
+}
+
+/// The names that a server had when it was asked.
+struct FetchedNames(Vec<wire::Table>);
+
+impl Names for FetchedNames {
+    fn tables(&self) -> Vec<String> {
+        self.0.iter().map(|table| table.name.clone()).collect()
+    }
+
+    fn columns(&self) -> Vec<String> {
+        let columns = self.0.iter().flat_map(|table| &table.columns).map(|column| column.name.clone());
+        columns.collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
+    fn events(&self) -> Vec<String> {
+        Vec::new()
     }
 }

@@ -15,6 +15,7 @@ mod local;
 mod logs;
 mod model;
 mod power;
+mod producers;
 mod profiles;
 mod script;
 mod slow;

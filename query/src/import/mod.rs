@@ -34,6 +34,7 @@ pub use error::{ImportError, Result};
 pub use options::{ColumnOptions, Compression, FileFormat, ImportOptions, SAMPLE_ROWS, TimeFormat, parse_column_type};
 pub use summary::{ColumnReport, FileOutcome, FileReport, ImportSummary, Progress, Reject, Silent};
 pub use target::Watcher;
+pub use time::parse_instant;
 
 use budget::AHEAD_BYTES;
 use files::{find_files, fingerprint};

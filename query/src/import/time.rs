@@ -134,6 +134,18 @@ impl TimeParser {
     }
 }
 
+/// Microseconds since 1970 of a time as programs send it: RFC 3339 and its relatives, UTC where no offset is written, or a
+/// number since 1970 whose magnitude tells whether it is in seconds, milliseconds, microseconds or nanoseconds. `None` for
+/// anything else, and outside of the years 1 to 9999.
+pub fn parse_instant(text: &str) -> Option<i64> {
+    let iso = TimeParser { kind: StampKind::Iso, zone: Tz::UTC };
+    iso.parse(text).or_else(|| {
+        let magnitude = text.trim_ascii().parse::<f64>().ok()?.abs();
+        let kind = StampKind::Epoch(EpochUnit::of_magnitude(magnitude)?);
+        TimeParser { kind, zone: Tz::UTC }.parse(text)
+    })
+}
+
 /// `us` if a table can store it.
 pub(super) fn in_range(us: i64) -> Option<i64> {
     (TS_MIN_US..=TS_MAX_US).contains(&us).then_some(us)

@@ -163,7 +163,7 @@ impl Work {
             Action::MapEvent(mapping) => change_texts(&mut batch.event, "event", chosen, &|name| mapping.of(name))?,
             Action::Rename { from, to } => {
                 self.is_changed = true;
-                rename(&mut batch.properties, (from, to), chosen)?
+                rename(&mut batch.properties, (from, to), &self.schema, chosen)?
             }
             Action::Map(name, mapping) => {
                 let change = |name: &str, values: &ArrayRef| replaced(name, values, chosen, &|text| mapping.of(text));

@@ -27,6 +27,16 @@ impl RuleSet {
     /// # Errors
     /// Those of [`RuleSet::apply`].
     pub fn apply_profiles(&self, mut batch: ProfileBatch) -> Result<CleanedProfiles> {
+        let users = batch.user_id.iter().map(|id| id.map(|id| self.user(id)).transpose());
+        batch.user_id = users.collect::<Result<StringArray>>()?;
+        self.apply_profile_columns(batch)
+    }
+
+    /// As [`RuleSet::apply_profiles`], where the users are those of [`RuleSet::user`] already.
+    ///
+    /// # Errors
+    /// Those of [`RuleSet::apply`].
+    pub fn apply_profile_columns(&self, mut batch: ProfileBatch) -> Result<CleanedProfiles> {
         let rows = batch.user_id.len();
         let lengths = batch.columns.iter().flat_map(|column| {
             let sets = column.sets.as_ref().map_or(rows, BooleanArray::len);
@@ -93,12 +103,7 @@ fn act(rule: &Rule, batch: &mut ProfileBatch) -> Result<Option<BooleanBuffer>> {
         Action::Hash { user_id, properties, secret, .. } => {
             let hash = |text: &str| Some(secret.hash(text));
             let changed = change_columns(batch, properties, &|name, values| replaced(name, values, &all, &hash))?;
-            if !user_id {
-                return Ok(Some(changed));
-            }
-            let hash_id = |id: &str| if id.is_empty() { String::new() } else { secret.hash(id) };
-            batch.user_id = batch.user_id.iter().map(|id| id.map(hash_id)).collect::<StringArray>();
-            all
+            if *user_id { all } else { changed }
         }
         _ => return Ok(None),
     }))

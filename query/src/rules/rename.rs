@@ -10,21 +10,29 @@ use datafusion::arrow::compute::kernels::zip::zip;
 use datafusion::arrow::datatypes::{DataType, Int64Type};
 use datafusion::common::DataFusionError;
 use std::sync::Arc;
+use trodden_engine::types::Schema;
 
 /// Whole numbers up to here, in either direction, are the same as DOUBLE.
 const EXACT_DOUBLE_MAX: u64 = 1 << 53;
 
-/// Give the `chosen` events the values of `from` as those of `to`. Answers whose events have one.
+/// Give the `chosen` events the values of `from` as those of `to`, in the spelling of the table of `schema`. Answers whose
+/// events have one.
 ///
 /// # Errors
 /// `Unsupported` for values that no table keeps.
 pub(super) fn rename(
     properties: &mut Vec<(String, ArrayRef)>,
     (from, to): (&Name, &Name),
+    schema: &Schema,
     chosen: &BooleanBuffer,
 ) -> Result<BooleanBuffer> {
     let names = || properties.iter().map(|(name, _)| name.as_str());
-    let target = to.find(names()).map_or_else(|| to.text.clone(), |place| properties[place].0.clone());
+    let held = || schema.columns.iter().map(|column| column.name.as_str());
+    let target = match (to.find(names()), to.find(held())) {
+        (Some(place), _) => properties[place].0.clone(),
+        (None, Some(place)) => schema.columns[place].name.clone(),
+        (None, None) => to.text.clone(),
+    };
     let sources: Vec<String> = names().filter(|name| from.means(name) && *name != target).map(String::from).collect();
     let mut renamed = BooleanBuffer::new_unset(chosen.len());
     // The first of several is the one that stays.

@@ -1,6 +1,7 @@
 //! The answer of a statement: its rows as they come from the threads of the database, and its errors with their place.
 
-use super::place::Place;
+use super::Source;
+use super::place::{Place, Trouble};
 use crate::failure::{Failure, Outcome};
 use crate::interrupt::Running;
 use crate::report::Report;
@@ -12,7 +13,8 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
-use trodden_query::{Database, Error, ErrorKind, QueryOptions, Warning};
+use trodden_client::Client;
+use trodden_query::{CancelToken, Database, QueryOptions, Warning};
 
 /// Batches that wait for being written.
 const AHEAD: usize = 2;
@@ -31,7 +33,7 @@ enum Message {
 
 /// A statement that runs on the threads of the database.
 struct Task {
-    messages: mpsc::Receiver<Result<Message, Error>>,
+    messages: mpsc::Receiver<Result<Message, Trouble>>,
     abort: AbortHandle,
     /// Closed when the task is gone.
     gone: std_mpsc::Receiver<()>,
@@ -45,14 +47,18 @@ impl Drop for Task {
 }
 
 impl Task {
-    fn spawn(handle: &Handle, database: Database, statement: String, options: QueryOptions) -> Self {
+    fn spawn(handle: &Handle, source: Source, statement: String, cancel: CancelToken) -> Self {
         let (sender, messages) = mpsc::channel(AHEAD);
         let (alive, gone) = std_mpsc::channel();
         let task = handle.spawn(async move {
             let _alive: std_mpsc::Sender<()> = alive;
-            if let Err(error) = pump(&database, &statement, options, &sender).await {
+            let outcome = match &source {
+                Source::Local(database) => pump(database, &statement, cancel, &sender).await,
+                Source::Remote(client) => fetch(client, &statement, &sender).await,
+            };
+            if let Err(trouble) = outcome {
                 // Nobody waits for the answer any more if this fails.
-                let _ = sender.send(Err(error)).await;
+                let _ = sender.send(Err(trouble)).await;
             }
         });
         Self { messages, abort: task.abort_handle(), gone, handle: handle.clone() }
@@ -78,19 +84,43 @@ impl Task {
 async fn pump(
     database: &Database,
     statement: &str,
-    options: QueryOptions,
-    sender: &mpsc::Sender<Result<Message, Error>>,
-) -> Result<(), Error> {
-    let mut result = database.sql_with(statement, options).await?;
+    cancel: CancelToken,
+    sender: &mpsc::Sender<Result<Message, Trouble>>,
+) -> Result<(), Trouble> {
+    let options = QueryOptions { cancel, ..QueryOptions::default() };
+    let told = |error| Trouble::from(&error);
+    let mut result = database.sql_with(statement, options).await.map_err(told)?;
     if sender.send(Ok(Message::Started(result.schema(), result.warnings()))).await.is_err() {
         return Ok(());
     }
-    while let Some(batch) = result.next().await? {
+    while let Some(batch) = result.next().await.map_err(told)? {
         if sender.send(Ok(Message::Batch(batch))).await.is_err() {
             return Ok(());
         }
     }
     let _ = sender.send(Ok(Message::Done(result.warnings()))).await;
+    Ok(())
+}
+
+/// As [`pump`], for a server. When nobody wants more, the server is told so by the end of the call.
+async fn fetch(
+    client: &Client,
+    statement: &str,
+    sender: &mpsc::Sender<Result<Message, Trouble>>,
+) -> Result<(), Trouble> {
+    let told = |error| Trouble::from(&error);
+    let mut answer = client.query(statement).await.map_err(told)?;
+    if sender.send(Ok(Message::Started(answer.schema(), Vec::new()))).await.is_err() {
+        return Ok(());
+    }
+    while let Some(batch) = answer.next().await.map_err(told)? {
+        if sender.send(Ok(Message::Batch(batch))).await.is_err() {
+            return Ok(());
+        }
+    }
+    let warnings = answer.warnings().iter();
+    let warnings = warnings.map(|one| Warning { message: one.message.clone(), hint: one.hint.clone() });
+    let _ = sender.send(Ok(Message::Done(warnings.collect()))).await;
     Ok(())
 }
 
@@ -111,14 +141,13 @@ impl Answer {
     /// Starts `statement`; what writes is done on return.
     pub(super) fn start(
         handle: &Handle,
-        database: Database,
+        source: Source,
         statement: &str,
         place: Place,
         running: Option<Running>,
     ) -> Outcome<Self> {
         let cancel = running.as_ref().map(Running::token).unwrap_or_default();
-        let options = QueryOptions { cancel, ..QueryOptions::default() };
-        let task = Task::spawn(handle, database, statement.to_owned(), options);
+        let task = Task::spawn(handle, source, statement.to_owned(), cancel);
         let schema = Arc::new(Schema::empty());
         let mut answer =
             Self { schema, task: Some(task), collected: None, warnings: Vec::new(), told: 0, place, running };
@@ -151,9 +180,9 @@ impl Answer {
         });
         match message {
             Ok(Some(Ok(message))) => Ok(Some(message)),
-            Ok(Some(Err(error))) => {
+            Ok(Some(Err(trouble))) => {
                 self.task = None;
-                Err(self.place.failure(&error))
+                Err(self.place.failure(&trouble))
             }
             Ok(None) => {
                 self.task = None;
@@ -162,8 +191,8 @@ impl Answer {
             Err(()) => {
                 task.cancel();
                 self.task = None;
-                let error = Error::new(ErrorKind::Cancelled, "the statement was cancelled");
-                Err(self.place.failure(&error))
+                let message = "the statement was cancelled".to_owned();
+                Err(self.place.failure(&Trouble { is_cancelled: true, message, hint: None, span: None }))
             }
         }
     }

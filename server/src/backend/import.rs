@@ -1,7 +1,7 @@
 //! Imports: into a table that is there, into a new one, or as a trial.
 
-use super::Backend;
 use super::place::{failed, told};
+use super::{Backend, Source};
 use crate::failure::{Failure, Outcome};
 use crate::report::Report;
 use crate::words::duration;
@@ -121,7 +121,7 @@ impl Backend {
         let stored = summary.as_ref().is_ok_and(|summary| summary.accepted > 0);
         let after = if is_new && !stored {
             drop(table);
-            let dropped = self.database().engine().drop_table(name).map_err(Error::from);
+            let dropped = self.database()?.engine().drop_table(name).map_err(Error::from);
             dropped.map_err(|error| (format!("the empty table {name} could not be removed again"), error))
         } else if stored {
             let enforced = super::enforce_retention(&table);
@@ -139,18 +139,19 @@ impl Backend {
     /// The table that `name` means, and whether it was made now.
     fn find_or_create(&self, name: &str, new_table: &NewTable) -> Outcome<(Arc<Table>, bool)> {
         let told = |error: Error| failed(&error);
-        if let Some(table) = self.database().find_table(name).map_err(told)? {
+        let database = self.database()?;
+        if let Some(table) = database.find_table(name).map_err(told)? {
             new_table.check_against(table.name(), &table.options())?;
             return Ok((table, false));
         }
-        let made = self.database().create_table(name, Schema::default(), new_table.options()).map_err(told)?;
+        let made = database.create_table(name, Schema::default(), new_table.options()).map_err(told)?;
         Ok((made, true))
     }
 
     /// Removes a database that was made for an import which then failed.
     pub fn discard(&self) {
         // A database that stays is empty and does no harm; the failure of the import is what counts.
-        let _ = self.database().engine().discard();
+        let _ = self.database().map(|database| database.engine().discard());
     }
 
     /// Stores made-up events from `next` in a table, which is made when it is absent, all or none. `source` names them;
@@ -164,7 +165,7 @@ impl Backend {
         source: &str,
         next: &mut dyn FnMut() -> Outcome<Option<RecordBatch>>,
     ) -> Outcome<Option<u64>> {
-        let told = |error: trodden_query::engine::error::Error| failed(&error.into());
+        let told = |error: trodden_query::engine::error::Error| failed(&Error::from(error));
         let (table, _) = self.find_or_create(name, &NewTable::default())?;
         let fingerprint = xxhash_rust::xxh3::xxh3_128(source.as_bytes());
         if table.is_imported(fingerprint) {
@@ -249,7 +250,7 @@ mod tests {
     fn an_import_that_fails_does_so_for_its_own_reason() {
         let store = FaultStore::new();
         let engine = Engine::open_store(Arc::new(store.clone()), EngineOptions::default()).expect("an engine");
-        let backend = Backend { database: Database::of_engine(engine, Options::default()), runtime: None };
+        let backend = Backend { source: Source::Local(Database::of_engine(engine, Options::default())), runtime: None };
         let place = tempfile::tempdir().expect("a directory");
         let file = place.path().join("e.csv");
         std::fs::write(&file, "user_id,ts,event\na,2026-01-01,view\nb,,view\n").expect("a file");

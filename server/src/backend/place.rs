@@ -3,7 +3,45 @@
 use crate::failure::Failure;
 use crate::report::Report;
 use std::ops::Range;
-use trodden_query::{Error, ErrorKind};
+use trodden_client::{CallError, CallErrorKind};
+use trodden_query::{Error, ErrorKind, Span};
+
+/// What went wrong with a statement, here or at a server.
+#[derive(Debug)]
+pub(super) struct Trouble {
+    /// Somebody wished it to end.
+    pub(super) is_cancelled: bool,
+    pub(super) message: String,
+    pub(super) hint: Option<String>,
+    pub(super) span: Option<Span>,
+}
+
+impl From<&Error> for Trouble {
+    fn from(error: &Error) -> Self {
+        Self {
+            is_cancelled: error.kind() == ErrorKind::Cancelled,
+            message: error.message().to_owned(),
+            hint: error.hint().map(str::to_owned),
+            span: error.span(),
+        }
+    }
+}
+
+impl From<&CallError> for Trouble {
+    fn from(error: &CallError) -> Self {
+        Self {
+            is_cancelled: error.kind() == CallErrorKind::Cancelled,
+            message: error.message().to_owned(),
+            hint: error.hint().map(str::to_owned),
+            span: error.span().map(|span| Span {
+                line: span.line.into(),
+                column: span.column.into(),
+                end_line: span.end_line.into(),
+                end_column: span.end_column.into(),
+            }),
+        }
+    }
+}
 
 /// A statement in its script.
 pub(super) struct Place {
@@ -19,33 +57,41 @@ impl Place {
     }
 
     /// The failure that `error` means, shown at its place.
-    pub(super) fn failure(&self, error: &Error) -> Failure {
-        let report = told(error);
-        let Some(span) = error.span() else { return failure(error, report) };
+    pub(super) fn failure(&self, trouble: &Trouble) -> Failure {
+        let report = report(trouble);
+        let Some(span) = trouble.span else { return failure(trouble, report) };
         let statement = &self.script[self.start..self.start + self.length];
         let start = byte_at(statement, span.line, span.column);
         let end = byte_at(statement, span.end_line, span.end_column);
         let range = self.start + start..self.start + end;
-        failure(error, report.with_place(&self.script, single_line(&self.script, range), None))
+        failure(trouble, report.with_place(&self.script, single_line(&self.script, range), None))
     }
 }
 
 /// The failure that an error without a statement means.
-pub(super) fn failed(error: &Error) -> Failure {
-    failure(error, told(error))
+pub(super) fn failed<'a, E>(error: &'a E) -> Failure
+where
+    Trouble: From<&'a E>,
+{
+    let trouble = Trouble::from(error);
+    failure(&trouble, report(&trouble))
 }
 
-fn failure(error: &Error, report: Report) -> Failure {
-    match error.kind() {
-        ErrorKind::Cancelled => Failure::Interrupted(report),
-        _ => Failure::Failed(report),
+fn failure(trouble: &Trouble, report: Report) -> Failure {
+    match trouble.is_cancelled {
+        true => Failure::Interrupted(report),
+        false => Failure::Failed(report),
     }
 }
 
 /// An error as people read it.
 pub(super) fn told(error: &Error) -> Report {
-    let report = Report::error(error.message());
-    error.hint().into_iter().fold(report, |report, hint| report.with_hint(hint))
+    report(&error.into())
+}
+
+fn report(trouble: &Trouble) -> Report {
+    let report = Report::error(&trouble.message);
+    trouble.hint.iter().fold(report, |report, hint| report.with_hint(hint))
 }
 
 /// A place that spans lines is marked up to the end of its first one: a caret says where to look, not how far.

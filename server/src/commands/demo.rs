@@ -213,7 +213,7 @@ WHERE path IS NOT NULL ORDER BY sessions DESC",
 
 pub(super) fn run(arguments: &DemoArgs, terminal: &Terminal) -> Outcome {
     let backend = Backend::open(&arguments.db.db, &BackendOptions::default())?;
-    let tables = backend.table_names();
+    let tables = backend.table_names()?;
     let present: Vec<&DataSet> = DATA_SETS.iter().filter(|set| tables.iter().any(|name| name == set.table)).collect();
     if present.is_empty() {
         let names: Vec<&str> = DATA_SETS.iter().map(|set| set.table).collect();

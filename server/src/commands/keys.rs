@@ -1,44 +1,89 @@
-//! `trodden keys`.
+//! `trodden keys`: of a database that is closed, or of a server.
 
 use super::print_bytes;
-use crate::access::{Access, Key};
+use crate::access::{Access, Role};
 use crate::cli::{KeysCommand, PlaceArgs};
 use crate::failure::{Failure, Outcome};
+use crate::grpc::key_to_wire;
 use crate::report::Report;
 use crate::serve::Clock;
 use chrono::{DateTime, SecondsFormat};
 use comfy_table::Table;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
+use trodden_client::{CallError, blocking, wire};
 use trodden_query::{Database, Error, Options};
 
 /// Makes, lists or revokes keys.
 ///
 /// # Errors
-/// What the database says.
+/// What the database or the server says.
 pub(super) fn keys(command: &KeysCommand) -> Outcome {
     let text = match command {
         KeysCommand::Create { place, role, table, name } => {
-            let made = access(place)?.create(*role, table.clone(), name, Clock.now_us());
-            let (_, token) = made.map_err(|error| told(&error))?;
+            let token = Keys::open(place)?.create(*role, table.as_deref(), name)?;
             // Alone on standard output, so that a script can take it.
             eprintln!("This is the key. It is not kept, and cannot be shown again.");
-            format!("{}\n", token.text())
+            format!("{token}\n")
         }
-        KeysCommand::List { place } => listed(&access(place)?.list()),
+        KeysCommand::List { place } => listed(&Keys::open(place)?.list()?),
         KeysCommand::Revoke { place, id } => {
-            let key = access(place)?.revoke(id, Clock.now_us()).map_err(|error| told(&error))?;
-            format!("key {} ({}) lets nobody in any more\n", key.id, key.role)
+            Keys::open(place)?.revoke(id)?;
+            format!("key {id} lets nobody in any more\n")
         }
     };
     print_bytes(text.as_bytes())
 }
 
-fn access(place: &PlaceArgs) -> Outcome<Access> {
-    let mut options = Options::default();
-    // A key may be made before anything else is.
-    options.engine.create_if_missing = true;
-    let database = Database::open_with(&place.db, options).map_err(|error| told(&error))?;
-    Access::open(database, true).map_err(|error| told(&error))
+/// Where keys are.
+enum Keys {
+    Local(Access),
+    Remote(blocking::Client),
+}
+
+impl Keys {
+    fn open(place: &PlaceArgs) -> Outcome<Self> {
+        match (&place.url, &place.db) {
+            (Some(url), _) => {
+                let client = blocking::Client::connect(url, place.connect_options()?);
+                Ok(Self::Remote(client.map_err(|error| answered(&error))?))
+            }
+            (None, Some(db)) => {
+                let mut options = Options::default();
+                // A key may be made before anything else is.
+                options.engine.create_if_missing = true;
+                let database = Database::open_with(db, options).map_err(|error| told(&error))?;
+                Ok(Self::Local(Access::open(database, true).map_err(|error| told(&error))?))
+            }
+            (None, None) => Err(Failure::usage("there is no database", "give --db DIR or --url URL")),
+        }
+    }
+
+    /// The token of a new key.
+    fn create(&self, role: Role, table: Option<&str>, name: &str) -> Outcome<String> {
+        match self {
+            Self::Local(access) => {
+                let made = access.create(role, table.map(str::to_owned), name, Clock.now_us());
+                Ok(made.map_err(|error| told(&error))?.1.text().to_owned())
+            }
+            Self::Remote(client) => {
+                Ok(client.create_key(role.name(), table, name).map_err(|error| answered(&error))?.token)
+            }
+        }
+    }
+
+    fn list(&self) -> Outcome<Vec<wire::Key>> {
+        match self {
+            Self::Local(access) => Ok(access.list().into_iter().map(key_to_wire).collect()),
+            Self::Remote(client) => client.keys().map_err(|error| answered(&error)),
+        }
+    }
+
+    fn revoke(&self, id: &str) -> Outcome {
+        match self {
+            Self::Local(access) => access.revoke(id, Clock.now_us()).map(drop).map_err(|error| told(&error)),
+            Self::Remote(client) => client.revoke_key(id).map(drop).map_err(|error| answered(&error)),
+        }
+    }
 }
 
 fn told(error: &Error) -> Failure {
@@ -46,7 +91,12 @@ fn told(error: &Error) -> Failure {
     Failure::Failed(error.hint().into_iter().fold(report, |report, hint| report.with_hint(hint)))
 }
 
-fn listed(keys: &[Key]) -> String {
+fn answered(error: &CallError) -> Failure {
+    let report = Report::error(error.message());
+    Failure::Failed(error.hint().into_iter().fold(report, |report, hint| report.with_hint(hint)))
+}
+
+fn listed(keys: &[wire::Key]) -> String {
     if keys.is_empty() {
         return "there is no key yet: trodden keys create --role write\n".to_owned();
     }
@@ -54,10 +104,10 @@ fn listed(keys: &[Key]) -> String {
     table.load_style(UTF8_FULL_CONDENSED);
     table.set_header(["id", "role", "table", "name", "made", "revoked"]);
     for key in keys {
-        let table_name = key.table.as_deref().unwrap_or("any");
+        let table_name = if key.table.is_empty() { "any" } else { &key.table };
         let made = time(key.created_us);
         let revoked = key.revoked_us.map(time).unwrap_or_default();
-        table.add_row([&key.id, key.role.name(), table_name, &key.name, &made, &revoked]);
+        table.add_row([&key.id, &key.role, table_name, &key.name, &made, &revoked]);
     }
     format!("{table}\n")
 }

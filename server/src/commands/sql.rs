@@ -1,6 +1,6 @@
 //! `trodden sql`: statements from the command line, from files, from standard input, or from a person.
 
-use crate::backend::{Backend, BackendOptions};
+use crate::backend::BackendOptions;
 use crate::cli::SqlArgs;
 use crate::failure::{Failure, Outcome};
 use crate::interrupt::{Interrupt, Second};
@@ -33,7 +33,7 @@ pub(super) fn run(arguments: &SqlArgs, terminal: &Terminal) -> Outcome {
         recommend_memory_bytes: arguments.recommend_memory,
         create: arguments.create,
     };
-    let backend = Backend::open(&arguments.db.db, &options)?;
+    let backend = arguments.place.backend(&options)?;
     let interrupt = Interrupt::watch(if interactive { Second::Waits } else { Second::Ends })?;
     let mut session = Session::new(backend, interrupt, settings, *terminal, arguments.output.as_deref())?;
     if interactive {

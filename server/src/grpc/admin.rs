@@ -114,7 +114,7 @@ impl AdminService for Admin {
 }
 
 /// A key as clients see it.
-fn to_wire(key: Key) -> wire::Key {
+pub(crate) fn to_wire(key: Key) -> wire::Key {
     wire::Key {
         id: key.id,
         role: key.role.to_string(),

@@ -18,6 +18,7 @@ use tokio::task::JoinHandle;
 use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
+use tracing::Instrument;
 use trodden_proto::v1::event_service_server::EventService;
 use trodden_proto::v1::ingest_response::{Gap, Outcome, Rejected, Repeated, Stored};
 use trodden_proto::v1::{EventBatch as WireBatch, IngestRequest, IngestResponse};
@@ -139,10 +140,10 @@ impl Ready {
 /// What makes a batch fail that could be stored another time, so that the client sends it again.
 async fn store(app: &Arc<App>, ready: Ready) -> Result<IngestResponse, Status> {
     let (sequence, began, name) = (ready.sequence, ready.began, ready.table.clone());
-    let (database, rows) = (app.database.clone(), ready.batch.len() as u64);
+    let (app, rows) = (Arc::clone(app), ready.batch.len() as u64);
     let stored = tokio::task::spawn_blocking(move || {
-        let Some(table) = database.find_table(&ready.table)? else { return Err(database.no_such_table(&ready.table)) };
-        let Cleaned { batch, outcome } = rules::clean(&database, &table, ready.batch, None)?;
+        let table = app.event_table(&ready.table)?;
+        let Cleaned { batch, outcome } = rules::clean(&app.database, &table, ready.batch, None)?;
         // Also a batch of which nothing is left: that it came is stored, so that it is not asked for again.
         let produced = match ready.mark {
             None => Produced::Stored(table.append(batch)?),
@@ -150,7 +151,8 @@ async fn store(app: &Arc<App>, ready: Ready) -> Result<IngestResponse, Status> {
         };
         Ok((produced, outcome))
     });
-    let outcome = match stored.await.map_err(|_| Status::internal("the write broke off"))? {
+    let span = tracing::info_span!("ingest", door = "grpc", table = name, rows);
+    let outcome = match stored.instrument(span).await.map_err(|_| Status::internal("the write broke off"))? {
         Ok((Produced::Stored(appended), cleaned)) => {
             metrics::ingested("grpc", &name, appended, began);
             let Appended { accepted, duplicates } = appended;

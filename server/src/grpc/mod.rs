@@ -7,9 +7,11 @@ mod ingest;
 mod query;
 pub mod status;
 
+pub(crate) use admin::to_wire as key_to_wire;
 pub use caller::caller;
 
 use crate::failure::{Failure, Outcome};
+use crate::flight;
 use crate::report::Report;
 use crate::serve::{App, Health};
 use axum::Router;
@@ -38,6 +40,7 @@ pub async fn router(app: &Arc<App>, health: &Health) -> Outcome<Router> {
         .add_service(reflection)
         .add_service(events)
         .add_service(queries)
-        .add_service(admin);
+        .add_service(admin)
+        .add_service(flight::service(Arc::clone(app)));
     Ok(routes.prepare().into_axum_router())
 }

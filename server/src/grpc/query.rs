@@ -45,11 +45,14 @@ impl QueryService for Service {
     type QueryStream = Pieces;
 
     async fn query(&self, request: Request<wire::QueryRequest>) -> Result<Response<Pieces>, Status> {
-        caller(&self.app, request.metadata(), Role::Admin)?;
+        let principal = caller(&self.app, request.metadata(), Role::Read)?;
         let wire::QueryRequest { sql, parameters, memory_limit_bytes } = request.into_inner();
         let (database, text) = (self.app.database.clone(), sql.clone());
         let statement = self.app.queries.compute(move || single(database.parse(&text)?)).await;
         let statement = statement.map_err(|error| to_status(&error, &sql))?;
+        if !statement.is_query() && !principal.may(Role::Admin) {
+            return Err(Status::permission_denied("a read key asks, and this statement changes something"));
+        }
         let limits = [
             usize::try_from(memory_limit_bytes).ok().filter(|bytes| *bytes > 0),
             self.app.database.memory_limit_bytes(),
@@ -126,6 +129,9 @@ async fn send(mut running: Running, sender: &Sender) -> Result<(), Error> {
             }
         }
     }
+    if sender.send(piece(Piece::Arrow(ipc.end().map_err(unwritten)?))).await.is_err() {
+        return Ok(());
+    }
     let warnings = running.warnings().iter();
     let warnings = warnings.map(|one| wire::Warning { message: one.message.clone(), hint: one.hint.clone() });
     let done = Piece::Done(wire::query_response::Done { rows, warnings: warnings.collect() });
@@ -147,6 +153,12 @@ impl Ipc {
 
     fn write(&mut self, batch: &RecordBatch) -> Result<(), ArrowError> {
         self.0.write(batch)
+    }
+
+    /// The end mark.
+    fn end(mut self) -> Result<Vec<u8>, ArrowError> {
+        self.0.finish()?;
+        Ok(self.take())
     }
 
     /// What was written since the last time.

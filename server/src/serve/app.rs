@@ -5,7 +5,9 @@ use super::queries::Queries;
 use crate::access::Access;
 use crate::config::Config;
 use std::sync::Arc;
-use trodden_query::Database;
+use trodden_query::engine::Table;
+use trodden_query::engine::types::{Schema, TableOptions};
+use trodden_query::{Database, ErrorKind, Result};
 
 /// What every door of the server works on.
 #[derive(Debug)]
@@ -22,4 +24,25 @@ pub struct App {
     pub clock: Clock,
     /// When the server started, in microseconds since 1970.
     pub started_us: i64,
+}
+
+impl App {
+    /// The table for events called `name`, made when it is absent. Waits for the disk.
+    ///
+    /// # Errors
+    /// `InvalidInput` for a name that no table can have, and for that of a view; what the disk says.
+    pub fn event_table(&self, name: &str) -> Result<Arc<Table>> {
+        if let Some(table) = self.database.find_table(name)? {
+            return Ok(table);
+        }
+        match self.database.create_table(name, Schema::default(), TableOptions::default()) {
+            Ok(table) => {
+                tracing::info!(table = name, "a table was made for events that named it");
+                Ok(table)
+            }
+            // Another request was first.
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => self.database.find_table(name)?.ok_or(error),
+            Err(error) => Err(error),
+        }
+    }
 }

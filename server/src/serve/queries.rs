@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 use tokio::runtime::{Handle, Runtime};
 use tokio::sync::{Semaphore, mpsc};
+use tracing::Instrument;
 use trodden_query::{CancelToken, Database, Error, ErrorKind, QueryOptions, QueryResult, Statement, Warning};
 
 /// Batches that wait for a client that reads slowly; a statement goes no further ahead.
@@ -91,7 +92,8 @@ impl Queries {
         let cancel = CancelOnDrop(options.cancel.clone());
         let (sender, mut messages) = mpsc::channel(AHEAD);
         let database = database.clone();
-        self.handle.spawn(async move {
+        let span = tracing::info_span!("query", door, sql = statement.text());
+        let run = async move {
             let _permit = permit;
             let watched = metrics::QueryWatch::begin(door, Instant::now());
             let outcome = pump(&database, &statement, options, &sender).await;
@@ -100,7 +102,8 @@ impl Queries {
                 // Nobody waits for the answer any more if this fails.
                 let _ = sender.send(Err(error)).await;
             }
-        });
+        };
+        self.handle.spawn(run.instrument(span));
         match messages.recv().await {
             Some(Ok(Message::Started(schema, tag, warnings))) => {
                 Ok(Running { schema, tag, messages, warnings, _cancel: cancel })

@@ -96,7 +96,7 @@ pub fn command(session: &mut Session, line: &str) -> Outcome<Flow> {
         ".help" => session.say(HELP)?,
         ".quit" | ".exit" => return Ok(Flow::Quit),
         ".tables" => {
-            let tables = session.backend().tables();
+            let tables = session.backend().tables()?;
             session.say(if tables.is_empty() { "no tables yet; `trodden import` makes one" } else { &tables })?;
         }
         ".schema" => {

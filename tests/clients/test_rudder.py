@@ -1,0 +1,72 @@
+"""RudderStack's SDKs for Python and Node, which speak Segment's protocol."""
+import datetime
+import json
+import time
+
+from rudderstack.analytics.client import Client
+from segment_like import check_counted, check_messages, check_throttled
+from sent import PROPERTIES
+
+TS = datetime.datetime(2026, 3, 1, 10, 0, 0, 250_000, tzinfo=datetime.timezone.utc)
+COUNT = 40
+
+
+def client(url, **options):
+    failed = []
+    made = Client("wk", host=url, on_error=lambda error, items: failed.append(error), upload_interval=0.1, **options)
+    return made, failed
+
+
+def finish(sender, failed):
+    sender.flush()
+    sender.join()
+    assert not failed, failed
+
+
+def test_python_sends_what_a_query_gives_back(server):
+    sender, failed = client(server.url)
+    sender.track(anonymous_id="anon", event="before")
+    sender.track("ada", "sent", PROPERTIES, timestamp=TS, context={"ip": "1.2.3.4"}, anonymous_id="anon")
+    sender.page("ada", "shop", "Home", {"url": "/x"})
+    sender.screen("ada", None, "Start")
+    sender.identify("ada", {"plan": "pro", "age": 36, "address": {"city": "London"}}, anonymous_id="anon")
+    sender.group("ada", "acme", {"name": "Acme", "seats": 5})
+    sender.alias("old", "ada")
+    finish(sender, failed)
+    check_messages(server)
+
+
+def test_node_sends_what_a_query_gives_back(server, node, monkeypatch):
+    monkeypatch.setenv("PROPERTIES", json.dumps(PROPERTIES))
+    assert node("rudder.cjs", server.url, "events")["failed"] == []
+    check_messages(server)
+
+
+def test_python_sends_again_what_was_stored_and_not_answered(server, lossy):
+    proxy = lossy(server, "/v1/batch")
+    sender, failed = client(proxy.url, upload_size=10)
+    for n in range(COUNT):
+        sender.track(f"u{n % 3}", "counted", {"n": n})
+    finish(sender, failed)
+    assert b"200 OK" in proxy.lost
+    check_counted(server, COUNT)
+
+
+def test_node_sends_again_what_was_stored_and_not_answered(server, lossy, node, monkeypatch):
+    monkeypatch.setenv("LINGER_MS", "8000")
+    proxy = lossy(server, "/v1/batch")
+    assert node("rudder.cjs", proxy.url, "count", COUNT)["failed"] == []
+    assert b"200 OK" in proxy.lost
+    check_counted(server, COUNT)
+
+
+def test_a_sender_that_is_too_fast_waits(serve):
+    server = serve(**{"limits.events_per_second": 20})
+    sender, failed = client(server.url, upload_size=10)
+    began = time.monotonic()
+    for n in range(60):
+        sender.track("u", "counted", {"n": n})
+    finish(sender, failed)
+    assert time.monotonic() - began > 1
+    check_throttled(server, "segment")
+    check_counted(server, 60)
