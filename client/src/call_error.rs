@@ -102,7 +102,7 @@ impl From<Status> for CallError {
             (Code::ResourceExhausted | Code::FailedPrecondition | Code::Aborted, _) => CallErrorKind::Busy,
             (Code::Unavailable | Code::DeadlineExceeded, _) => CallErrorKind::Unreachable,
             // What tonic says of a connection that ended, or that was none of gRPC.
-            (Code::Unknown | Code::Cancelled, None) => CallErrorKind::Unreachable,
+            (Code::Unknown | Code::Cancelled | Code::Internal, None) => CallErrorKind::Unreachable,
             _ => CallErrorKind::Server,
         };
         Self { kind, message: status.message().to_owned(), problem }

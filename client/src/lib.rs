@@ -38,6 +38,6 @@ pub use connect::{Client, ConnectOptions};
 pub use error::{Error, Field};
 pub use event::{Event, Value};
 pub use limits::{Limits, TS_MAX_US, TS_MIN_US};
-pub use reader::{Answer, Next, Progress, QueryOptions};
+pub use reader::{Answer, Next, Prepared, Progress, QueryOptions};
 pub use trodden_proto::v1 as wire;
-pub use writer::{PushError, Refused, Writer, WriterOptions, Written};
+pub use writer::{Latency, PushError, Refused, Writer, WriterOptions, Written};

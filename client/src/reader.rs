@@ -67,8 +67,25 @@ impl Client {
     /// # Errors
     /// Those of [`Client::query`].
     pub async fn query_with(&self, sql: &str, options: QueryOptions) -> Result<Answer, CallError> {
+        self.ask(wire::query_request::Statement::Sql(sql.to_owned()), options).await
+    }
+
+    /// Reads and checks a statement, to run it later with other parameters each time. The server forgets it when nobody
+    /// has used it for an hour.
+    ///
+    /// # Errors
+    /// What is wrong with it, with its place, and those of any call.
+    pub async fn prepare(&self, sql: &str) -> Result<Prepared, CallError> {
+        let request = wire::PrepareRequest { sql: sql.to_owned() };
+        let answer = self.queries().prepare(request).await?.into_inner();
+        let schema = StreamReader::try_new(answer.schema.as_slice(), None).map_err(malformed)?.schema();
+        let (handle, parameter_types) = (answer.prepared, answer.parameter_types);
+        Ok(Prepared { client: self.clone(), handle, schema, parameter_types, is_query: answer.is_query })
+    }
+
+    async fn ask(&self, statement: wire::query_request::Statement, options: QueryOptions) -> Result<Answer, CallError> {
         let request = wire::QueryRequest {
-            sql: sql.to_owned(),
+            statement: Some(statement),
             parameters: options.parameters.into_iter().map(Into::into).collect(),
             memory_limit_bytes: options.memory_limit_bytes.unwrap_or(0),
         };
@@ -84,6 +101,40 @@ impl Client {
         };
         answer.begin().await?;
         Ok(answer)
+    }
+}
+
+/// A statement that the server has read.
+#[derive(Debug)]
+pub struct Prepared {
+    client: Client,
+    handle: Vec<u8>,
+    /// Its columns.
+    pub schema: SchemaRef,
+    /// For each of `$1`, `$2`, … the Arrow type that is expected, such as `Int64`; empty where any will do.
+    pub parameter_types: Vec<String>,
+    /// Whether it changes nothing.
+    pub is_query: bool,
+}
+
+impl Prepared {
+    /// Runs it with these values of `$1`, `$2`, ….
+    ///
+    /// # Errors
+    /// `NotFound` once the server has forgotten it, and those of [`Client::query`].
+    pub async fn query(&self, parameters: Vec<Value>) -> Result<Answer, CallError> {
+        let options = QueryOptions { parameters, ..QueryOptions::default() };
+        self.client.ask(wire::query_request::Statement::Prepared(self.handle.clone()), options).await
+    }
+
+    /// Lets the server forget it.
+    ///
+    /// # Errors
+    /// Those of any call.
+    pub async fn close(self) -> Result<(), CallError> {
+        let request = wire::ClosePreparedRequest { prepared: self.handle };
+        self.client.queries().close_prepared(request).await?;
+        Ok(())
     }
 }
 

@@ -1,9 +1,13 @@
 //! A writer that collects events into batches and sends them in the background.
 //!
 //! - `writer`: what a program holds: a bound on memory, and a channel to the task.
+//! - `latency`: how long acknowledgements take.
 //! - `delivery`: the task: batches, their numbers, what is under way, and what is sent again after a connection broke off.
 
 mod delivery;
+mod latency;
+
+pub use latency::Latency;
 
 use crate::batch::check;
 use crate::call_error::CallError;
@@ -12,6 +16,7 @@ use crate::error::Error;
 use crate::event::Event;
 use crate::limits::Limits;
 use delivery::{Delivery, Order};
+use latency::Histogram;
 use parking_lot::Mutex;
 use std::fmt;
 use std::sync::Arc;
@@ -114,6 +119,7 @@ pub(crate) struct Shared {
     /// What the last try said, until one succeeds.
     trouble: Mutex<Option<CallError>>,
     refusals: Mutex<Vec<Refused>>,
+    latency: Histogram,
 }
 
 /// Refused batches that are kept for [`Writer::take_refused`]; of more, the counts alone.
@@ -244,6 +250,11 @@ impl Writer {
             refused: read(&self.shared.refused),
             reconnects: read(&self.shared.reconnects),
         }
+    }
+
+    /// How long batches took from their sending to their acknowledgement.
+    pub fn latency(&self) -> Latency {
+        self.shared.latency.summary()
     }
 
     /// Why nothing is being stored just now, if so: it goes on trying.

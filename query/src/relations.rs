@@ -63,7 +63,7 @@ mod tests {
         };
         assert_eq!(columns("My \"Shop"), "user_id ts event event_id price");
         assert_eq!(columns("prices"), "price");
-        assert_eq!(columns("events_users"), "user_id updated_at plan");
+        assert_eq!(columns("events_users"), "user_id plan updated_at");
         assert_eq!(database.columns("nothing").unwrap_err().kind(), ErrorKind::NotFound);
     }
 }

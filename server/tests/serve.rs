@@ -131,6 +131,24 @@ async fn errors_have_kind_place_and_way_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_prepared_statement_is_run_with_other_values_each_time() {
+    let folder = TempDir::new().unwrap();
+    let server = Server::start(folder.path(), &[]);
+    let client = server.client().await;
+    let prepared = client.prepare("SELECT $1 + 1 AS next").await.unwrap();
+    assert_eq!((prepared.schema.field(0).name().as_str(), prepared.is_query), ("next", true));
+    assert_eq!(prepared.parameter_types.len(), 1);
+    for at in 0..5 {
+        let rows = prepared.query(vec![Value::BigInt(at)]).await.unwrap().collect().await.unwrap();
+        assert_eq!(rows[0].column(0).as_primitive::<Int64Type>().value(0), at + 1);
+    }
+    prepared.close().await.unwrap();
+    assert_eq!(client.prepare("SELECT nothing FROM nowhere").await.unwrap_err().kind(), CallErrorKind::NotFound);
+    assert!(!client.prepare("CREATE TABLE t (price DOUBLE)").await.unwrap().is_query);
+    assert!(client.tables().await.unwrap().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn keys_let_in_for_what_they_are_for() {
     let folder = TempDir::new().unwrap();
     let db = folder.path().to_str().unwrap();

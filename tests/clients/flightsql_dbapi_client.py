@@ -3,6 +3,7 @@ Prints `ok`."""
 
 import sys
 
+import flightsql.sqlalchemy  # noqa: F401, registers the dialect
 import sqlalchemy
 from flightsql import FlightSQLClient, connect
 
@@ -16,7 +17,7 @@ found = cursor.fetchall()
 assert [row[0] for row in found] == ["ada", "ada", "bob", "cy"], found
 assert [column[0] for column in cursor.description] == ["user_id", "event", "n", "ok"]
 cursor.execute("SELECT event FROM events WHERE user_id = ?", ["bob"])
-assert cursor.fetchall() == [("view",)] or cursor.fetchone() is None
+assert [tuple(row) for row in cursor.fetchall()] == [("view",)]
 
 assert client.execute_update("CREATE TABLE older (n BIGINT)") == 0
 insert = "INSERT INTO older (user_id, ts, event) VALUES ('a', now(), 'x'), ('b', now(), 'y')"
@@ -33,7 +34,9 @@ columns = connection.flightsql_get_columns("events", "public")
 assert [column["name"] for column in columns][:3] == ["user_id", "ts", "event"], columns
 assert connection.flightsql_get_primary_keys("events") == []
 
-engine = sqlalchemy.create_engine(f"datafusion+flightsql://127.0.0.1:{port}?insecure=true")
+# Without this option the dialect writes NULL in place of the parameters of a text.
+prepared = "feature-sqlalchemy-prepared-statements=on"
+engine = sqlalchemy.create_engine(f"datafusion+flightsql://127.0.0.1:{port}?insecure=true&{prepared}")
 inspector = sqlalchemy.inspect(engine)
 assert "events" in inspector.get_table_names(schema="public")
 assert [column["name"] for column in inspector.get_columns("events", schema="public")][0] == "user_id"

@@ -85,7 +85,7 @@ def test_a_sender_that_is_too_fast_waits(serve, node, language):
     else:
         assert node("posthog.cjs", server.url, "count", 60)["failed"] == []
     assert time.monotonic() - began > 1
-    check_throttled(server, "posthog")
+    check_throttled(server, "posthog", 6)
     check_counted(server, 60)
 
 

@@ -68,5 +68,5 @@ def test_a_sender_that_is_too_fast_waits(serve):
         sender.track("u", "counted", {"n": n})
     finish(sender, failed)
     assert time.monotonic() - began > 1
-    check_throttled(server, "segment")
+    check_throttled(server, "segment", 6)
     check_counted(server, 60)

@@ -73,7 +73,7 @@ def test_a_sender_that_is_too_fast_waits(serve, node, language):
     else:
         assert node("segment.cjs", server.url, "count", 60)["failed"] == []
     assert time.monotonic() - began > 1
-    check_throttled(server, "segment")
+    check_throttled(server, "segment", 12 if language == "node" else 6)
     check_counted(server, 60)
 
 

@@ -30,6 +30,8 @@ struct Batch {
     sequence: u64,
     batch: wire::EventBatch,
     bytes: usize,
+    /// When it was sent first.
+    sent_at: Option<Instant>,
 }
 
 /// What is under way on one connection.
@@ -185,7 +187,7 @@ impl Delivery {
         self.last_sequence += 1;
         let batch = wire::EventBatch { table: self.table.clone(), events: std::mem::take(&mut self.open) };
         let bytes = std::mem::take(&mut self.open_bytes);
-        self.batches.push_back(Batch { sequence: self.last_sequence, batch, bytes });
+        self.batches.push_back(Batch { sequence: self.last_sequence, batch, bytes, sent_at: None });
     }
 
     /// Sends batches over one connection. `Ok`: the writer is gone.
@@ -236,7 +238,8 @@ impl Delivery {
         }
     }
 
-    fn request(&self, index: usize) -> wire::IngestRequest {
+    fn request(&mut self, index: usize) -> wire::IngestRequest {
+        self.batches[index].sent_at.get_or_insert_with(Instant::now);
         let batch = &self.batches[index];
         let previous = index.checked_sub(1).map_or(self.stored, |before| self.batches[before].sequence);
         wire::IngestRequest {
@@ -280,6 +283,9 @@ impl Delivery {
         while let Some(batch) = self.batches.pop_front_if(|batch| batch.sequence <= sequence) {
             self.room.add_permits(batch.bytes);
             self.sent = self.sent.saturating_sub(1);
+            if let Some(sent_at) = batch.sent_at {
+                self.shared.latency.record(sent_at.elapsed());
+            }
             events += batch.batch.events.len() as u64;
             self.stored = batch.sequence;
         }

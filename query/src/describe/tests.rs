@@ -41,7 +41,7 @@ fn columns_are_those_of_running_it() {
         "SELECT * FROM (VALUES (1, 'a', NULL), (2, NULL, 1.5)) AS t(a, b, c)",
         "WITH t AS (SELECT n FROM events) SELECT * FROM t WHERE n > 1",
         "FUNNEL view -> buy WITHIN 7 DAYS FROM events",
-        "FUNNEL view -> buy WITHIN 7 DAYS FROM events BY \"Name\"",
+        "FUNNEL view -> buy WITHIN 7 DAYS BY \"Name\" FROM events",
         "SELECT * FROM RETENTION(events, start => event = 'view', return => event = 'buy')",
         "SHOW TABLES",
         "SHOW RECOMMENDERS",
@@ -114,7 +114,7 @@ fn parameters_have_the_types_that_planning_finds() {
         ("DELETE FROM events WHERE user_id = ?", vec![None]),
         ("INSERT INTO events (user_id, ts, event, price) VALUES (?, ?, ?, ?)", vec![None; 4]),
         ("UPSERT INTO events_users (user_id, plan) VALUES (?, ?)", vec![None; 2]),
-        ("PREPARE p AS SELECT $1", vec![None]),
+        ("PREPARE p AS SELECT $1", vec![]),
     ] {
         assert_eq!(described(&database, sql, &[]).unwrap().parameters, types, "{sql}");
     }

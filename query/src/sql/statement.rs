@@ -11,7 +11,7 @@ use datafusion::sql::parser::{CopyToSource, CopyToStatement, DFParserBuilder, St
 use datafusion::sql::sqlparser::ast::{self, Expr, Ident, ObjectName, Query, Statement as Ast, Value};
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::{IsOptional, Parser};
-use datafusion::sql::sqlparser::tokenizer::{Span, Token};
+use datafusion::sql::sqlparser::tokenizer::{Span, Token, TokenWithSpan};
 
 /// A named option: `shards = 8`, `FORMAT csv`.
 #[derive(Debug, Clone)]
@@ -108,8 +108,14 @@ pub(crate) enum Command {
 pub(crate) fn parse(raw: &mut RawStatement) -> Result<Command> {
     chains::check(&raw.tokens)?;
     let tokens = placeholders::numbered(std::mem::take(&mut raw.tokens))?;
-    raw.parameters = placeholders::last(&tokens);
-    let tokens = short_form::expand(tokens)?;
+    let parameters = placeholders::last(&tokens);
+    let command = parse_tokens(short_form::expand(tokens)?)?;
+    // Those of a statement that is prepared get their values when it is executed.
+    raw.parameters = if matches!(command, Command::Prepare { .. }) { 0 } else { parameters };
+    Ok(command)
+}
+
+fn parse_tokens(tokens: Vec<TokenWithSpan>) -> Result<Command> {
     let mut parser = Parser::new(&DIALECT).with_tokens_with_locations(tokens.clone());
     if let Some(command) = parse_own(&mut parser)? {
         let rest = parser.peek_token();

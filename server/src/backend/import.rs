@@ -1,7 +1,7 @@
 //! Imports: into a table that is there, into a new one, or as a trial.
 
+use super::Backend;
 use super::place::{failed, told};
-use super::{Backend, Source};
 use crate::failure::{Failure, Outcome};
 use crate::report::Report;
 use crate::words::duration;
@@ -220,6 +220,7 @@ pub fn import_failed(error: &ImportError) -> Failure {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Source;
     use super::*;
     use crate::terminal::Terminal;
     use trodden_query::Options;

@@ -51,13 +51,15 @@ fn told(error: &Error) -> Failure {
 fn options(arguments: &RulesTestArgs) -> Outcome<ImportOptions> {
     let wrong = |flag: &'static str| {
         move |error: String| {
-            let (message, hint) = error.split_once("; ").unwrap_or((&error, "trodden rules test --help shows examples"));
+            let (message, hint) =
+                error.split_once("; ").unwrap_or((&error, "trodden rules test --help shows examples"));
             Failure::usage(format!("{flag}: {message}"), hint)
         }
     };
-    let types = arguments.types.iter().map(|(name, text)| {
-        Ok((name.clone(), parse_column_type(text).map_err(wrong("--type"))?))
-    });
+    let types = arguments
+        .types
+        .iter()
+        .map(|(name, text)| Ok((name.clone(), parse_column_type(text).map_err(wrong("--type"))?)));
     Ok(ImportOptions {
         files: arguments.files.clone(),
         format: arguments.format.as_deref().map(str::parse).transpose().map_err(wrong("--format"))?,
@@ -134,7 +136,8 @@ impl Seen {
             let place = rules.names().position(|name| name == count.rule).unwrap_or(0);
             *self.counts.entry((place, count.rule.clone(), count.action)).or_insert(0) += count.events;
         }
-        let (mut stored, mut rejected) = (outcome.rows.iter().enumerate().peekable(), outcome.rejected.iter().peekable());
+        let (mut stored, mut rejected) =
+            (outcome.rows.iter().enumerate().peekable(), outcome.rejected.iter().peekable());
         for row in 0..before.len() {
             if self.shown.len() >= SHOWN {
                 break;

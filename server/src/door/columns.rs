@@ -19,7 +19,7 @@ pub(super) struct Columns<'t, 'a> {
     schema: &'t Schema,
     is_reserved: fn(&str) -> bool,
     /// Places of columns by the paths seen, and by their names in lower case.
-    by_path: HashMap<Cow<'a, str>, usize>,
+    by_path: HashMap<String, usize>,
     by_name: HashMap<String, usize>,
     columns: Vec<Column<'a>>,
     /// Columns that the table does not have.
@@ -81,13 +81,13 @@ impl<'t, 'a> Columns<'t, 'a> {
     }
 
     /// The column that a value of `path` goes to; `None` where it is there already.
-    fn free_place(&mut self, row: usize, path: &Cow<'a, str>, cell: &Cell<'a>, second: Second) -> Option<usize> {
+    fn free_place(&mut self, row: usize, path: &str, cell: &Cell<'a>, second: Second) -> Option<usize> {
         let first = self.place(path);
         let mut place = first;
         for number in 2.. {
             match self.columns[place].cells.last() {
                 Some((last, own, old)) if *last == row => {
-                    let is_same = own == path;
+                    let is_same = *own == path;
                     if is_same && second == Second::Wins {
                         return Some(place);
                     }
@@ -108,12 +108,12 @@ impl<'t, 'a> Columns<'t, 'a> {
         }
     }
 
-    fn place(&mut self, path: &Cow<'a, str>) -> usize {
+    fn place(&mut self, path: &str) -> usize {
         if let Some(&place) = self.by_path.get(path) {
             return place;
         }
         let place = self.named(path);
-        self.by_path.insert(path.clone(), place);
+        self.by_path.insert(path.to_string(), place);
         place
     }
 

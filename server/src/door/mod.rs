@@ -20,7 +20,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use trodden_query::engine::Table;
 use trodden_query::engine::table::Appended;
-use trodden_query::engine::types::{Schema, TableOptions};
 use trodden_query::rules::{Cleaned, CleanedProfiles, RuleSet};
 use trodden_query::{Error, ErrorKind};
 
@@ -57,8 +56,6 @@ pub struct Receipt {
 #[derive(Debug)]
 pub struct Door {
     app: Arc<App>,
-    /// How fast one key may send.
-    pub rates: Rates,
     /// Of each table: held for reading by updates of profiles, for writing by those that depend on what profiles hold.
     profile_locks: Mutex<HashMap<String, Arc<RwLock<()>>>>,
 }
@@ -66,8 +63,7 @@ pub struct Door {
 impl Door {
     /// The door of a server.
     pub fn new(app: Arc<App>) -> Self {
-        let rates = Rates::new(app.config.limits.events_per_second);
-        Self { app, rates, profile_locks: Mutex::default() }
+        Self { app, profile_locks: Mutex::default() }
     }
 
     /// Store a delivery. On return all that is not rejected is durable. Waits for the disk: in async code call it from a thread
@@ -84,7 +80,7 @@ impl Door {
     ) -> Result<Receipt, Refusal> {
         let name = self.table_name(principal, table)?;
         let key = principal.key.as_deref().unwrap_or("");
-        self.rates.charge(key, delivery.messages, now_us).map_err(Refusal::too_fast)?;
+        self.app.rates.charge(key, delivery.messages, now_us).map_err(Refusal::too_fast)?;
         let Delivery { events, profiles, aliases, rejected, messages, agent, .. } = delivery;
         let mut receipt = Receipt { rejected, messages, ..Receipt::default() };
         if !(events.is_empty() && profiles.is_empty() && aliases.is_empty()) {
@@ -113,18 +109,7 @@ impl Door {
 
     /// The table of a name, made if it is absent.
     fn table(&self, name: &str) -> Result<Arc<Table>, Refusal> {
-        let database = &self.app.database;
-        let wrong = |error: Error| Refusal::of_table(&error);
-        if let Some(table) = database.find_table(name).map_err(wrong)? {
-            return Ok(table);
-        }
-        match database.create_table(name, Schema::default(), TableOptions::default()) {
-            // Somebody else made it just now.
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-                database.find_table(name).map_err(wrong)?.ok_or_else(|| wrong(error))
-            }
-            made => made.map_err(wrong),
-        }
+        self.app.event_table(name).map_err(|error| Refusal::of_table(&error))
     }
 
     fn events(&self, sent: &Sent<'_>, events: &[SentEvent<'_>], receipt: &mut Receipt) -> Result<(), Refusal> {

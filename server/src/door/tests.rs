@@ -23,8 +23,7 @@ impl House {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
         let access = Access::open(database.clone(), false).unwrap();
         let queries = Queries::new(&runtime, 1);
-        let app =
-            App { database: database.clone(), access, queries, config: Arc::new(config), clock: Clock, started_us: 0 };
+        let app = App::new(database.clone(), access, queries, Arc::new(config), Clock);
         Self { door: Door::new(Arc::new(app)), database, _runtime: runtime }
     }
 

@@ -47,9 +47,11 @@ impl Runs {
     ///
     /// # Errors
     /// What is wrong with the statement.
-    pub(super) async fn rows(mut self, announced: SchemaRef) -> Result<DataStream, Status> {
+    pub(super) async fn rows(
+        mut self,
+        announced: SchemaRef,
+    ) -> Result<impl Stream<Item = Result<RecordBatch, Status>> + Send + 'static, Status> {
         let first = self.next().await?;
-        let schema = Arc::clone(&announced);
         let batches = futures::stream::try_unfold((self, first), move |(mut runs, mut current)| {
             let announced = Arc::clone(&announced);
             async move {
@@ -65,7 +67,7 @@ impl Runs {
                 Ok(None)
             }
         });
-        Ok(encode(schema, batches.try_flatten()))
+        Ok(batches.try_flatten())
     }
 }
 

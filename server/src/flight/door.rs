@@ -3,7 +3,7 @@
 use super::answer::DOOR;
 use super::login::Caller;
 use super::session;
-use super::sql::SqlService;
+use super::sql::{SchemaOnly, SqlService};
 use crate::serve::App;
 use crate::watch::metrics::DENIED;
 use arrow_flight::flight_service_server::FlightService;
@@ -79,7 +79,9 @@ impl FlightService for Door {
     }
 
     async fn get_schema(&self, request: Request<FlightDescriptor>) -> Result<Response<SchemaResult>, Status> {
-        let info = self.sql.get_flight_info(self.known(request)?).await?.into_inner();
+        let mut request = self.known(request)?;
+        request.extensions_mut().insert(SchemaOnly);
+        let info = self.sql.get_flight_info(request).await?.into_inner();
         Ok(Response::new(SchemaResult { schema: info.schema }))
     }
 

@@ -122,7 +122,7 @@ impl Progress {
                     "{message} (the {rows} rows of the batches before it are stored; \
                                        rows with an event_id can be sent again)"
                 );
-                Status::with_details(error.code(), message, error.details().to_vec().into())
+                status::retold(&error, message)
             }
         }
     }

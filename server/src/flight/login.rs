@@ -4,7 +4,9 @@
 use crate::access::{Access, Principal};
 use arrow_flight::BasicAuth;
 use base64::Engine;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use base64::alphabet;
+use base64::engine::DecodePaddingMode;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, URL_SAFE_NO_PAD};
 use parking_lot::Mutex;
 use prost::Message;
 use prost::bytes::Bytes;
@@ -13,6 +15,11 @@ use std::collections::HashMap;
 use tonic::Status;
 use tonic::metadata::MetadataMap;
 
+/// With padding or without: clients in Go leave it away.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
 /// How a token of a login begins, so that it is not taken for a key.
 const PREFIX: &str = "trodden-login-";
 /// A login that is not used for so long ends.
@@ -177,7 +184,7 @@ fn credentials(headers: &MetadataMap) -> Result<Credentials, Status> {
     match scheme.to_ascii_lowercase().as_str() {
         "bearer" => Ok(Credentials::Token(value.trim().into())),
         "basic" => {
-            let decoded = STANDARD.decode(value.trim()).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+            let decoded = BASE64.decode(value.trim()).ok().and_then(|bytes| String::from_utf8(bytes).ok());
             let decoded = decoded.ok_or_else(|| wrong("the user and the password cannot be read"))?;
             let (user, password) = decoded.split_once(':').unwrap_or((&decoded, ""));
             Ok(Credentials::UserAndPassword(user.into(), password.into()))
@@ -198,12 +205,13 @@ mod tests {
 
     #[test]
     fn a_header_is_a_token_or_a_user_and_a_password() {
-        let basic = |text: &str| credentials(&headers(&format!("Basic {}", STANDARD.encode(text)))).unwrap();
+        let basic = |text: &str| credentials(&headers(&format!("Basic {}", BASE64.encode(text)))).unwrap();
         let pair = |user: &str, password: &str| Credentials::UserAndPassword(user.into(), password.into());
         assert_eq!(credentials(&MetadataMap::new()).unwrap(), Credentials::None);
         assert_eq!(credentials(&headers("bearer abc")).unwrap(), Credentials::Token("abc".into()));
         assert_eq!(basic("me:a:b"), pair("me", "a:b"));
         assert_eq!(basic("key"), pair("key", ""));
+        assert_eq!(credentials(&headers("Basic bWU6YQ")).unwrap(), credentials(&headers("Basic bWU6YQ==")).unwrap());
         for wrong in ["abc", "Digest abc", "Basic ???"] {
             assert_eq!(credentials(&headers(wrong)).unwrap_err().code(), tonic::Code::Unauthenticated);
         }

@@ -19,7 +19,7 @@ pub(super) struct Running(Mutex<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
-    statements: HashMap<Bytes, (Owner, CancelToken)>,
+    statements: HashMap<Bytes, (Owner, Arc<Stop>)>,
     /// Tickets that were cancelled before their statements ran.
     cancelled: VecDeque<(Bytes, Owner)>,
 }
@@ -35,17 +35,17 @@ impl Running {
             inner.cancelled.remove(place);
             return Err(Status::cancelled("the statement was cancelled"));
         }
-        let token = CancelToken::new();
-        inner.statements.insert(id.clone(), (owner.clone(), token.clone()));
-        Ok(Guard { running: Some((Arc::clone(self), id.clone())), token })
+        let stop = Arc::new(Stop::default());
+        inner.statements.insert(id.clone(), (owner.clone(), Arc::clone(&stop)));
+        Ok(Guard { running: Some((Arc::clone(self), id.clone())), stop })
     }
 
     /// Stop a statement of `owner`, or see to it that it does not begin. Whether it was running.
     pub(super) fn cancel(&self, id: &Bytes, owner: &Owner) -> bool {
         let mut inner = self.0.lock();
         match inner.statements.get(id) {
-            Some((whose, token)) if whose == owner => {
-                token.cancel();
+            Some((whose, stop)) if whose == owner => {
+                stop.pull();
                 true
             }
             // That of somebody else is not known here.
@@ -61,11 +61,33 @@ impl Running {
     }
 }
 
+/// The wish to stop a statement, which may be run several times, one after the other.
+#[derive(Debug, Default)]
+struct Stop(Mutex<(bool, CancelToken)>);
+
+impl Stop {
+    fn pull(&self) {
+        let mut inner = self.0.lock();
+        inner.0 = true;
+        inner.1.cancel();
+    }
+
+    /// What stops the next run: one that ended is no reason to stop another.
+    fn token(&self) -> CancelToken {
+        let mut inner = self.0.lock();
+        inner.1 = CancelToken::new();
+        if inner.0 {
+            inner.1.cancel();
+        }
+        inner.1.clone()
+    }
+}
+
 /// While it is there, a statement runs.
 #[derive(Debug, Default)]
 pub(super) struct Guard {
     running: Option<(Arc<Running>, Bytes)>,
-    token: CancelToken,
+    stop: Arc<Stop>,
 }
 
 impl Guard {
@@ -74,15 +96,15 @@ impl Guard {
         Self::default()
     }
 
-    /// What stops it.
+    /// What stops the run that begins now.
     pub(super) fn token(&self) -> CancelToken {
-        self.token.clone()
+        self.stop.token()
     }
 }
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        self.token.cancel();
+        self.stop.pull();
         if let Some((running, id)) = self.running.take() {
             running.0.lock().statements.remove(&id);
         }
@@ -98,10 +120,15 @@ mod tests {
         let running = Arc::new(Running::default());
         let (id, owner) = (Bytes::from_static(b"1"), Some("a".to_string()));
         let guard = running.begin(&id, &owner).unwrap();
+        let first = guard.token();
         assert!(!running.cancel(&id, &Some("b".into())));
-        assert!(!guard.token().is_cancelled());
+        assert!(!first.is_cancelled());
+        // The end of a run, which its token tells, is not the end of the next one.
+        first.cancel();
+        let second = guard.token();
+        assert!(!second.is_cancelled());
         assert!(running.cancel(&id, &owner));
-        assert!(guard.token().is_cancelled());
+        assert!(second.is_cancelled() && guard.token().is_cancelled());
         drop(guard);
         assert!(running.0.lock().statements.is_empty());
     }

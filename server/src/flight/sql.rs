@@ -5,7 +5,7 @@ use super::login::{Caller, Logins};
 use super::parameters::{Rows, batches, parameter_schema};
 use super::prepared::{AllPrepared, Prepared};
 use super::running::{Guard, Owner, Running};
-use super::statement::{self, Described, Read};
+use super::statement::{self, Read};
 use super::ticket::{StatementTicket, flight_info};
 use super::wire::schema_bytes;
 use super::{ingest, metadata, session, sql_info, status, type_info, update};
@@ -26,7 +26,7 @@ use arrow_flight::sql::{
 };
 use arrow_flight::{Action, FlightDescriptor, FlightInfo, HandshakeRequest, HandshakeResponse, Ticket};
 use arrow_schema::{Schema, SchemaRef};
-use futures::{Stream, StreamExt};
+use futures::{Stream, StreamExt, TryStreamExt};
 use prost::bytes::Bytes;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -39,6 +39,10 @@ pub(super) struct SqlService {
     prepared: AllPrepared,
     running: Arc<Running>,
 }
+
+/// With a request that wants to know a schema, and nothing to be run.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct SchemaOnly;
 
 type Info = Result<Response<FlightInfo>, Status>;
 type Sent = Result<Response<DataStream>, Status>;
@@ -67,11 +71,40 @@ impl SqlService {
         Ok(Response::new(flight_info(request.into_inner(), schema, &command.as_any())?))
     }
 
+    /// Where the rows of a statement are. One that changes something is run now, once, and its answer is in the ticket: many a
+    /// client asks for no rows of it, or goes on before they are there.
+    async fn statement_info(
+        &self,
+        request: Request<FlightDescriptor>,
+        (read, prepared): (Read, &Bytes),
+        values: &Rows,
+    ) -> Info {
+        let caller = caller(&request)?;
+        let wants_schema = request.extensions().get::<SchemaOnly>().is_some();
+        let described = statement::describe(&self.app, &caller.principal, &read, values.first()).await?;
+        let schema = &described.schema;
+        if !wants_schema {
+            statement::require_values(&read, values.first())?;
+        }
+        let ticket = if described.is_query || wants_schema {
+            let text = if prepared.is_empty() { &read.text[..] } else { "" };
+            StatementTicket::new(text, prepared, schema)?
+        } else {
+            let rows = self.runs(read, values, Guard::unnamed()).rows(Arc::clone(schema)).await?;
+            StatementTicket::done(schema, &rows.try_collect::<Vec<_>>().await?)?
+        };
+        Ok(Response::new(flight_info(request.into_inner(), schema, &ticket.command())?))
+    }
+
+    fn runs(&self, read: Read, values: &Rows, guard: Guard) -> Runs {
+        Runs { app: Arc::clone(&self.app), read, values: values.runs().into(), guard }
+    }
+
     /// Run a statement for its rows.
-    async fn answer(&self, caller: &Caller, (read, values): (Read, &Rows), announced: SchemaRef, guard: Guard) -> Sent {
+    async fn answer(&self, caller: &Caller, read: Read, values: &Rows, announced: SchemaRef, guard: Guard) -> Sent {
         statement::check(&self.app, &caller.principal, &read).await?;
-        let runs = Runs { app: Arc::clone(&self.app), read, values: values.runs().into(), guard };
-        Ok(Response::new(runs.rows(announced).await?))
+        let rows = self.runs(read, values, guard).rows(Arc::clone(&announced)).await?;
+        Ok(Response::new(answer::encode(announced, rows)))
     }
 
     /// What stops a statement that is run for its effect.
@@ -150,25 +183,26 @@ impl FlightSqlService for SqlService {
         query: CommandStatementQuery,
         request: Request<FlightDescriptor>,
     ) -> Info {
-        let caller = caller(&request)?;
         refuse_transaction(query.transaction_id.as_ref())?;
         let read = statement::read(&self.app, &query.query).await?;
-        let Described { schema, .. } = statement::describe(&self.app, &caller.principal, &read, &[]).await?;
-        let ticket = StatementTicket::new(&query.query, &Bytes::new(), &schema)?;
-        Ok(Response::new(flight_info(request.into_inner(), &schema, &ticket.command())?))
+        self.statement_info(request, (read, &Bytes::new()), &Rows::default()).await
     }
 
     async fn do_get_statement(&self, ticket: TicketStatementQuery, request: Request<Ticket>) -> Sent {
         let caller = caller(&request)?;
         let ticket = StatementTicket::of(&ticket)?;
+        if !ticket.answer.is_empty() {
+            let (schema, batches) = ticket.batches()?;
+            return Ok(Response::new(answer::encode(schema, futures::stream::iter(batches.into_iter().map(Ok)))));
+        }
         let announced = ticket.announced()?;
         let guard = self.running.begin(&ticket.id, &owner(&caller))?;
         if ticket.prepared.is_empty() {
             let read = statement::read(&self.app, &ticket.query).await?;
-            return self.answer(&caller, (read, &Rows::default()), announced, guard).await;
+            return self.answer(&caller, read, &Rows::default(), announced, guard).await;
         }
         let prepared = self.find(&ticket.prepared, &caller)?;
-        self.answer(&caller, (prepared.read.clone(), &*prepared.bound()), announced, guard).await
+        self.answer(&caller, prepared.read.clone(), &prepared.bound(), announced, guard).await
     }
 
     // Prepared statements.
@@ -206,21 +240,22 @@ impl FlightSqlService for SqlService {
         query: CommandPreparedStatementQuery,
         request: Request<FlightDescriptor>,
     ) -> Info {
-        let caller = caller(&request)?;
-        let prepared = self.find(&query.prepared_statement_handle, &caller)?;
-        let bound = prepared.bound();
-        let described = statement::describe(&self.app, &caller.principal, &prepared.read, bound.first()).await?;
-        let ticket = StatementTicket::new("", &query.prepared_statement_handle, &described.schema)?;
-        Ok(Response::new(flight_info(request.into_inner(), &described.schema, &ticket.command())?))
+        let handle = &query.prepared_statement_handle;
+        let prepared = self.find(handle, &caller(&request)?)?;
+        self.statement_info(request, (prepared.read.clone(), handle), &prepared.bound()).await
     }
 
     /// For clients that make the ticket themselves.
     async fn do_get_prepared_statement(&self, query: CommandPreparedStatementQuery, request: Request<Ticket>) -> Sent {
         let caller = caller(&request)?;
         let prepared = self.find(&query.prepared_statement_handle, &caller)?;
-        let bound = prepared.bound();
-        let described = statement::describe(&self.app, &caller.principal, &prepared.read, bound.first()).await?;
-        self.answer(&caller, (prepared.read.clone(), &*bound), described.schema, Guard::unnamed()).await
+        let (read, bound) = (&prepared.read, prepared.bound());
+        let described = statement::describe(&self.app, &caller.principal, read, bound.first()).await?;
+        if !described.is_query {
+            // It was run when this client asked where the answer is.
+            return Err(Status::invalid_argument("bring back the ticket that you were given for this statement"));
+        }
+        self.answer(&caller, read.clone(), &bound, described.schema, Guard::unnamed()).await
     }
 
     async fn do_put_prepared_statement_query(

@@ -80,6 +80,18 @@ pub(super) async fn check(app: &App, principal: &Principal, read: &Read) -> Resu
     }
 }
 
+/// Refuse to run a statement without a value for each parameter.
+///
+/// # Errors
+/// `invalid_argument`.
+pub(super) fn require_values(read: &Read, values: &[ScalarValue]) -> Result<(), Status> {
+    if values.len() >= read.statement.parameters() {
+        return Ok(());
+    }
+    let missing = Error::new(ErrorKind::InvalidInput, format!("parameter ${} has no value", values.len() + 1));
+    Err(status::of(&missing.with_hint("prepare the statement, and bind a value for each ? or $n"), &read.text))
+}
+
 /// Whoever may not read learns nothing of tables, not from errors either.
 fn refuse_writer(principal: &Principal) -> Result<(), Status> {
     require(principal, Role::Read, "this key may not ask (hint: use a key that may read)")

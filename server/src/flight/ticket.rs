@@ -2,9 +2,12 @@
 //! server keeps nothing for those that are never brought back.
 
 use super::wire::{schema_bytes, schema_of_bytes};
+use arrow_array::RecordBatch;
 use arrow_flight::sql::{Any, ProstMessageExt, TicketStatementQuery};
 use arrow_flight::{FlightDescriptor, FlightEndpoint, FlightInfo, Ticket};
-use arrow_schema::{Schema, SchemaRef};
+use arrow_ipc::reader::StreamReader;
+use arrow_ipc::writer::StreamWriter;
+use arrow_schema::{ArrowError, Schema, SchemaRef};
 use prost::Message;
 use prost::bytes::Bytes;
 use std::sync::Arc;
@@ -22,9 +25,12 @@ pub(super) struct StatementTicket {
     /// The handle of the prepared statement; empty for a text.
     #[prost(bytes = "bytes", tag = "3")]
     pub(super) prepared: Bytes,
-    /// The schema that was announced.
+    /// The schema that was announced; empty where the answer is here.
     #[prost(bytes = "bytes", tag = "4")]
     schema: Bytes,
+    /// The answer of a statement that was run already, as a stream of Arrow; empty for one that is still to be run.
+    #[prost(bytes = "bytes", tag = "5")]
+    pub(super) answer: Bytes,
 }
 
 impl StatementTicket {
@@ -34,7 +40,33 @@ impl StatementTicket {
     /// Only where the system gives no random numbers.
     pub(super) fn new(query: &str, prepared: &Bytes, schema: &Schema) -> Result<Self, Status> {
         let (id, schema) = (random_id()?, schema_bytes(schema)?);
-        Ok(Self { id, query: query.into(), prepared: prepared.clone(), schema })
+        Ok(Self { id, query: query.into(), prepared: prepared.clone(), schema, answer: Bytes::new() })
+    }
+
+    /// A ticket for the answer of a statement that was run already. It is small: that of a change is a row of counts.
+    ///
+    /// # Errors
+    /// Those of [`StatementTicket::new`].
+    pub(super) fn done(schema: &Schema, batches: &[RecordBatch]) -> Result<Self, Status> {
+        let write = || {
+            let mut writer = StreamWriter::try_new(Vec::new(), schema)?;
+            batches.iter().try_for_each(|batch| writer.write(batch))?;
+            writer.into_inner()
+        };
+        let answer = write().map_err(|error| super::status::fault("encoding an answer", error))?;
+        Ok(Self { id: random_id()?, answer: answer.into(), ..Self::default() })
+    }
+
+    /// The answer of a statement that was run already.
+    ///
+    /// # Errors
+    /// `invalid_argument` for a ticket that is damaged.
+    pub(super) fn batches(&self) -> Result<(SchemaRef, Vec<RecordBatch>), Status> {
+        let read = || {
+            let reader = StreamReader::try_new(&self.answer[..], None)?;
+            Ok::<_, ArrowError>((reader.schema(), reader.collect::<Result<Vec<_>, _>>()?))
+        };
+        read().map_err(|_| damaged())
     }
 
     /// The ticket in what a client brought back.
@@ -45,7 +77,8 @@ impl StatementTicket {
         let refused =
             || Status::invalid_argument("this ticket is not of this server (hint: ask for the statement again)");
         let found = Self::decode(ticket.statement_handle.clone()).map_err(|_| refused())?;
-        let is_whole = found.id.len() == ID_BYTES && (found.query.is_empty() != found.prepared.is_empty());
+        let contents = [!found.query.is_empty(), !found.prepared.is_empty(), !found.answer.is_empty()];
+        let is_whole = found.id.len() == ID_BYTES && contents.into_iter().filter(|is_there| *is_there).count() == 1;
         if is_whole { Ok(found) } else { Err(refused()) }
     }
 
@@ -62,13 +95,17 @@ impl StatementTicket {
     /// `invalid_argument` for a ticket that is damaged.
     pub(super) fn announced(&self) -> Result<SchemaRef, Status> {
         let schema = schema_of_bytes(self.schema.clone());
-        schema.map(Arc::new).ok_or_else(|| Status::invalid_argument("this ticket is damaged"))
+        schema.map(Arc::new).ok_or_else(damaged)
     }
 
     /// As a command in a message.
     pub(super) fn command(&self) -> Any {
         TicketStatementQuery { statement_handle: self.encode_to_vec().into() }.as_any()
     }
+}
+
+fn damaged() -> Status {
+    Status::invalid_argument("this ticket is damaged (hint: ask for the statement again)")
 }
 
 const ID_BYTES: usize = 16;
@@ -99,6 +136,7 @@ pub(super) fn flight_info(descriptor: FlightDescriptor, schema: &Schema, ticket:
 #[cfg(test)]
 mod tests {
     use super::*;
+    use arrow_array::Int64Array;
     use arrow_schema::{DataType, Field};
 
     #[test]
@@ -109,6 +147,19 @@ mod tests {
         assert_eq!(StatementTicket::all_of(&info), [ticket.clone()]);
         assert_eq!(ticket.announced().unwrap().as_ref(), &schema);
         assert_eq!(info.try_decode_schema().unwrap(), schema);
+    }
+
+    #[test]
+    fn an_answer_is_in_its_ticket() {
+        let batch = RecordBatch::try_from_iter(vec![("count", Arc::new(Int64Array::from(vec![3])) as _)]).unwrap();
+        let schema = batch.schema();
+        for batches in [vec![batch], Vec::new()] {
+            let ticket = StatementTicket::done(&schema, &batches).unwrap();
+            let handle = TicketStatementQuery { statement_handle: ticket.encode_to_vec().into() };
+            assert_eq!(StatementTicket::of(&handle).unwrap().batches().unwrap(), (Arc::clone(&schema), batches));
+        }
+        let damaged = StatementTicket { answer: Bytes::from_static(b"garbage"), ..StatementTicket::default() };
+        assert_eq!(damaged.batches().unwrap_err().code(), tonic::Code::InvalidArgument);
     }
 
     #[test]

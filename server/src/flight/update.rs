@@ -74,5 +74,5 @@ fn told(error: Status, runs: u64) -> Status {
         return error;
     }
     let message = format!("{} (the {runs} rows of parameters before it are done)", error.message());
-    Status::with_details(error.code(), message, error.details().to_vec().into())
+    status::retold(&error, message)
 }

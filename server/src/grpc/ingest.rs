@@ -4,15 +4,16 @@ use super::caller::caller;
 use super::columns::columns;
 use super::status::{to_problem, to_status};
 use crate::access::{Principal, Role};
+use crate::door::Held;
 use crate::rules;
 use crate::serve::App;
 use crate::watch::metrics;
-use crate::watch::metrics::INGEST_REJECTED;
+use crate::watch::metrics::{INGEST_REJECTED, INGEST_THROTTLED};
 use ::metrics::counter;
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_stream::Stream;
@@ -80,7 +81,8 @@ async fn serve(
                 Some(None) => ended = true,
                 Some(Some(request)) => {
                     let table = allowed(principal, &request)?;
-                    ready.push_back(tokio::task::spawn_blocking(move || Ok(Ready::of(request, table))));
+                    let held = admit(app, principal, &request).await?;
+                    ready.push_back(tokio::task::spawn_blocking(move || Ok(Ready::of(request, table, held))));
                 }
             }
         }
@@ -100,6 +102,27 @@ async fn at_once(requests: &mut Streaming<IngestRequest>) -> Result<Option<Optio
         next = requests.message() => next.map(Some),
         () = std::future::ready(()) => Ok(None),
     }
+}
+
+/// Lets a batch in: it counts against the bytes under way, and waits where its key sends too fast.
+///
+/// # Errors
+/// `RESOURCE_EXHAUSTED` where too much is under way: the client sends it again later.
+async fn admit(app: &App, principal: &Principal, request: &IngestRequest) -> Result<Held, Status> {
+    let mut held = app.budget.hold();
+    if !held.grow(prost::Message::encoded_len(request)) {
+        counter!(INGEST_THROTTLED, "door" => "grpc").increment(1);
+        return Err(Status::resource_exhausted(
+            "too many events are under way (limits.ingest_bytes); send this again later",
+        ));
+    }
+    let events = request.batch.as_ref().map_or(0, |batch| batch.events.len());
+    let key = principal.key.as_deref().unwrap_or_default();
+    while let Err(seconds) = app.rates.charge(key, events, app.clock.now_us()) {
+        // The client is kept waiting by its stream.
+        tokio::time::sleep(Duration::from_secs(seconds)).await;
+    }
+    Ok(held)
 }
 
 /// The table that a batch is for, where the caller may write to it.
@@ -122,15 +145,17 @@ struct Ready {
     mark: Option<Mark>,
     sequence: u64,
     began: Instant,
+    /// Until it is stored.
+    _held: Held,
 }
 
 impl Ready {
-    fn of(request: IngestRequest, table: String) -> Self {
+    fn of(request: IngestRequest, table: String, held: Held) -> Self {
         let began = Instant::now();
         let IngestRequest { producer, sequence, previous, batch } = request;
         let batch = columns(&batch.unwrap_or_else(|| WireBatch { table: String::new(), events: Vec::new() }));
         let mark = (!producer.is_empty()).then_some(Mark { producer, sequence, previous });
-        Self { batch, table, mark, sequence, began }
+        Self { batch, table, mark, sequence, began, _held: held }
     }
 }
 

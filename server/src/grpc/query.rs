@@ -3,8 +3,8 @@
 use super::caller::caller;
 use super::columns::scalar;
 use super::status::to_status;
-use crate::access::Role;
-use crate::serve::{App, Running};
+use crate::access::{Principal, Role};
+use crate::serve::{App, Kept, Running};
 use arrow_array::RecordBatch;
 use arrow_ipc::writer::StreamWriter;
 use arrow_schema::{ArrowError, Schema};
@@ -16,9 +16,10 @@ use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 use trodden_proto::v1 as wire;
+use trodden_proto::v1::query_request::Statement as Asked;
 use trodden_proto::v1::query_response::Piece;
 use trodden_proto::v1::query_service_server::QueryService;
-use trodden_query::{CancelToken, Error, QueryOptions};
+use trodden_query::{CancelToken, Description, Error, QueryOptions, Statement};
 
 /// Time between two messages about the progress of a statement.
 const TELL_EVERY: Duration = Duration::from_millis(500);
@@ -30,11 +31,38 @@ const PIECE_ROWS: usize = 8192;
 /// The service.
 pub(super) struct Service {
     app: Arc<App>,
+    prepared: Kept<Prepared>,
+}
+
+/// A statement that was prepared, with its text.
+#[derive(Debug, Clone)]
+struct Prepared {
+    statement: Statement,
+    sql: String,
 }
 
 impl Service {
     pub(super) fn new(app: Arc<App>) -> Self {
-        Self { app }
+        Self { app, prepared: Kept::new("prepared statement") }
+    }
+
+    /// The statement of a text, which is not run yet.
+    async fn read(&self, sql: String) -> Result<Prepared, Status> {
+        let (database, text) = (self.app.database.clone(), sql.clone());
+        let statement = self.app.queries.compute(move || single(database.parse(&text)?)).await;
+        let statement = statement.map_err(|error| to_status(&error, &sql))?;
+        Ok(Prepared { statement, sql })
+    }
+
+    /// What a statement answers, for somebody who may run it.
+    async fn describe(&self, principal: &Principal, prepared: &Prepared) -> Result<Description, Status> {
+        let (database, statement) = (self.app.database.clone(), prepared.statement.clone());
+        let described = self.app.queries.compute(move || database.describe(&statement, &[])).await;
+        let described = described.map_err(|error| to_status(&error, &prepared.sql))?;
+        match described.is_query || principal.may(Role::Admin) {
+            true => Ok(described),
+            false => Err(Status::permission_denied("a read key asks, and this statement changes something")),
+        }
     }
 }
 
@@ -46,13 +74,20 @@ impl QueryService for Service {
 
     async fn query(&self, request: Request<wire::QueryRequest>) -> Result<Response<Pieces>, Status> {
         let principal = caller(&self.app, request.metadata(), Role::Read)?;
-        let wire::QueryRequest { sql, parameters, memory_limit_bytes } = request.into_inner();
-        let (database, text) = (self.app.database.clone(), sql.clone());
-        let statement = self.app.queries.compute(move || single(database.parse(&text)?)).await;
-        let statement = statement.map_err(|error| to_status(&error, &sql))?;
-        if !statement.is_query() && !principal.may(Role::Admin) {
-            return Err(Status::permission_denied("a read key asks, and this statement changes something"));
+        let wire::QueryRequest { statement, parameters, memory_limit_bytes } = request.into_inner();
+        let prepared = match statement {
+            None => return Err(Status::invalid_argument("the request has neither a statement nor a handle of one")),
+            Some(Asked::Sql(sql)) => self.read(sql).await?,
+            Some(Asked::Prepared(handle)) => {
+                let found = self.prepared.find(&handle, &principal.key, self.app.clock.now_us());
+                found.map_err(|error| to_status(&error, ""))?.as_ref().clone()
+            }
+        };
+        // The text tells of most that they only read.
+        if !prepared.statement.is_query() && !principal.may(Role::Admin) {
+            self.describe(&principal, &prepared).await?;
         }
+        let Prepared { statement, sql } = prepared;
         let limits = [
             usize::try_from(memory_limit_bytes).ok().filter(|bytes| *bytes > 0),
             self.app.database.memory_limit_bytes(),
@@ -72,10 +107,33 @@ impl QueryService for Service {
         });
         Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
     }
+
+    async fn prepare(&self, request: Request<wire::PrepareRequest>) -> Result<Response<wire::PrepareResponse>, Status> {
+        let principal = caller(&self.app, request.metadata(), Role::Read)?;
+        let prepared = self.read(request.into_inner().sql).await?;
+        let Description { schema, parameters, is_query } = self.describe(&principal, &prepared).await?;
+        let schema = Ipc::begin(&schema).and_then(Ipc::end);
+        let schema = schema.map_err(|error| to_status(&unwritten(error), &prepared.sql))?;
+        let kept = self.prepared.keep(prepared, &principal.key, self.app.clock.now_us());
+        let prepared = kept.map_err(|error| to_status(&error, ""))?;
+        let parameter_types =
+            parameters.iter().map(|known| known.as_ref().map(ToString::to_string).unwrap_or_default());
+        let parameter_types = parameter_types.collect();
+        Ok(Response::new(wire::PrepareResponse { prepared, schema, parameter_types, is_query }))
+    }
+
+    async fn close_prepared(
+        &self,
+        request: Request<wire::ClosePreparedRequest>,
+    ) -> Result<Response<wire::ClosePreparedResponse>, Status> {
+        let principal = caller(&self.app, request.metadata(), Role::Read)?;
+        self.prepared.close(&request.into_inner().prepared, &principal.key);
+        Ok(Response::new(wire::ClosePreparedResponse {}))
+    }
 }
 
 /// The only statement of a script.
-fn single(mut statements: Vec<trodden_query::Statement>) -> Result<trodden_query::Statement, Error> {
+fn single(mut statements: Vec<Statement>) -> Result<Statement, Error> {
     let kind = trodden_query::ErrorKind::Syntax;
     match (statements.pop(), statements.len()) {
         (Some(statement), 0) => Ok(statement),

@@ -4,7 +4,7 @@ use super::answer::{Problem, Wish, answer};
 use super::payload::{Payload, Request as Packed, Unreadable};
 use super::protocol::{Path, Protocol};
 use crate::access::Role;
-use crate::door::{Budget, Door, Held, Receipt, Refusal};
+use crate::door::{Door, Held, Receipt, Refusal};
 use crate::serve::App;
 use crate::watch::metrics::{DENIED, INGEST_REJECTED, INGEST_THROTTLED, ingested};
 use axum::body::{Body, Bytes};
@@ -25,7 +25,6 @@ use trodden_query::engine::table::Appended;
 pub(super) struct Receiver {
     app: Arc<App>,
     door: Door,
-    budget: Budget,
 }
 
 /// What there is of a request before it is looked into.
@@ -39,14 +38,13 @@ struct Arrived {
 impl Receiver {
     /// For a server.
     pub(super) fn new(app: Arc<App>) -> Self {
-        let budget = Budget::new(app.config.limits.ingest_bytes.bytes());
-        Self { door: Door::new(Arc::clone(&app)), budget, app }
+        Self { door: Door::new(Arc::clone(&app)), app }
     }
 
     /// Take a request in, and answer it when all of it is durable.
     pub(super) async fn receive(self: Arc<Self>, path: Path, request: Request<Body>) -> Response {
         let (parts, body) = request.into_parts();
-        let mut held = self.budget.hold();
+        let mut held = self.app.budget.hold();
         let read = self.read(body, &mut held).await;
         let body = match read {
             Ok(body) => body,

@@ -4,6 +4,7 @@ use super::clock::Clock;
 use super::queries::Queries;
 use crate::access::Access;
 use crate::config::Config;
+use crate::door::{Budget, Rates};
 use std::sync::Arc;
 use trodden_query::engine::Table;
 use trodden_query::engine::types::{Schema, TableOptions};
@@ -18,6 +19,10 @@ pub struct App {
     pub access: Access,
     /// Statements, on threads of their own.
     pub queries: Queries,
+    /// Bytes of events under way, of all doors.
+    pub budget: Budget,
+    /// How fast one key may send, through all doors.
+    pub rates: Rates,
     /// The configuration.
     pub config: Arc<Config>,
     /// The time of day.
@@ -27,6 +32,13 @@ pub struct App {
 }
 
 impl App {
+    /// What a server that starts now works on.
+    pub fn new(database: Database, access: Access, queries: Queries, config: Arc<Config>, clock: Clock) -> Self {
+        let budget = Budget::new(config.limits.ingest_bytes.bytes());
+        let rates = Rates::new(config.limits.events_per_second);
+        Self { database, access, queries, budget, rates, config, clock, started_us: clock.now_us() }
+    }
+
     /// The table for events called `name`, made when it is absent. Waits for the disk.
     ///
     /// # Errors

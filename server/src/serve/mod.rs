@@ -3,6 +3,7 @@
 mod app;
 mod clock;
 mod health;
+mod kept;
 mod listener;
 mod notify;
 mod queries;
@@ -11,6 +12,7 @@ mod tls;
 pub use app::App;
 pub use clock::Clock;
 pub use health::Health;
+pub use kept::{IDLE_US, KEPT_MAX, Kept, Owner};
 pub use queries::{Queries, Running};
 
 use crate::access::Access;
@@ -73,8 +75,7 @@ async fn run(config: Arc<Config>, threads: usize, computing: &Runtime, terminal:
         tracing::warn!("there is no key yet, so nobody can come in; make one with: trodden keys create");
     }
     let queries = Queries::new(computing, config.limits.queries_max as usize);
-    let app =
-        Arc::new(App { database, access, queries, config: Arc::clone(&config), clock, started_us: clock.now_us() });
+    let app = Arc::new(App::new(database, access, queries, Arc::clone(&config), clock));
     let health = health::Health::new();
     let grpc_router = grpc::router(&app, &health).await?;
     let http_router = http::router(Arc::clone(&app)).merge(health::router(&app, &health));
