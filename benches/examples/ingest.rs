@@ -2,7 +2,7 @@
 //!
 //! ```sh
 //! trodden serve --db DIR &
-//! cargo run --release --example ingest -- http://127.0.0.1:7701 EVENTS WRITERS
+//! cargo run --release --example ingest -- http://127.0.0.1:7701 EVENTS WRITERS [BATCH_EVENTS BATCHES_UNDER_WAY]
 //! ```
 //!
 //! The events are those of a shop: ten thousand users, five kinds of events, four properties. Each is acknowledged when it is on
@@ -22,12 +22,17 @@ const COUNTRIES: [&str; 4] = ["DE", "FR", "US", "JP"];
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [url, events, writers] = arguments.as_slice() else {
-        return Err("usage: ingest URL EVENTS WRITERS".into());
+    let [url, events, writers, more @ ..] = arguments.as_slice() else {
+        return Err("usage: ingest URL EVENTS WRITERS [BATCH_EVENTS BATCHES_UNDER_WAY]".into());
     };
     let (events, writers): (i64, i64) = (events.parse()?, writers.parse()?);
+    let mut options = WriterOptions::default();
+    if let [batch_events, batches_under_way] = more {
+        (options.batch_events, options.batches_under_way) = (batch_events.parse()?, batches_under_way.parse()?);
+    }
     let began = Instant::now();
-    let tasks: Vec<_> = (0..writers).map(|at| tokio::spawn(write(url.clone(), at, events / writers))).collect();
+    let tasks: Vec<_> =
+        (0..writers).map(|at| tokio::spawn(write(url.clone(), options.clone(), at, events / writers))).collect();
     for task in tasks {
         let line = task.await?.map_err(|error| error.to_string())?;
         println!("{line}");
@@ -37,9 +42,14 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-async fn write(url: String, writer: i64, events: i64) -> Result<String, Box<dyn Error + Send + Sync>> {
+async fn write(
+    url: String,
+    options: WriterOptions,
+    writer: i64,
+    events: i64,
+) -> Result<String, Box<dyn Error + Send + Sync>> {
     let client = Client::connect(&url, ConnectOptions::default()).await?;
-    let sender = client.writer("ingest", WriterOptions::default())?;
+    let sender = client.writer("ingest", options)?;
     for at in 0..events {
         let pick = (at * 7_919 + writer * 104_729) % 10_000;
         let event = Event::new(format!("user-{pick}"), START_US + at * 1_000, KINDS[(pick % 5) as usize])

@@ -51,11 +51,11 @@ pub struct WriterOptions {
 impl Default for WriterOptions {
     fn default() -> Self {
         Self {
-            batch_events: 2_000,
+            batch_events: 1_000,
             batch_bytes: 1 << 20,
             linger: Duration::from_millis(5),
             buffer_bytes: 64 << 20,
-            batches_under_way: 8,
+            batches_under_way: 4,
             retry_min: Duration::from_millis(50),
             retry_max: Duration::from_secs(5),
             limits: Limits::default(),

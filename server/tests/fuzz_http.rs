@@ -1,11 +1,12 @@
 //! Random mutations of what SDKs send, through decoders and door: an answer or a refusal, never a panic, and a database that can be
-//! asked afterwards. Deterministic: `FUZZ_SEED` chooses the run, `FUZZ_CASES` its length.
+//! asked afterwards. Deterministic: `FUZZ_SEED` chooses the run, `FUZZ_CASES` its length, `FUZZ_S` its
+//! seconds.
 
 #[path = "../../tests/fuzz/mutate.rs"]
 #[allow(dead_code, reason = "other fuzzers use the rest")]
 mod mutate;
 
-use mutate::{Random, cases, mutate_bytes, mutate_words};
+use mutate::{Random, cases, mutate_bytes, mutate_words, rounds};
 use std::collections::HashMap;
 use std::io::Write;
 use std::sync::Arc;
@@ -85,8 +86,7 @@ fn door(database: &Database) -> (Door, tokio::runtime::Runtime) {
     let config = load(None, HashMap::new(), &Vec::new()).expect("the defaults");
     let access = Access::open(database.clone(), false).expect("keys");
     let queries = Queries::new(&runtime, 1);
-    let app =
-        App { database: database.clone(), access, queries, config: Arc::new(config), clock: Clock, started_us: 0 };
+    let app = App::new(database.clone(), access, queries, Arc::new(config), Clock);
     (Door::new(Arc::new(app)), runtime)
 }
 
@@ -128,7 +128,7 @@ fn mutated_requests() {
     let database = Database::in_memory(Options::default()).expect("a database");
     let (door, _runtime) = door(&database);
     let (mut taken, mut refused) = (0, 0);
-    for case in 0..cases(3000) {
+    for case in rounds(3000) {
         let (path, sample) = *random.pick(&SAMPLES);
         let text = match random.below(3) {
             0 => String::from_utf8_lossy(&mutate_bytes(sample.as_bytes(), &mut random)).into_owned(),

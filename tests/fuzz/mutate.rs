@@ -34,6 +34,16 @@ pub(crate) fn cases(default: usize) -> usize {
     std::env::var("FUZZ_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
+/// The numbers of the cases to run: as [`cases`] says, or for `FUZZ_S` seconds where that is set.
+pub(crate) fn rounds(default: usize) -> impl Iterator<Item = usize> {
+    let seconds = std::env::var("FUZZ_S").ok().and_then(|text| text.parse().ok()).map(std::time::Duration::from_secs);
+    let (began, cases) = (std::time::Instant::now(), cases(default));
+    (0_usize..).take_while(move |case| match seconds {
+        Some(seconds) => began.elapsed() < seconds,
+        None => *case < cases,
+    })
+}
+
 /// One to six changes of words: dropped, doubled, swapped, or replaced by one of `words`.
 pub(crate) fn mutate_words(text: &str, words: &[&str], random: &mut Random) -> String {
     let mut tokens = tokens(text);

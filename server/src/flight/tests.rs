@@ -36,14 +36,9 @@ fn app(keys: bool) -> Arc<App> {
                   INSERT INTO events (user_id, ts, event, n) VALUES ('a', TIMESTAMP '2026-01-01', 'view', 1),
                     ('b', TIMESTAMP '2026-01-02', 'buy', NULL)";
     database.query_blocking(script).unwrap();
-    Arc::new(App {
-        access: Access::open(database.clone(), keys).unwrap(),
-        queries: Queries::new(computing(), 8),
-        config: Arc::new(crate::config::load(None, HashMap::new(), &Vec::new()).unwrap()),
-        clock: Clock,
-        started_us: 0,
-        database,
-    })
+    let access = Access::open(database.clone(), keys).unwrap();
+    let config = crate::config::load(None, HashMap::new(), &Vec::new()).unwrap();
+    Arc::new(App::new(database, access, Queries::new(computing(), 8), Arc::new(config), Clock))
 }
 
 async fn connect(app: &Arc<App>) -> Client {

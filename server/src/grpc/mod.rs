@@ -9,6 +9,7 @@ pub mod status;
 
 pub(crate) use admin::to_wire as key_to_wire;
 pub use caller::caller;
+pub use columns::columns as event_columns;
 
 use crate::failure::{Failure, Outcome};
 use crate::flight;
