@@ -6,6 +6,7 @@ use crate::plan::catalog::{Catalog, resolve};
 use crate::plan::recommend::{LiveOptions, LiveState, LiveStates};
 use crate::result::QueryResult;
 use crate::retention::RetentionClock;
+use crate::rules::{RuleBook, RuleSet};
 use crate::run::Runner;
 use crate::session::base_state;
 use crate::sql::script::{self, RawStatement};
@@ -93,6 +94,7 @@ pub(crate) struct Shared {
     pub(crate) plans: PlanCache,
     pub(crate) retention: RetentionClock,
     pub(crate) refreshing: Refreshing,
+    pub(crate) rules: Arc<RuleBook>,
     pub(crate) tag_keeper: Arc<TagKeeper>,
     runtime: OnceLock<Runtime>,
 }
@@ -155,6 +157,7 @@ impl Database {
     pub fn of_engine(engine: Engine, options: Options) -> Self {
         let options = Options { threads: options.threads.max(1), ..options };
         let catalog = Arc::new(Catalog::open(engine));
+        let rules = Arc::new(RuleBook::open(&catalog.engine));
         let live = Arc::new(LiveStates::new(options.live));
         let state = base_state(&catalog, options.threads, Arc::clone(&live));
         let (prepared, plans, retention, refreshing, runtime) = Default::default();
@@ -169,6 +172,7 @@ impl Database {
             plans,
             retention,
             refreshing,
+            rules,
             tag_keeper: Arc::clone(&tag_keeper),
             runtime,
         };
@@ -261,6 +265,23 @@ impl Database {
         let table = self.engine().table(table)?;
         self.engine().profiles(&table)?;
         Ok(table.upsert(updates)?)
+    }
+
+    /// The rules by which events of a table are cleaned at the door, as they are now. None of this handle's own ways to put
+    /// events in applies them.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub fn rules(&self, table: &str) -> Result<Arc<RuleSet>> {
+        Ok(self.shared.rules.of(&*self.engine().table(table)?))
+    }
+
+    /// The rules of a table, and others on top, each a `CREATE RULE` statement, that nobody keeps.
+    ///
+    /// # Errors
+    /// `NotFound`, and what is wrong with a statement, with its place.
+    pub fn rules_with(&self, table: &str, statements: &[String]) -> Result<RuleSet> {
+        self.shared.rules.trial(&*self.engine().table(table)?, statements)
     }
 
     /// Read a script: statements with semicolons between them. Nothing is run.

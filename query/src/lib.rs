@@ -29,6 +29,7 @@ mod warnings;
 
 pub mod behavior;
 pub mod import;
+pub mod rules;
 
 pub use database::{Answer, Database, Options, QueryOptions, Statement};
 pub use datafusion::arrow;

@@ -12,6 +12,7 @@ use datafusion::arrow::datatypes::{DataType, Field, Schema as ArrowSchema};
 use datafusion::common::DataFusionError;
 use datafusion::common::format::DEFAULT_FORMAT_OPTIONS;
 use std::sync::Arc;
+use trodden_engine::ingest::EventBatch;
 use trodden_engine::table::{Appended, Table};
 use trodden_engine::types::{ColumnDef, FIXED_COLUMNS, Schema};
 
@@ -23,18 +24,27 @@ impl Database {
     /// `NotFound` for the table; `InvalidInput` for rows that are no events, of which nothing is stored then, unless there
     /// are so many that they are appended in several pieces; what the disk says.
     pub fn append_rows(&self, table: &str, rows: &RecordBatch) -> Result<Appended> {
+        let batches = self.event_batches(table, rows)?;
         let table = self.engine().table(table)?;
-        let events = as_events(&table, rows)?;
-        let (mut pieces, mut full) = (Pieces::default(), Vec::new());
-        pieces.add(events, &mut full)?;
-        full.extend(pieces.finish()?);
         let mut total = Appended { accepted: 0, duplicates: 0 };
-        for piece in full {
-            let appended = table.append(event_batch(&piece)?)?;
+        for batch in batches {
+            let appended = table.append(batch)?;
             total.accepted += appended.accepted;
             total.duplicates += appended.duplicates;
         }
         Ok(total)
+    }
+
+    /// Rows as batches of events, in as many pieces as a table takes them in, and their values as `INSERT` stores them.
+    ///
+    /// # Errors
+    /// `NotFound` for the table; `InvalidInput` for rows that are no events.
+    pub fn event_batches(&self, table: &str, rows: &RecordBatch) -> Result<Vec<EventBatch>> {
+        let events = as_events(&*self.engine().table(table)?, rows)?;
+        let (mut pieces, mut full) = (Pieces::default(), Vec::new());
+        pieces.add(events, &mut full)?;
+        full.extend(pieces.finish()?);
+        full.iter().map(|piece| Ok(event_batch(piece)?)).collect()
     }
 
     /// The property columns of a table that is to hold rows of `schema`.

@@ -42,6 +42,12 @@ pub enum Command {
         #[command(subcommand)]
         command: KeysCommand,
     },
+    /// Show what the rules of a table would do to files of events
+    Rules {
+        /// What to do
+        #[command(subcommand)]
+        command: RulesCommand,
+    },
     /// Verify every checksum and invariant of a database
     Check(CheckArgs),
     /// Print a file of a database in words: a segment, log, manifest, definitions or FORMAT
@@ -316,6 +322,67 @@ pub struct PlaceArgs {
     /// Certificate of the authority that signed the server's, PEM [default: those that the system trusts]
     #[arg(long, value_name = "FILE", requires = "url")]
     pub authority: Option<PathBuf>,
+}
+
+/// `trodden rules`.
+#[derive(Debug, Subcommand)]
+pub enum RulesCommand {
+    /// Read files as an import would, apply the rules of a table, and tell what they do; nothing is changed
+    Test(Box<RulesTestArgs>),
+}
+
+/// `trodden rules test`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  trodden rules test --db shop --table events log.jsonl
+  trodden rules test --db shop --table events --rule \"CREATE RULE no_phone ON events AS MASK phone\" log.jsonl
+  trodden rules test --db shop --table orders orders.csv --user customer --time ordered_at --event-value order")]
+pub struct RulesTestArgs {
+    /// Where the database is.
+    #[command(flatten)]
+    pub db: DbArgs,
+    /// Table whose rules are applied
+    #[arg(long, value_name = "NAME")]
+    pub table: String,
+    /// A rule to try after those of the table, or in place of one with OR REPLACE; may be given several times
+    #[arg(long = "rule", value_name = "CREATE RULE …")]
+    pub rules: Vec<String>,
+    /// Files, globs or directories, as `trodden import` takes them
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<String>,
+    /// User agent of the request, for DROP BOTS where events have none of their own
+    #[arg(long, value_name = "TEXT")]
+    pub user_agent: Option<String>,
+    /// Column with the user [default: user_id or a well-known name]
+    #[arg(long, value_name = "COLUMN", help_heading = "Columns")]
+    pub user: Option<String>,
+    /// Column with the time [default: ts or a well-known name]
+    #[arg(long, value_name = "COLUMN", help_heading = "Columns")]
+    pub time: Option<String>,
+    /// Column with the name of the event [default: event or a well-known name]
+    #[arg(long, value_name = "COLUMN", help_heading = "Columns", conflicts_with = "event_value")]
+    pub event: Option<String>,
+    /// Column with the id of the event [default: event_id, if there is one]
+    #[arg(long, value_name = "COLUMN", help_heading = "Columns")]
+    pub id: Option<String>,
+    /// Name of all events, for files without an event column
+    #[arg(long, value_name = "NAME", help_heading = "Columns")]
+    pub event_value: Option<String>,
+    /// Give a column another name before the rules see it
+    #[arg(long, value_name = "COLUMN=NAME", value_parser = pair, help_heading = "Columns")]
+    pub rename: Vec<(String, String)>,
+    /// Type of a column, instead of finding it out: BOOLEAN, BIGINT, DOUBLE, TEXT or TIMESTAMP
+    #[arg(long = "type", value_name = "COLUMN=TYPE", value_parser = pair, help_heading = "Columns")]
+    pub types: Vec<(String, String)>,
+    /// How times are written: auto, rfc3339, s, ms, us, ns, or a pattern such as '%d/%m/%Y %H:%M'
+    #[arg(long, value_name = "FORMAT", default_value = "auto", help_heading = "Times")]
+    pub time_format: String,
+    /// Format of the files: parquet, csv, tsv or jsonl [default: by name and content]
+    #[arg(long, value_name = "FORMAT", help_heading = "Files")]
+    pub format: Option<String>,
+    /// More rows than this that are no events are a failure
+    #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Rejected rows")]
+    pub max_rejects: u64,
 }
 
 /// `trodden check`.

@@ -17,6 +17,7 @@ pub mod http;
 pub mod door;
 pub mod grpc;
 pub mod flight;
+pub mod rules;
 pub mod watch;
 pub mod inspect;
 pub mod output;

@@ -35,6 +35,7 @@ mod retention_partial;
 mod retention_sql;
 mod retention_vs_model;
 mod rfm;
+mod rules;
 mod segment;
 mod segment_users;
 mod sessions;

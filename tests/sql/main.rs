@@ -20,6 +20,7 @@ mod paths;
 mod plans;
 mod profiles;
 mod recommend;
+mod rules;
 mod segments;
 mod sessions;
 mod support;

@@ -1,6 +1,7 @@
 //! The columns of the answers of trodden's own statements, before they are run: taken from the code that fills them.
 
-use super::{alias, copy, show, tags};
+use super::{alias, copy, rules, show, tags};
+use crate::sql::rules::RuleCommand;
 use crate::sql::statement::Command;
 use crate::sql::tags::TagCommand;
 use datafusion::arrow::array::{ArrayRef, Int64Array};
@@ -17,6 +18,7 @@ pub(crate) fn columns_of_answer(command: &Command) -> Schema {
         Command::Tag(TagCommand::Refresh { .. }) => tags::refresh_columns(&[]),
         // Without rows no members are read, which is what can fail.
         Command::Tag(TagCommand::Show { .. }) => tags::tag_columns(&[], 0).unwrap_or_default(),
+        Command::Rule(RuleCommand::Show { .. }) => rules::rule_columns(&[]),
         Command::ShowTables => show::table_columns(&[], &[], Int64Array::from(Vec::<i64>::new())),
         Command::ShowRecommenders => show::recommender_columns(&[], 0),
         Command::ShowAliases(_) => alias::alias_columns(&[]),
@@ -29,6 +31,7 @@ pub(crate) fn columns_of_answer(command: &Command) -> Schema {
         | Command::SetOptions { .. }
         | Command::CreateView { .. }
         | Command::Tag(TagCommand::Drop { .. })
+        | Command::Rule(RuleCommand::Create { .. } | RuleCommand::Drop { .. })
         | Command::Unalias { .. }
         | Command::Optimize(_)
         | Command::Flush(_)

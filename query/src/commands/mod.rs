@@ -5,6 +5,7 @@ mod answers;
 pub(crate) mod copy;
 pub(crate) mod insert;
 mod options;
+mod rules;
 mod show;
 mod tags;
 
@@ -40,7 +41,7 @@ pub(crate) async fn run(runner: Runner<'_>, statement: &Statement) -> Result<Que
     match &statement.command {
         Command::CreateTable { .. } => create_table(runner, statement).await,
         Command::DropTable { names, if_exists } => {
-            drop_tables(&catalog, names, *if_exists).await?;
+            drop_tables(&runner, names, *if_exists).await?;
             done("DROP TABLE")
         }
         Command::DropView { names, if_exists } => {
@@ -67,6 +68,7 @@ pub(crate) async fn run(runner: Runner<'_>, statement: &Statement) -> Result<Que
             done("CREATE VIEW")
         }
         Command::Tag(command) => tags::run(runner, command, statement).await,
+        Command::Rule(command) => rules::run(runner, command, statement).await,
         Command::ShowTables => show::tables(&runner).await,
         Command::ShowRecommenders => show::recommenders(&runner),
         Command::Alias { source, target, table } => alias::alias(&runner, (source, target), table).await,
@@ -187,13 +189,19 @@ fn catalog_drop(catalog: &Catalog, table: &Arc<Table>) -> Result<()> {
     Ok(catalog.engine.drop_table(table.name())?)
 }
 
-async fn drop_tables(catalog: &Arc<Catalog>, names: &[ObjectName], if_exists: bool) -> Result<()> {
+async fn drop_tables(runner: &Runner<'_>, names: &[ObjectName], if_exists: bool) -> Result<()> {
+    let catalog = &runner.shared.catalog;
     for name in names {
         if if_exists && catalog.resolve(&plain_name(name)?).is_none() {
             continue;
         }
-        let (table, catalog) = (catalog.table(name)?, Arc::clone(catalog));
-        blocking(move || catalog_drop(&catalog, &table)).await?;
+        let (table, catalog, rules) = (catalog.table(name)?, Arc::clone(catalog), Arc::clone(&runner.shared.rules));
+        blocking(move || {
+            catalog_drop(&catalog, &table)?;
+            rules.forget(&table);
+            Ok(())
+        })
+        .await?;
     }
     Ok(())
 }

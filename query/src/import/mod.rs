@@ -33,6 +33,7 @@ mod tests;
 pub use error::{ImportError, Result};
 pub use options::{ColumnOptions, Compression, FileFormat, ImportOptions, SAMPLE_ROWS, TimeFormat, parse_column_type};
 pub use summary::{ColumnReport, FileOutcome, FileReport, ImportSummary, Progress, Reject, Silent};
+pub use target::Watcher;
 pub use time::parse_instant;
 
 use budget::AHEAD_BYTES;
@@ -44,7 +45,7 @@ use plan::{Plan, TableShape, make_plan, outcome_options};
 use std::collections::HashMap;
 use std::time::Instant;
 use survey::Survey;
-use target::{First, Nowhere, Stored, Target};
+use target::{First, Nowhere, Stored, Target, Watched};
 use trodden_engine::{Table, TableOutline};
 
 /// Most times that the files are read again. Every reading knows the types of all values that the one before met, so
@@ -141,6 +142,20 @@ impl Prepared {
     pub fn dry_run(mut self, outline: &TableOutline, progress: &dyn Progress) -> Result<ImportSummary> {
         self.options.dry_run = true;
         self.run(&Nowhere::new(outline.clone()), progress)
+    }
+
+    /// As [`Prepared::dry_run`], and show `watcher` every event.
+    ///
+    /// # Errors
+    /// Those of [`dry_run`], and what the watcher says.
+    pub fn watch(
+        mut self,
+        outline: &TableOutline,
+        watcher: &dyn Watcher,
+        progress: &dyn Progress,
+    ) -> Result<ImportSummary> {
+        self.options.dry_run = true;
+        self.run(&Watched { nowhere: Nowhere::new(outline.clone()), watcher }, progress)
     }
 
     fn run(self, target: &dyn Target, progress: &dyn Progress) -> Result<ImportSummary> {

@@ -1,6 +1,8 @@
 //! Where events go: a table, or nowhere for a trial.
 
 use super::plan::TableShape;
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
 use trodden_engine::error::Result;
 use trodden_engine::ingest::EventBatch;
 use trodden_engine::stop::Stop;
@@ -111,5 +113,64 @@ impl Sink for Counter {
 
     fn commit(self: Box<Self>, _stop: Stop<'_>) -> Result<Stored> {
         Ok(Stored { accepted: self.0.into_inner(), ..Stored::default() })
+    }
+}
+
+/// Looks at what an import would store, in the order of the files.
+pub trait Watcher: Sync {
+    /// The files are read from their beginning, for the first time or again.
+    fn begin(&self);
+
+    /// The next events.
+    ///
+    /// # Errors
+    /// Why to read no further.
+    fn take(&self, batch: &EventBatch) -> Result<()>;
+}
+
+/// A trial that somebody looks at.
+pub(super) struct Watched<'a> {
+    pub(super) nowhere: Nowhere,
+    pub(super) watcher: &'a dyn Watcher,
+}
+
+/// Gives batches to a watcher in their order.
+struct InOrder<'a> {
+    watcher: &'a dyn Watcher,
+    /// The next one, and those that came before their turn.
+    waiting: Mutex<(u64, BTreeMap<u64, EventBatch>)>,
+    counter: Counter,
+}
+
+impl Target for Watched<'_> {
+    fn shape(&self) -> TableShape {
+        self.nowhere.shape()
+    }
+
+    fn is_imported(&self, _fingerprint: u128) -> bool {
+        false
+    }
+
+    fn begin<'a>(&'a self, _fingerprints: &[u128]) -> Result<Box<dyn Sink + 'a>> {
+        self.watcher.begin();
+        Ok(Box::new(InOrder { watcher: self.watcher, waiting: Mutex::default(), counter: Counter::default() }))
+    }
+}
+
+impl Sink for InOrder<'_> {
+    fn push(&self, sequence: u64, batch: &EventBatch) -> Result<()> {
+        let mut waiting = self.waiting.lock();
+        waiting.1.insert(sequence, batch.clone());
+        loop {
+            let next = waiting.0;
+            let Some(batch) = waiting.1.remove(&next) else { return Ok(()) };
+            self.watcher.take(&batch)?;
+            self.counter.push(next, &batch)?;
+            waiting.0 += 1;
+        }
+    }
+
+    fn commit(self: Box<Self>, stop: Stop<'_>) -> Result<Stored> {
+        Box::new(self.counter).commit(stop)
     }
 }

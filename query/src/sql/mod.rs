@@ -6,7 +6,7 @@
 //! - [`short_form`] rewrites the short `FUNNEL a -> b …` into the operator, token by token.
 //! - [`chains`] refuses statements whose operators make too deep a tree.
 //! - [`statement`] parses a statement: trodden's own kinds here, all others by DataFusion's parser.
-//! - [`tags`] parses statements about tags.
+//! - [`tags`] parses statements about tags, [`rules`] those about rules.
 //! - [`duration`] reads spans of time such as `'7 days'`.
 //! - [`identifiers`] quotes an unquoted `CustomerID` that can only mean the column of that spelling.
 
@@ -15,6 +15,7 @@ mod dialect;
 pub(crate) mod duration;
 pub(crate) mod identifiers;
 mod placeholders;
+pub(crate) mod rules;
 pub(crate) mod script;
 pub(crate) mod short_form;
 pub(crate) mod statement;

@@ -3,6 +3,7 @@
 use crate::error::{Error, ErrorKind, Result, closest};
 use crate::sql::chains;
 use crate::sql::placeholders;
+use crate::sql::rules::{self, RuleCommand};
 use crate::sql::script::{DIALECT, RawStatement};
 use crate::sql::short_form;
 use crate::sql::tags::{self, TagCommand};
@@ -73,6 +74,7 @@ pub(crate) enum Command {
         query: Box<Query>,
     },
     Tag(TagCommand),
+    Rule(RuleCommand),
     ShowTables,
     ShowRecommenders,
     Alias {
@@ -214,7 +216,12 @@ fn parse_own(parser: &mut Parser<'_>) -> Result<Option<Command>> {
             skip(parser, 1 + usize::from(second == "TABLE"));
             Command::Flush(parser.parse_object_name(false)?)
         }
-        _ => return Ok(tags::parse(parser)?.map(Command::Tag)),
+        _ => {
+            return match tags::parse(parser)? {
+                Some(command) => Ok(Some(Command::Tag(command))),
+                None => Ok(rules::parse(parser)?.map(Command::Rule)),
+            };
+        }
     };
     Ok(Some(command))
 }

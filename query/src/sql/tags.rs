@@ -167,7 +167,7 @@ fn interval(parser: &mut Parser<'_>) -> Result<i64> {
 }
 
 /// Whether the next token is this word, which is taken then.
-fn word(parser: &mut Parser<'_>, wanted: &str) -> bool {
+pub(super) fn word(parser: &mut Parser<'_>, wanted: &str) -> bool {
     let is_it = match parser.peek_token().token {
         Token::Word(word) => word.quote_style.is_none() && word.value.eq_ignore_ascii_case(wanted),
         _ => false,
@@ -178,7 +178,7 @@ fn word(parser: &mut Parser<'_>, wanted: &str) -> bool {
     is_it
 }
 
-fn expected(what: &str, parser: &Parser<'_>) -> Error {
+pub(super) fn expected(what: &str, parser: &Parser<'_>) -> Error {
     let found = parser.peek_token();
     let shown = if found.token == Token::EOF { "the end".to_string() } else { format!("'{}'", found.token) };
     Error::new(ErrorKind::Syntax, format!("expected {what}, found {shown}")).at(found.span)

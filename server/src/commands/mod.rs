@@ -7,6 +7,7 @@ mod generate;
 mod import;
 mod inspect;
 mod keys;
+mod rules;
 mod place;
 mod serve;
 mod sql;
@@ -29,6 +30,7 @@ pub fn run(command: Command, terminal: &Terminal) -> Outcome {
         Command::Serve(arguments) => serve::serve(&arguments, terminal),
         Command::Config { command } => serve::config(&command),
         Command::Keys { command } => keys::keys(&command),
+        Command::Rules { command } => rules::run(&command, terminal),
         Command::Check(arguments) => check::run(&arguments, terminal),
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Compact(arguments) => compact::run(&arguments),

@@ -12,6 +12,7 @@ pub use refusal::Refusal;
 
 use crate::access::Principal;
 use crate::http::delivery::{Delivery, Part, ProfileUpdate, Rejection, SentAlias, SentEvent};
+use crate::rules::count;
 use crate::serve::App;
 use parking_lot::{Mutex, RwLock};
 use split::split;
@@ -19,7 +20,16 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use trodden_query::engine::Table;
 use trodden_query::engine::table::Appended;
+use trodden_query::rules::{Cleaned, CleanedProfiles, RuleSet};
 use trodden_query::{Error, ErrorKind};
+
+/// Where a delivery goes, and what is done to it before.
+struct Sent<'a> {
+    table: Arc<Table>,
+    rules: Arc<RuleSet>,
+    agent: Option<&'a str>,
+    now_us: i64,
+}
 
 /// What became of a delivery.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -30,6 +40,8 @@ pub struct Receipt {
     pub accepted: u64,
     /// Of these, events that were there before.
     pub duplicates: u64,
+    /// Events that rules of the table dropped.
+    pub dropped: u64,
     /// Updates of profiles.
     pub profiles: u64,
     /// Aliases that hold.
@@ -69,14 +81,16 @@ impl Door {
         let name = self.table_name(principal, table)?;
         let key = principal.key.as_deref().unwrap_or("");
         self.app.rates.charge(key, delivery.messages, now_us).map_err(Refusal::too_fast)?;
-        let Delivery { events, profiles, aliases, rejected, messages, .. } = delivery;
+        let Delivery { events, profiles, aliases, rejected, messages, agent, .. } = delivery;
         let mut receipt = Receipt { rejected, messages, ..Receipt::default() };
         if !(events.is_empty() && profiles.is_empty() && aliases.is_empty()) {
             let table = self.table(&name)?;
             receipt.table = table.name().to_string();
-            self.events(&table, &events, now_us, &mut receipt)?;
-            self.profiles(&table, profiles, now_us, &mut receipt)?;
-            make_aliases(&table, &aliases, &mut receipt)?;
+            let rules = self.app.database.rules(table.name()).map_err(|error| Refusal::of_table(&error))?;
+            let sent = Sent { table, rules, agent: agent.as_deref(), now_us };
+            self.events(&sent, &events, &mut receipt)?;
+            self.profiles(&sent, profiles, &mut receipt)?;
+            make_aliases(&sent, &aliases, &mut receipt)?;
         }
         receipt.rejected.sort_by_key(|rejection| rejection.index);
         Ok(receipt)
@@ -98,13 +112,8 @@ impl Door {
         self.app.event_table(name).map_err(|error| Refusal::of_table(&error))
     }
 
-    fn events(
-        &self,
-        table: &Arc<Table>,
-        events: &[SentEvent<'_>],
-        now_us: i64,
-        receipt: &mut Receipt,
-    ) -> Result<(), Refusal> {
+    fn events(&self, sent: &Sent<'_>, events: &[SentEvent<'_>], receipt: &mut Receipt) -> Result<(), Refusal> {
+        let Sent { table, rules, agent, now_us } = sent;
         let limit = self.app.config.http.event_max.bytes();
         let mut small = Vec::with_capacity(events.len());
         for event in events {
@@ -120,9 +129,19 @@ impl Door {
         let store = |rows: &[&SentEvent<'_>]| -> Result<Appended, Error> {
             // What an earlier, larger try said of rows is said again.
             full.clear();
-            let batch = batch::batch(rows, &table.schema(), now_us, &mut full);
+            let batch = batch::batch(rows, &table.schema(), *now_us, &mut full);
+            let Cleaned { batch, outcome } = rules.apply(batch, *agent)?;
             let appended = if batch.is_empty() { Appended::default() } else { table.append(batch)? };
+            receipt.dropped += outcome.dropped;
+            outcome.taken.keep();
+            count(table.name(), outcome.counts);
+            let taken: Vec<&&SentEvent<'_>> =
+                rows.iter().filter(|event| full.iter().all(|full| full.index != event.index)).collect();
             receipt.rejected.append(&mut full);
+            for rejected in outcome.rejected {
+                let index = taken.get(rejected.row).map_or(0, |event| event.index);
+                receipt.rejected.push(Rejection::invalid(index, "event", rejected.reason));
+            }
             Ok(appended)
         };
         let mut refused = Vec::new();
@@ -136,13 +155,8 @@ impl Door {
         Ok(())
     }
 
-    fn profiles(
-        &self,
-        table: &Arc<Table>,
-        updates: Vec<ProfileUpdate<'_>>,
-        now_us: i64,
-        receipt: &mut Receipt,
-    ) -> Result<(), Refusal> {
+    fn profiles(&self, sent: &Sent<'_>, updates: Vec<ProfileUpdate<'_>>, receipt: &mut Receipt) -> Result<(), Refusal> {
+        let Sent { table, rules, now_us, .. } = sent;
         if updates.is_empty() {
             return Ok(());
         }
@@ -153,15 +167,18 @@ impl Door {
             false => _shared = lock.read(),
         }
         let stored = |error: Error| Refusal::of_storage(&error);
+        let updates = profiles::renamed(updates, rules).map_err(stored)?;
         let decided = profiles::decided(updates, table, table.profiles().as_ref()).map_err(stored)?;
         let rows: Vec<_> = decided.iter().collect();
         let mut full = Vec::new();
         let store = |rows: &[&profiles::Decided<'_>]| -> Result<Appended, Error> {
             full.clear();
             let schema = table.profiles().map(|profiles| profiles.schema()).unwrap_or_default();
-            let batch = profiles::batch(rows, &schema, now_us, &mut full);
+            let batch = profiles::batch(rows, &schema, *now_us, &mut full);
             let taken = !batch.ts.values().is_empty();
+            let CleanedProfiles { batch, counts } = rules.apply_profile_columns(batch)?;
             let appended = if taken { self.app.database.upsert(table.name(), batch)? } else { Appended::default() };
+            count(table.name(), counts);
             receipt.rejected.append(&mut full);
             Ok(appended)
         };
@@ -176,15 +193,18 @@ impl Door {
     }
 }
 
-fn make_aliases(table: &Table, aliases: &[SentAlias<'_>], receipt: &mut Receipt) -> Result<(), Refusal> {
+fn make_aliases(sent: &Sent<'_>, aliases: &[SentAlias<'_>], receipt: &mut Receipt) -> Result<(), Refusal> {
+    let Sent { table, rules, .. } = sent;
     for SentAlias { index, source, target } in aliases {
+        let user = |id: &str| rules.user(id).map_err(|error| Refusal::of_storage(&error));
+        let (source, target) = (user(source)?, user(target)?);
         // Those that are durable already, as most are in a stream of identify calls, wait for nothing.
         let known = table.aliases();
-        if known.get(source).is_some_and(|alias| alias.target.id == *target) {
+        if known.get(&source).is_some_and(|alias| alias.target.id == target) {
             receipt.aliases += 1;
             continue;
         }
-        match table.alias(source, target).map_err(Error::from) {
+        match table.alias(&source, &target).map_err(Error::from) {
             Ok(_) => receipt.aliases += 1,
             Err(error) if matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::AlreadyExists) => {
                 receipt.rejected.push(Rejection::invalid(*index, "alias", told(&error)).of(Part::Alias));

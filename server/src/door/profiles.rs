@@ -10,12 +10,39 @@ use trodden_query::arrow::array::{Array, AsArray, BooleanArray, Int64Array, Null
 use trodden_query::engine::profiles::{ProfileBatch, ProfileColumn, ProfileScan, is_reserved};
 use trodden_query::engine::types::Schema;
 use trodden_query::engine::{Profiles, Table};
+use trodden_query::rules::RuleSet;
 
 /// An update of which it is decided what it sets.
 #[derive(Debug, Clone)]
 pub(super) struct Decided<'a> {
     pub(super) update: ProfileUpdate<'a>,
     cells: Vec<(Cow<'a, str>, Cell<'a>)>,
+}
+
+/// The updates with the users and names that rules give them. What is decided by what a profile holds is asked by these.
+///
+/// # Errors
+/// `UnsupportedFormat` where a rule cannot be read.
+pub(super) fn renamed<'a>(updates: Vec<ProfileUpdate<'a>>, rules: &RuleSet) -> Result<Vec<ProfileUpdate<'a>>> {
+    if rules.is_empty() {
+        return Ok(updates);
+    }
+    let rename = |mut update: ProfileUpdate<'a>| -> Result<ProfileUpdate<'a>> {
+        update.user_id = Cow::Owned(rules.user(&update.user_id)?);
+        let (mut own, mut others) = (Vec::new(), Vec::new());
+        for (path, operation) in update.operations {
+            let name = rules.profile_column(&path)?;
+            match name == path {
+                true => own.push((path, operation)),
+                false => others.push((Cow::Owned(name), operation)),
+            }
+        }
+        // A value that gets the name of another one takes its place.
+        own.append(&mut others);
+        update.operations = own;
+        Ok(update)
+    };
+    updates.into_iter().map(rename).collect()
 }
 
 /// Whether any update depends on what a profile holds by now.

@@ -5,6 +5,7 @@ use super::answer::DOOR;
 use super::statement::require;
 use super::status;
 use crate::access::{Principal, Role};
+use crate::rules;
 use crate::serve::App;
 use crate::watch::metrics;
 use arrow_array::RecordBatch;
@@ -130,7 +131,12 @@ impl Progress {
 async fn append(database: &Database, table: &str, batch: RecordBatch) -> Result<(u64, u64), Status> {
     let (database, name, rows) = (database.clone(), table.to_string(), batch.num_rows() as u64);
     let began = Instant::now();
-    let appended = blocking(move || database.append_rows(&name, &batch)).await?;
+    let (appended, _) = blocking(move || {
+        let (events, table) = (database.event_batches(&name, &batch)?, database.engine().table(&name)?);
+        // Whose events are rejected shows in the count that is answered: the protocol has no other place for it.
+        rules::append(DOOR, &database, &table, events)
+    })
+    .await?;
     metrics::ingested(DOOR, table, appended, began);
     Ok((rows, appended.accepted))
 }

@@ -5,6 +5,7 @@ use super::columns::columns;
 use super::status::{to_problem, to_status};
 use crate::access::{Principal, Role};
 use crate::door::Held;
+use crate::rules;
 use crate::serve::App;
 use crate::watch::metrics;
 use crate::watch::metrics::{INGEST_REJECTED, INGEST_THROTTLED};
@@ -20,10 +21,11 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 use tracing::Instrument;
 use trodden_proto::v1::event_service_server::EventService;
-use trodden_proto::v1::ingest_response::{Gap, Outcome, Repeated, Stored};
+use trodden_proto::v1::ingest_response::{Gap, Outcome, Rejected, Repeated, Stored};
 use trodden_proto::v1::{EventBatch as WireBatch, IngestRequest, IngestResponse};
 use trodden_query::engine::producers::Mark;
 use trodden_query::engine::table::{Appended, Produced};
+use trodden_query::rules::Cleaned;
 use trodden_query::{Error, ErrorKind};
 
 /// Batches of one stream that are being made ready or stored at one time. Storing is in their order.
@@ -166,20 +168,26 @@ async fn store(app: &Arc<App>, ready: Ready) -> Result<IngestResponse, Status> {
     let (app, rows) = (Arc::clone(app), ready.batch.len() as u64);
     let stored = tokio::task::spawn_blocking(move || {
         let table = app.event_table(&ready.table)?;
-        match ready.mark {
-            None => Ok(Produced::Stored(table.append(ready.batch)?)),
-            Some(mark) => Ok(table.append_from(&ready.batch, &mark)?),
-        }
+        let Cleaned { batch, outcome } = rules::clean(&app.database, &table, ready.batch, None)?;
+        // Also a batch of which nothing is left: that it came is stored, so that it is not asked for again.
+        let produced = match ready.mark {
+            None => Produced::Stored(table.append(batch)?),
+            Some(mark) => table.append_from(&batch, &mark)?,
+        };
+        Ok((produced, outcome))
     });
     let span = tracing::info_span!("ingest", door = "grpc", table = name, rows);
     let outcome = match stored.instrument(span).await.map_err(|_| Status::internal("the write broke off"))? {
-        Ok(Produced::Stored(appended)) => {
+        Ok((Produced::Stored(appended), cleaned)) => {
             metrics::ingested("grpc", &name, appended, began);
             let Appended { accepted, duplicates } = appended;
-            Outcome::Stored(Stored { accepted, duplicates })
+            let dropped = cleaned.dropped;
+            let rejected = rules::stored("grpc", &name, cleaned);
+            let rejected = rejected.into_iter().map(|event| Rejected { row: event.row as u64, reason: event.reason });
+            Outcome::Stored(Stored { accepted, duplicates, dropped, rejected: rejected.collect() })
         }
-        Ok(Produced::Repeated) => Outcome::Repeated(Repeated {}),
-        Ok(Produced::Gap { last }) => Outcome::Gap(Gap { last }),
+        Ok((Produced::Repeated, _)) => Outcome::Repeated(Repeated {}),
+        Ok((Produced::Gap { last }, _)) => Outcome::Gap(Gap { last }),
         Err(error) if is_final(&error) => {
             counter!(INGEST_REJECTED, "door" => "grpc", "reason" => format!("{:?}", error.kind())).increment(rows);
             Outcome::Refused(to_problem(&error, ""))

@@ -168,7 +168,7 @@ fn failure(protocol: Protocol, wish: Wish, status: StatusCode, problem: &Problem
 
 /// Whether every message was rejected for what it is mainly about.
 fn is_all_rejected(receipt: &Receipt) -> bool {
-    receipt.accepted + receipt.profiles + receipt.aliases == 0 && !receipt.rejected.is_empty()
+    receipt.accepted + receipt.dropped + receipt.profiles + receipt.aliases == 0 && !receipt.rejected.is_empty()
 }
 
 /// Events that break Amplitude's rules make it 400, with the fields: its SDKs leave those events out and send the others again,
@@ -177,7 +177,7 @@ fn amplitude(receipt: &Receipt) -> Response {
     let bad = receipt.rejected.iter().filter(|rejection| rejection.part == Part::Event);
     let (missing, invalid): (Vec<&Rejection>, Vec<&Rejection>) = bad.partition(|rejection| rejection.missing);
     if missing.is_empty() && invalid.is_empty() {
-        let body = json!({ "code": 200, "events_ingested": receipt.accepted });
+        let body = json!({ "code": 200, "events_ingested": receipt.accepted + receipt.dropped });
         return json_response(StatusCode::OK, &with_counts(body, receipt));
     }
     let by_field = |rejections: &[&Rejection]| {
@@ -208,7 +208,7 @@ fn mixpanel_import(receipt: &Receipt) -> Response {
         false => (StatusCode::BAD_REQUEST, 400, "Bad Request"),
     };
     let body = json!({
-        "code": code, "status": word, "num_records_imported": receipt.accepted + receipt.aliases,
+        "code": code, "status": word, "num_records_imported": receipt.accepted + receipt.dropped + receipt.aliases,
         "error": (code == 400).then_some("some data points in the request failed validation"),
         "failed_records": failed,
     });
@@ -227,7 +227,7 @@ fn with_counts(mut body: Value, receipt: &Receipt) -> Value {
     };
     let rejected: Vec<Value> = receipt.rejected.iter().take(LISTED_MAX).map(listed).collect();
     let counts = json!({
-        "accepted": receipt.accepted, "duplicates": receipt.duplicates, "profiles": receipt.profiles,
+        "accepted": receipt.accepted, "duplicates": receipt.duplicates, "dropped": receipt.dropped, "profiles": receipt.profiles,
         "aliases": receipt.aliases, "rejected_count": receipt.rejected.len(), "rejected": rejected,
     });
     if let (Value::Object(body), Value::Object(counts)) = (&mut body, counts) {

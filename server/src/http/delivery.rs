@@ -9,6 +9,8 @@ use trodden_query::engine::ingest::MAX_NAME_BYTES;
 pub struct Delivery<'a> {
     /// The key in the body, for protocols that have it there.
     pub token: Option<Cow<'a, str>>,
+    /// The user agent of the request.
+    pub agent: Option<Cow<'a, str>>,
     /// Events, in their order.
     pub events: Vec<SentEvent<'a>>,
     /// Updates of profiles, in their order.

@@ -15,6 +15,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http_body_util::BodyExt;
 use metrics::counter;
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use trodden_query::engine::table::Appended;
@@ -127,7 +128,8 @@ impl Receiver {
 
     fn store(&self, path: Path, protocol: Protocol, payload: &Payload, parts: &Parts) -> Result<Receipt, Problem> {
         let now_us = self.app.clock.now_us();
-        let delivery = path.decode(protocol, payload, now_us).map_err(|error| Problem::Malformed(error.0))?;
+        let mut delivery = path.decode(protocol, payload, now_us).map_err(|error| Problem::Malformed(error.0))?;
+        delivery.agent = parts.headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok()).map(Cow::Borrowed);
         let shown = key_of(&parts.headers).or_else(|| payload.parameter("api_key").map(String::from));
         let token = shown.as_deref().or(delivery.token.as_deref());
         let principal = self.app.access.authenticate(token).map_err(Problem::Denied)?;
