@@ -1,5 +1,6 @@
 //! What is computed now, and how it is stopped: by the client that asked, or because nobody reads the answer any more.
 
+use crate::serve::Owner;
 use parking_lot::Mutex;
 use prost::bytes::Bytes;
 use std::collections::{HashMap, VecDeque};
@@ -9,9 +10,6 @@ use trodden_query::CancelToken;
 
 /// So many tickets that were cancelled before they were brought back are remembered.
 const CANCELLED_MAX: usize = 1_024;
-
-/// Whose a statement is: the id of a key; `None` where keys are not required.
-pub(super) type Owner = Option<String>;
 
 /// The statements that run.
 #[derive(Debug, Default)]

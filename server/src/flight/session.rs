@@ -1,8 +1,8 @@
 //! Sessions and transactions, as far as there are any: every statement is by itself, and a name means the same to all.
 
-use super::running::Owner;
 use super::running::Running;
 use super::ticket::StatementTicket;
+use crate::serve::Owner;
 use arrow_flight::sql::{ActionCancelQueryResult, Any};
 use arrow_flight::{Action, CancelFlightInfoRequest, CancelFlightInfoResult, CancelStatus, FlightInfo};
 use prost::Message;

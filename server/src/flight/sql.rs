@@ -3,14 +3,14 @@
 use super::answer::{self, DataStream, Runs};
 use super::login::{Caller, Logins};
 use super::parameters::{Rows, batches, parameter_schema};
-use super::prepared::{AllPrepared, Prepared};
-use super::running::{Guard, Owner, Running};
+use super::prepared::Prepared;
+use super::running::{Guard, Running};
 use super::statement::{self, Read};
 use super::ticket::{StatementTicket, flight_info};
 use super::wire::schema_bytes;
 use super::{ingest, metadata, session, sql_info, status, type_info, update};
 use crate::access::{Principal, Role};
-use crate::serve::App;
+use crate::serve::{App, Kept, Owner};
 use arrow_array::RecordBatch;
 use arrow_flight::flight_service_server::FlightService;
 use arrow_flight::sql::server::{DoPutError, FlightSqlService, PeekableFlightDataStream};
@@ -36,7 +36,7 @@ use tonic::{Request, Response, Status, Streaming};
 pub(super) struct SqlService {
     app: Arc<App>,
     pub(super) logins: Logins,
-    prepared: AllPrepared,
+    prepared: Kept<Prepared>,
     running: Arc<Running>,
 }
 
@@ -49,7 +49,7 @@ type Sent = Result<Response<DataStream>, Status>;
 
 impl SqlService {
     pub(super) fn new(app: Arc<App>) -> Self {
-        Self { app, logins: Logins::default(), prepared: AllPrepared::default(), running: Arc::default() }
+        Self { app, logins: Logins::default(), prepared: Kept::new("prepared statement"), running: Arc::default() }
     }
 
     fn now_us(&self) -> i64 {
@@ -57,7 +57,7 @@ impl SqlService {
     }
 
     fn find(&self, handle: &Bytes, caller: &Caller) -> Result<Arc<Prepared>, Status> {
-        self.prepared.find(handle, &owner(caller), self.now_us())
+        self.prepared.find(handle, &owner(caller), self.now_us()).map_err(status::from)
     }
 
     /// Where the rows of a command about the server or its tables are.
@@ -219,8 +219,9 @@ impl FlightSqlService for SqlService {
         // JDBC takes a statement without columns for one that changes something, and runs it as such.
         let schema =
             if described.is_query { schema_bytes(&described.schema)? } else { schema_bytes(&Schema::empty())? };
+        let handle = self.prepared.keep(Prepared::new(read), &owner(&caller), self.now_us());
         Ok(ActionCreatePreparedStatementResult {
-            prepared_statement_handle: self.prepared.keep(read, &owner(&caller), self.now_us())?,
+            prepared_statement_handle: handle.map_err(status::from)?.into(),
             dataset_schema: schema,
             parameter_schema: schema_bytes(&parameter_schema(&described.parameters))?,
         })
