@@ -40,7 +40,8 @@ pub enum CallErrorKind {
 pub struct CallError {
     kind: CallErrorKind,
     message: String,
-    problem: Option<Problem>,
+    /// In a box: it is large, and errors are handed on.
+    problem: Option<Box<Problem>>,
 }
 
 impl CallError {
@@ -105,7 +106,7 @@ impl From<Status> for CallError {
             (Code::Unknown | Code::Cancelled | Code::Internal, None) => CallErrorKind::Unreachable,
             _ => CallErrorKind::Server,
         };
-        Self { kind, message: status.message().to_owned(), problem }
+        Self { kind, message: status.message().to_owned(), problem: problem.map(Box::new) }
     }
 }
 

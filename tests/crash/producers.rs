@@ -147,37 +147,37 @@ fn a_producer_that_sends_again_after_a_crash_has_each_event_stored_once() {
     let store = FaultStore::new();
     let engine = create(&store);
     let table = engine.table("t").unwrap();
-    for at in 0..SCRIPT.len() {
+    for (at, step) in SCRIPT.iter().enumerate() {
         store.record_history();
         run(&table, at).unwrap();
         for (n, moment) in store.take_history().into_iter().enumerate() {
             for (image, how) in [(moment.durable, "power cut"), (moment.written, "crash")] {
-                let what = format!("{:?} ({at}), {how} {n}", SCRIPT[at]);
+                let what = format!("{step:?} ({at}), {how} {n}");
                 go_on(&open(FaultStore::from_image(image)), at, &what);
             }
         }
         assert_eq!(names(&table), expected(at + 1));
-        let what = format!("after {:?} ({at})", SCRIPT[at]);
+        let what = format!("after {step:?} ({at})");
         go_on(&open(FaultStore::from_image(store.durable_image())), at + 1, &what);
     }
 }
 
 #[test]
 fn a_producer_that_sends_again_after_a_failure_has_each_event_stored_once() {
-    for at in 0..SCRIPT.len() {
+    for (at, step) in SCRIPT.iter().enumerate() {
         for n in 1..20 {
             for syncs in [false, true] {
                 let store = FaultStore::new();
                 let engine = create(&store);
                 let table = engine.table("t").unwrap();
-                (0..at).for_each(|step| run(&table, step).unwrap());
+                (0..at).for_each(|before| run(&table, before).unwrap());
                 match syncs {
                     true => store.fail_sync(store.syncs() + n),
                     false => store.fail_write(store.writes() + n),
                 }
                 let done = run(&table, at);
                 drop((table, engine));
-                let what = format!("{:?} ({at}), {} {n} fails", SCRIPT[at], if syncs { "sync" } else { "write" });
+                let what = format!("{step:?} ({at}), {} {n} fails", if syncs { "sync" } else { "write" });
                 let next = if done.is_ok() { at + 1 } else { at };
                 go_on(&open(FaultStore::from_image(store.durable_image())), next, &what);
             }

@@ -1,6 +1,6 @@
 //! Mutated files through the whole import.
 
-use crate::mutate::{Random, cases, mutate_bytes};
+use crate::mutate::{Random, mutate_bytes, rounds};
 use datafusion::arrow::array::{ArrayRef, Float64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use datafusion::parquet::arrow::ArrowWriter;
 use std::fs;
@@ -45,7 +45,7 @@ fn check(name: &str, original: &[u8]) {
 
     let mut random = Random::from_environment(original.len() as u64);
     let mut refused = 0;
-    for case in 0..cases(1500) {
+    for case in rounds(1500) {
         let bytes = mutate_bytes(original, &mut random);
         match std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| import(&bytes))) {
             Ok(Ok(_)) => {}

@@ -232,7 +232,7 @@ fn nothing_passes_a_rule_that_cannot_be_read() {
     let text = engine.settings()["rule/events/m"].replace("MASK plan", "ENCRYPT plan");
     engine.set_setting("rule/events/m", Some(&text)).expect("kept");
     let book = RuleBook::open(&database.shared().catalog.engine);
-    let set = book.of(&*engine.table("events").expect("a table"));
+    let set = book.of(&engine.table("events").expect("a table"));
     let error = set.apply(batch(vec![("plan", texts(&[Some("a")]))]), None).expect_err("unreadable");
     assert_eq!(error.kind(), ErrorKind::UnsupportedFormat);
     assert!(error.to_string().contains("rule 'm'") && error.hint().is_some(), "{error}");

@@ -9,6 +9,7 @@ use datafusion::sql::sqlparser::parser::Parser;
 use datafusion::sql::sqlparser::tokenizer::Token;
 
 /// What is asked of rules.
+#[expect(clippy::large_enum_variant, reason = "one of them a statement, and short-lived")]
 #[derive(Debug, Clone)]
 pub(crate) enum RuleCommand {
     Create {

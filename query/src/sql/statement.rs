@@ -22,7 +22,6 @@ pub(crate) struct NamedOption {
 }
 
 /// What a statement asks for. Commands are few and short-lived: their size does not matter.
-#[expect(clippy::large_enum_variant, reason = "one of them a statement")]
 #[derive(Debug, Clone)]
 pub(crate) enum Command {
     /// Planned and run by DataFusion: queries, `INSERT`, `COPY … TO`, `EXPLAIN`.

@@ -160,7 +160,8 @@ impl Config {
             return Err(Failure::usage("TLS needs both tls.certificate and tls.key", "give both, or neither"));
         }
         for (name, address) in [("grpc.listen", self.grpc.listen), ("http.listen", self.http.listen)] {
-            if !address.ip().is_loopback() && !(self.tls.is_on() && self.access.required) {
+            let is_guarded = self.tls.is_on() && self.access.required;
+            if !address.ip().is_loopback() && !is_guarded {
                 return Err(Failure::usage(
                     format!("{name} is {address}, which other machines can reach, without TLS and keys"),
                     "give tls.certificate, tls.key and access.required = true, or listen on 127.0.0.1",
