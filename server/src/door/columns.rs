@@ -8,15 +8,19 @@ use trodden_query::arrow::array::{
     ArrayRef, BooleanArray, Float64Array, Int64Array, StringArray, TimestampMicrosecondArray,
 };
 use trodden_query::engine::ingest::MAX_COLUMNS;
-use trodden_query::engine::types::{ColumnType, EXACT_DOUBLE_MAX, Schema};
+use trodden_query::engine::types::{ColumnDef, ColumnType, EXACT_DOUBLE_MAX, Schema};
 use trodden_query::import::parse_instant;
+
+/// Values that one name may have in one row.
+const SAME_NAME_MAX: usize = 20;
 
 /// A value of a row; `None` where it says that there is none.
 pub(super) type Cell<'a> = Option<Value<'a>>;
 
 /// Columns of rows that come one after the other.
 pub(super) struct Columns<'t, 'a> {
-    schema: &'t Schema,
+    /// The columns of the table, by their names in lower case, of which no two are equal.
+    held: HashMap<String, &'t ColumnDef>,
     is_reserved: fn(&str) -> bool,
     /// Places of columns by the paths seen, and by their names in lower case.
     by_path: HashMap<String, usize>,
@@ -45,17 +49,26 @@ pub(super) enum Second {
     Wins,
 }
 
+/// Where a value goes.
+enum Place {
+    /// Into this column, which has none of the row, or one that it takes the place of.
+    Free(usize),
+    /// It is there already.
+    There,
+}
+
 impl<'t, 'a> Columns<'t, 'a> {
     /// For a table of `schema`, in which names of `is_reserved` cannot be properties.
     pub(super) fn new(schema: &'t Schema, is_reserved: fn(&str) -> bool) -> Self {
+        let held = schema.columns.iter().map(|column| (column.name.to_lowercase(), column)).collect();
         let (by_path, by_name, columns) = Default::default();
-        Self { schema, is_reserved, by_path, by_name, columns, new: 0 }
+        Self { held, is_reserved, by_path, by_name, columns, new: 0 }
     }
 
     /// Add the cells of a row, or none of them.
     ///
     /// # Errors
-    /// The path that would be one column too many.
+    /// The path that would be one column too many, or is there too often.
     pub(super) fn push_row(
         &mut self,
         row: usize,
@@ -63,8 +76,17 @@ impl<'t, 'a> Columns<'t, 'a> {
         second: Second,
     ) -> Result<(), String> {
         for (path, cell) in cells {
-            let Some(place) = self.free_place(row, &path, &cell, second) else { continue };
-            if self.schema.columns.len() + self.new > MAX_COLUMNS && self.columns[place].held.is_none() {
+            let place = match self.free_place(row, &path, &cell, second) {
+                Some(Place::Free(place)) => place,
+                Some(Place::There) => continue,
+                None => {
+                    self.take_back(row);
+                    return Err(format!(
+                        "property '{path}' has more than {SAME_NAME_MAX} values: send one, or an array"
+                    ));
+                }
+            };
+            if self.held.len() + self.new > MAX_COLUMNS && self.columns[place].held.is_none() {
                 self.take_back(row);
                 return Err(format!(
                     "property '{path}' would be one column too many: a table has at most {MAX_COLUMNS}. \
@@ -80,31 +102,30 @@ impl<'t, 'a> Columns<'t, 'a> {
         Ok(())
     }
 
-    /// The column that a value of `path` goes to; `None` where it is there already.
-    fn free_place(&mut self, row: usize, path: &str, cell: &Cell<'a>, second: Second) -> Option<usize> {
-        let first = self.place(path);
-        let mut place = first;
-        for number in 2.. {
+    /// The column that a value of `path` goes to; `None` where there are too many of the name.
+    fn free_place(&mut self, row: usize, path: &str, cell: &Cell<'a>, second: Second) -> Option<Place> {
+        let mut place = self.place(path);
+        for number in 2..=SAME_NAME_MAX + 1 {
             match self.columns[place].cells.last() {
                 Some((last, own, old)) if *last == row => {
                     let is_same = *own == path;
                     if is_same && second == Second::Wins {
-                        return Some(place);
+                        return Some(Place::Free(place));
                     }
                     if is_same && old == cell {
-                        return None;
+                        return Some(Place::There);
                     }
                 }
-                _ => break,
+                _ => return Some(Place::Free(place)),
             }
             place = self.named(&format!("{path}_{number}"));
         }
-        Some(place)
+        None
     }
 
     fn take_back(&mut self, row: usize) {
         for column in &mut self.columns {
-            column.cells.retain(|(own, ..)| *own != row);
+            column.cells.pop_if(|(own, ..)| *own == row);
         }
     }
 
@@ -125,9 +146,7 @@ impl<'t, 'a> Columns<'t, 'a> {
         if let Some(&place) = self.by_name.get(&lower) {
             return place;
         }
-        let exact = self.schema.column(&name);
-        let held = exact.or_else(|| self.schema.columns.iter().find(|column| column.name.to_lowercase() == lower));
-        let column = match held {
+        let column = match self.held.get(&lower) {
             Some(held) => Column { name: held.name.clone(), held: Some(held.column_type), cells: Vec::new() },
             None => {
                 self.new += 1;
@@ -270,7 +289,7 @@ fn text<'v>(value: &'v Value<'_>) -> &'v str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use trodden_query::engine::types::{ColumnDef, FIXED_COLUMNS};
+    use trodden_query::engine::types::FIXED_COLUMNS;
 
     fn is_fixed(name: &str) -> bool {
         FIXED_COLUMNS.iter().any(|fixed| fixed.eq_ignore_ascii_case(name))
@@ -325,6 +344,20 @@ mod tests {
             shown(&[], &[&[("a", n("1")), ("a", n("1"))], &[("a", n("1")), ("a", n("2"))]]),
             ["a Int64", "a_2 Int64"]
         );
+    }
+
+    #[test]
+    fn a_name_with_very_many_values_takes_its_row_back() {
+        let schema = Schema::default();
+        let mut columns = Columns::new(&schema, is_fixed);
+        let texts: Vec<String> = (0..50_000).map(|n| n.to_string()).collect();
+        let row = |count: usize| texts[..count].iter().map(|text| (Cow::Borrowed("a"), Some(Value::Number(text))));
+        columns.push_row(0, row(5), Second::Kept).unwrap();
+        assert!(columns.push_row(1, row(50_000), Second::Kept).unwrap_err().contains("more than 20 values"));
+        columns.push_row(1, row(50_000), Second::Wins).unwrap();
+        let cells: Vec<_> = columns.finish().map(|column| (column.name, column.cells.len())).collect();
+        let want = [("a", 2), ("a_2", 1), ("a_3", 1), ("a_4", 1), ("a_5", 1)];
+        assert_eq!(cells, want.map(|(name, count)| (name.to_string(), count)));
     }
 
     #[test]

@@ -5,6 +5,8 @@ use crate::access::{Access, Role};
 use crate::config::{Size, load};
 use crate::http::decode::{mixpanel, plain, posthog, segment};
 use crate::serve::{Clock, Queries};
+use trodden_query::engine::storage::FaultStore;
+use trodden_query::engine::{Engine, EngineOptions};
 use trodden_query::{Database, Options};
 
 /// A door on an empty database, and a runtime that its statements may use.
@@ -16,10 +18,13 @@ struct House {
 
 impl House {
     fn new() -> Self {
+        Self::on(Database::in_memory(Options::default()).unwrap())
+    }
+
+    fn on(database: Database) -> Self {
         let mut config = load(None, HashMap::new(), &Vec::new()).unwrap();
         config.http.event_max = Size(1000);
         config.limits.events_per_second = 1000;
-        let database = Database::in_memory(Options::default()).unwrap();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
         let access = Access::open(database.clone(), false).unwrap();
         let queries = Queries::new(&runtime, 1);
@@ -152,4 +157,28 @@ fn a_key_that_sends_too_fast_is_told_when_to_come_again() {
     let again = house.door.store(&anybody(), None, posthog::decode(&text, 0).unwrap(), 1_000_000);
     assert!(matches!(again, Err(Refusal::TooMuch { retry_s: 2, .. })), "{again:?}");
     assert!(house.door.store(&anybody(), None, posthog::decode(&text, 0).unwrap(), 3_500_000).is_ok());
+}
+
+#[test]
+fn a_full_disk_keeps_senders_waiting_and_what_they_send_again_is_there_once() {
+    let store = FaultStore::new();
+    let open = |store: &FaultStore| {
+        let engine = Engine::open_store(Arc::new(store.clone()), EngineOptions::default()).unwrap();
+        House::on(Database::of_engine(engine, Options::default()))
+    };
+    let text = r#"[{"user_id":"u","event":"a","event_id":"1"},{"user_id":"u","event":"b","event_id":"2"}]"#;
+    let house = open(&store);
+    assert_eq!(house.store(plain::decode(text).unwrap()).accepted, 2);
+    store.set_capacity(Some(0));
+    let more = r#"[{"user_id":"u","event":"b","event_id":"2"},{"user_id":"u","event":"c","event_id":"3"}]"#;
+    for _ in 0..2 {
+        // Full at first, and poisoned by that afterwards.
+        let refused = house.door.store(&anybody(), None, plain::decode(more).unwrap(), 1_000_000);
+        assert!(matches!(refused, Err(Refusal::Unavailable { retry_s: 1.., .. })), "{refused:?}");
+    }
+    drop(house);
+    store.set_capacity(None);
+    let house = open(&store);
+    assert_eq!(house.store(plain::decode(more).unwrap()).accepted, 2);
+    assert!(house.ask("SELECT count(*) AS n FROM events").contains("| 3 |"));
 }

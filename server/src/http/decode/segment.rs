@@ -8,6 +8,7 @@ use crate::http::delivery::{
 use crate::http::json::{Json, Members};
 use crate::http::value::{Properties, Value, flatten};
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 /// Members of a message that are no column, or make one of another name.
 const KNOWN: [&str; 18] = [
@@ -31,6 +32,9 @@ const KNOWN: [&str; 18] = [
     "writeKey",
 ];
 
+/// Bytes that a context of the batch may have in all of its messages together.
+const SHARED_MAX_BYTES: usize = 64 << 20;
+
 /// The messages of a request. `kind`: what the path says that the body is, such as `track`; `None` for a batch.
 ///
 /// # Errors
@@ -48,6 +52,7 @@ pub fn decode<'a>(text: &'a str, kind: Option<&'a str>) -> Result<Delivery<'a>, 
         (None, Json::Array(batch)) => {
             let context = members.get("context");
             let messages = Json::Array(batch).items();
+            check_shared(&context, messages.len())?;
             delivery.messages = messages.len();
             for (index, message) in messages.iter().enumerate() {
                 one(&mut delivery, index, &Members::of(message), None, &context);
@@ -56,6 +61,15 @@ pub fn decode<'a>(text: &'a str, kind: Option<&'a str>) -> Result<Delivery<'a>, 
         (None, _) => return Err(Malformed("'batch' is missing: send {\"batch\": […]}".into())),
     }
     Ok(delivery)
+}
+
+/// A context of the batch is one of each message.
+fn check_shared(context: &Json<'_>, messages: usize) -> Result<(), Malformed> {
+    let bytes = if let Json::Object(text) = context { text.len() } else { 0 };
+    match bytes.saturating_mul(messages) <= SHARED_MAX_BYTES {
+        true => Ok(()),
+        false => Err(Malformed(format!("a context of {bytes} bytes for {messages} messages: send smaller batches"))),
+    }
 }
 
 fn one<'a>(
@@ -149,7 +163,10 @@ impl<'m, 'a> Message<'m, 'a> {
         flatten("context", &self.members.get("context"), &mut properties);
         let mut shared = Properties::new();
         flatten("context", shared_context, &mut shared);
-        shared.retain(|(path, _)| !properties.iter().any(|(own, _)| own == path));
+        if !shared.is_empty() {
+            let own: HashSet<&str> = properties.iter().map(|(path, _)| path.as_ref()).collect();
+            shared.retain(|(path, _)| !own.contains(path.as_ref()));
+        }
         properties.append(&mut shared);
         for (name, value) in self.members.others(&KNOWN) {
             flatten(&format!("message.{name}"), &value, &mut properties);
