@@ -375,10 +375,7 @@ fn as_texts(event: &Sent) -> Sent {
     Sent { values: values.collect(), ..event.clone() }
 }
 
-/// What an event is made of: user, time, name, whether it has an id, values of the text columns, amount, agent.
-type Parts = (u8, i64, u8, bool, [Option<u8>; 4], Option<i64>, Option<u8>);
-
-fn sent() -> impl Strategy<Value = Parts> {
+fn sent() -> impl Strategy<Value = (u8, i64, u8, bool, [Option<u8>; 4], Option<i64>, Option<u8>)> {
     let values = [option::of(0..6_u8), option::of(0..6_u8), option::of(0..6_u8), option::of(0..6_u8)];
     (0..4_u8, -1..4 * SECOND, 0..3_u8, any::<bool>(), values, option::of(0..4_i64), option::of(0..3_u8))
 }
@@ -387,22 +384,23 @@ fn sent() -> impl Strategy<Value = Parts> {
 fn sent_batch() -> impl Strategy<Value = (Vec<Sent>, bool)> {
     (vec(sent(), 0..12), any::<bool>(), prop::bool::weighted(0.7)).prop_map(|(events, are_numbers, is_stored)| {
         let mut next = 0;
-        let event = |(user, ts, event, has_id, values, amount, agent): Parts| {
-            next += 1;
-            let mut cells = BTreeMap::new();
-            for (column, value) in COLUMNS.iter().zip(values) {
-                let Some(value) = value else { continue };
-                let cell = match *column == "Phone" && are_numbers {
-                    true => Cell::Number(i64::from(value) + 15),
-                    false => Cell::Text(TEXTS[usize::from(value)].into()),
-                };
-                cells.insert((*column).to_string(), cell);
-            }
-            cells.extend(amount.map(|amount| ("amount".to_string(), Cell::Number(amount))));
-            cells.extend(agent.map(|agent| ("user_agent".into(), Cell::Text(AGENTS[usize::from(agent)].into()))));
-            let event = ["view", "buy", "other"][usize::from(event)].into();
-            Sent { user: format!("u{user}"), ts, event, id: has_id.then(|| format!("id{next}")), values: cells }
-        };
+        let event =
+            |(user, ts, event, has_id, values, amount, agent): (u8, i64, u8, bool, [_; 4], Option<i64>, Option<u8>)| {
+                next += 1;
+                let mut cells = BTreeMap::new();
+                for (column, value) in COLUMNS.iter().zip(values) {
+                    let Some(value): Option<u8> = value else { continue };
+                    let cell = match *column == "Phone" && are_numbers {
+                        true => Cell::Number(i64::from(value) + 15),
+                        false => Cell::Text(TEXTS[usize::from(value)].into()),
+                    };
+                    cells.insert((*column).to_string(), cell);
+                }
+                cells.extend(amount.map(|amount| ("amount".to_string(), Cell::Number(amount))));
+                cells.extend(agent.map(|agent| ("user_agent".into(), Cell::Text(AGENTS[usize::from(agent)].into()))));
+                let event = ["view", "buy", "other"][usize::from(event)].into();
+                Sent { user: format!("u{user}"), ts, event, id: has_id.then(|| format!("id{next}")), values: cells }
+            };
         (events.into_iter().map(event).collect(), is_stored)
     })
 }

@@ -7,8 +7,8 @@ mod generate;
 mod import;
 mod inspect;
 mod keys;
-mod rules;
 mod place;
+mod rules;
 mod serve;
 mod sql;
 

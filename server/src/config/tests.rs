@@ -1,3 +1,5 @@
+//! Layers, misspellings, and what is refused.
+
 use super::*;
 use std::collections::HashMap;
 use std::fs;
