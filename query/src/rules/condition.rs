@@ -6,12 +6,15 @@ use crate::table::schema::{sql_name, timestamp_type};
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, new_null_array};
 use datafusion::arrow::buffer::BooleanBuffer;
 use datafusion::arrow::datatypes::{DataType, Field, Schema as ArrowSchema};
-use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{DFSchema, DataFusionError};
 use datafusion::execution::config::SessionConfig;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
+use datafusion::logical_expr::simplify::SimplifyContext;
 use datafusion::logical_expr::{Expr, Volatility};
+use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::physical_expr::PhysicalExpr;
+use datafusion::scalar::ScalarValue;
 use datafusion::sql::sqlparser::ast::{self, ExprWithAlias, Ident, Spanned, Value, visit_expressions};
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -171,7 +174,7 @@ impl Condition {
             false => {
                 let mut state = SESSION.clone();
                 state.mark_start_execution();
-                state.create_physical_expr(logical, &named)
+                at_moment(logical, &named, &state).and_then(|logical| state.create_physical_expr(logical, &named))
             }
         };
         let physical = physical.map_err(|error| at_condition(error.into()))?;
@@ -183,6 +186,28 @@ impl Condition {
             }
         }
     }
+}
+
+/// The expression with what depends on the moment computed: a physical expression has no clock. `now()` becomes a time of the unit
+/// that `ts` has, since not every time of an event can be told in nanoseconds.
+fn at_moment(expr: Expr, schema: &DFSchema, state: &SessionState) -> datafusion::common::Result<Expr> {
+    let moment = state.execution_props().query_execution_start_time;
+    let now = moment.map(|moment| {
+        let literal = ScalarValue::TimestampMicrosecond(Some(moment.timestamp_micros()), None);
+        literal.cast_to(&timestamp_type()).map(|literal| Expr::Literal(literal, None))
+    });
+    let now = now.transpose()?;
+    let expr = expr.transform_up(|expr| match (&expr, &now) {
+        (Expr::ScalarFunction(call), Some(now)) if call.func.name() == "now" => Ok(Transformed::yes(now.clone())),
+        _ => Ok(Transformed::no(expr)),
+    })?;
+    let context = SimplifyContext::builder()
+        .with_schema(Arc::new(schema.clone()))
+        .with_config_options(Arc::clone(state.config_options()))
+        .with_query_execution_start_time(moment)
+        .build();
+    let simplifier = ExprSimplifier::new(context);
+    simplifier.simplify(simplifier.coerce(expr.data, schema)?)
 }
 
 /// Why an expression is no part of a condition.

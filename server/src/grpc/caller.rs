@@ -4,7 +4,7 @@ use crate::access::{Principal, Role};
 use crate::serve::App;
 use crate::watch::metrics::DENIED;
 use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
+use base64::prelude::BASE64_STANDARD_NO_PAD;
 use metrics::counter;
 use tonic::Status;
 use tonic::metadata::MetadataMap;
@@ -35,7 +35,9 @@ fn token(metadata: &MetadataMap) -> Option<String> {
     match scheme.to_ascii_lowercase().as_str() {
         "bearer" => Some(rest.trim().to_owned()),
         "basic" => {
-            let decoded = String::from_utf8(BASE64_STANDARD.decode(rest.trim()).ok()?).ok()?;
+            // Clients in Go leave the padding away.
+            let decoded = BASE64_STANDARD_NO_PAD.decode(rest.trim().trim_end_matches('=')).ok()?;
+            let decoded = String::from_utf8(decoded).ok()?;
             let (user, password) = decoded.split_once(':').unwrap_or((&decoded, ""));
             Some(if password.is_empty() { user } else { password }.to_owned())
         }
