@@ -375,7 +375,10 @@ fn as_texts(event: &Sent) -> Sent {
     Sent { values: values.collect(), ..event.clone() }
 }
 
-fn sent() -> impl Strategy<Value = (u8, i64, u8, bool, [Option<u8>; 4], Option<i64>, Option<u8>)> {
+/// What an event is made of: user, time, name, whether it has an id, values of the text columns, amount, agent.
+type Parts = (u8, i64, u8, bool, [Option<u8>; 4], Option<i64>, Option<u8>);
+
+fn sent() -> impl Strategy<Value = Parts> {
     let values = [option::of(0..6_u8), option::of(0..6_u8), option::of(0..6_u8), option::of(0..6_u8)];
     (0..4_u8, -1..4 * SECOND, 0..3_u8, any::<bool>(), values, option::of(0..4_i64), option::of(0..3_u8))
 }
