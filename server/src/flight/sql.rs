@@ -278,7 +278,8 @@ impl FlightSqlService for SqlService {
         let caller = caller(&request)?;
         let prepared = self.find(&query.prepared_statement_handle, &caller)?;
         let guard = self.begin_update(&caller, &prepared.read).await?;
-        update::run_for_each(&self.app, &prepared.read, batches(request.into_inner()), &guard).await
+        let batches = batches(request.into_inner());
+        update::run_for_each(&self.app, &prepared.read, batches, &prepared.bound(), &guard).await
     }
 
     // What changes something.

@@ -1,7 +1,7 @@
 //! Statements that change something, and how much they changed.
 
 use super::answer::DOOR;
-use super::parameters::rows_of;
+use super::parameters::{Rows, rows_of};
 use super::running::Guard;
 use super::statement::Read;
 use super::status;
@@ -43,7 +43,8 @@ fn count_in(batch: &RecordBatch) -> Option<i64> {
     counts.is_valid(0).then(|| counts.value(0))
 }
 
-/// Run a statement for each row of parameters as it comes. Each run is durable by itself, whatever becomes of later ones.
+/// Run a statement for each row of parameters as it comes, or, where none comes with the call, for each that was bound before. Each
+/// run is durable by itself, whatever becomes of later ones.
 ///
 /// # Errors
 /// Those of the first run that fails, which name how many were done before it.
@@ -51,19 +52,25 @@ pub(super) async fn run_for_each(
     app: &App,
     read: &Read,
     batches: impl Stream<Item = Result<RecordBatch, Status>>,
+    bound: &Rows,
     guard: &Guard,
 ) -> Result<i64, Status> {
     let mut batches = std::pin::pin!(batches);
     let (mut changed, mut runs) = (0_i64, 0_u64);
+    let sum = |changed: i64, count: i64| if count == UNKNOWN { UNKNOWN } else { changed.saturating_add(count) };
     while let Some(batch) = batches.next().await.transpose().map_err(|error| told(error, runs))? {
         for values in rows_of(&batch, read.statement.parameters()).map_err(|error| told(error, runs))? {
             let count = run(app, read, values, guard).await.map_err(|error| told(error, runs))?;
-            changed = if count == UNKNOWN { UNKNOWN } else { changed.saturating_add(count) };
+            changed = sum(changed, count);
             runs += 1;
         }
     }
     if runs == 0 {
-        return run(app, read, Vec::new(), guard).await;
+        for values in bound.runs() {
+            let count = run(app, read, values, guard).await.map_err(|error| told(error, runs))?;
+            changed = sum(changed, count);
+            runs += 1;
+        }
     }
     Ok(changed)
 }
