@@ -40,7 +40,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         let (Some(steps), Some(users)) = (batch.column_by_name("step_name"), batch.column_by_name("users")) else {
             continue;
         };
-        let (steps, users) = (steps.as_string_view(), users.as_primitive::<Int64Type>());
+        let (steps, users) = (steps.as_string::<i32>(), users.as_primitive::<Int64Type>());
         for row in 0..batch.num_rows() {
             println!("{:>10}  {} users", steps.value(row), users.value(row));
         }

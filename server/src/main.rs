@@ -1,4 +1,4 @@
-//! The binary `trodden`: see [`trodden_server`].
+//! The binary `trodden`: see `trodden_server`.
 
 use std::process::ExitCode;
 

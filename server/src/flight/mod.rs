@@ -2,15 +2,15 @@
 //!
 //! A call passes through these modules from the top to the bottom:
 //!
-//! - [`door`] is the service on the wire: who is calling, and the few calls that Flight SQL leaves to Flight.
-//! - [`login`] turns a user name and a password into a token; [`session`] answers about options of a session.
-//! - [`sql`] is the service of Flight SQL: each command to the module that does it.
-//! - [`statement`] reads a statement and says who may run it; [`prepared`] keeps those that were prepared, [`parameters`]
+//! - `door` is the service on the wire: who is calling, and the few calls that Flight SQL leaves to Flight.
+//! - `login` turns a user name and a password into a token; `session` answers about options of a session.
+//! - `sql` is the service of Flight SQL: each command to the module that does it.
+//! - `statement` reads a statement and says who may run it; `prepared` keeps those that were prepared, `parameters`
 //!   what was bound to them.
-//! - [`ticket`] is what a client brings back for the rows; [`running`] knows what is computed now, and cancels it.
-//! - [`answer`] runs a statement and sends its rows, [`update`] runs one and counts, [`ingest`] stores rows.
-//! - [`metadata`], [`sql_info`] and [`type_info`] tell about tables, about the server and about types.
-//! - [`wire`] gives every row and every schema the form in which it is sent; [`status`] gives errors theirs.
+//! - `ticket` is what a client brings back for the rows; `running` knows what is computed now, and cancels it.
+//! - `answer` runs a statement and sends its rows, `update` runs one and counts, `ingest` stores rows.
+//! - `metadata`, `sql_info` and `type_info` tell about tables, about the server and about types.
+//! - `wire` gives every row and every schema the form in which it is sent; `status` gives errors theirs.
 
 mod answer;
 mod door;

@@ -1,4 +1,4 @@
-//! Errors on the wire: a gRPC status with a [`Problem`] among its details.
+//! Errors on the wire: a gRPC status with a `Problem` among its details.
 
 use tonic::metadata::MetadataMap;
 use tonic::{Code, Status};

@@ -1,6 +1,6 @@
 //! Events over HTTP: the paths and protocols of SDKs that people have already, and a plain one.
 //!
-//! A request becomes a [`delivery::Delivery`], whatever protocol it is in; from there on there is one way, the
+//! A request becomes a `delivery::Delivery`, whatever protocol it is in; from there on there is one way, the
 //! [`door`](crate::door).
 
 mod receive;

@@ -1,6 +1,6 @@
-//! What the protocols of SDKs say: pure functions from the text of a request to a [`Delivery`].
+//! What the protocols of SDKs say: pure functions from the text of a request to a `Delivery`.
 //!
-//! [`Delivery`]: super::delivery::Delivery
+//! `Delivery`: super::delivery::Delivery
 
 pub mod segment;
 pub mod posthog;
