@@ -1,9 +1,31 @@
 """What the SDKs of Segment and of RudderStack send in the tests, and what must be in the database then."""
-from sent import check_properties
+import datetime
+
+from sent import PROPERTIES, check_properties
+
+TS = datetime.datetime(2026, 3, 1, 10, 0, 0, 250_000, tzinfo=datetime.timezone.utc)
+
+
+def send_messages(sender):
+    """One message of each kind; the SDKs for Python of both have the same calls."""
+    sender.track(anonymous_id="anon", event="before")
+    sender.track("ada", "sent", PROPERTIES, timestamp=TS, context={"ip": "1.2.3.4"}, anonymous_id="anon")
+    sender.page("ada", "shop", "Home", {"url": "/x"})
+    sender.screen("ada", None, "Start")
+    sender.identify("ada", {"plan": "pro", "age": 36, "address": {"city": "London"}}, anonymous_id="anon")
+    sender.group("ada", "acme", {"name": "Acme", "seats": 5})
+    sender.alias("old", "ada")
+
+
+def finish(sender, failed):
+    """Sends what waits; nothing may have failed."""
+    sender.flush()
+    sender.join()
+    assert not failed, failed
 
 
 def check_messages(server, name_of_page="name"):
-    """The messages of `send` and of the Node programs."""
+    """The messages of `send_messages` and of the Node programs."""
     check_properties(server, "event = 'sent'")
     sent = server.sql("SELECT ts, user_id, event_id, anonymous_id, \"context.ip\", \"context.library.name\" FROM events "
                       "WHERE event = 'sent'")[0]

@@ -1,14 +1,12 @@
 """Segment's SDKs for Python and Node, as people use them."""
-import datetime
 import json
 import time
 
 import pytest
 from segment.analytics.client import Client
-from segment_like import check_counted, check_messages, check_throttled
+from segment_like import check_counted, check_messages, check_throttled, finish, send_messages
 from sent import PROPERTIES
 
-TS = datetime.datetime(2026, 3, 1, 10, 0, 0, 250_000, tzinfo=datetime.timezone.utc)
 COUNT = 40
 
 
@@ -18,22 +16,10 @@ def client(url, **options):
     return made, failed
 
 
-def finish(sender, failed):
-    sender.flush()
-    sender.join()
-    assert not failed, failed
-
-
 @pytest.mark.parametrize("gzip", [False, True])
 def test_python_sends_what_a_query_gives_back(server, gzip):
     sender, failed = client(server.url, gzip=gzip)
-    sender.track(anonymous_id="anon", event="before")
-    sender.track("ada", "sent", PROPERTIES, timestamp=TS, context={"ip": "1.2.3.4"}, anonymous_id="anon")
-    sender.page("ada", "shop", "Home", {"url": "/x"})
-    sender.screen("ada", None, "Start")
-    sender.identify("ada", {"plan": "pro", "age": 36, "address": {"city": "London"}}, anonymous_id="anon")
-    sender.group("ada", "acme", {"name": "Acme", "seats": 5})
-    sender.alias("old", "ada")
+    send_messages(sender)
     finish(sender, failed)
     check_messages(server)
 
