@@ -2,6 +2,7 @@
 
 use crate::failure::Failure;
 use crate::report::Report;
+use crate::text_place::byte_at;
 use std::ops::Range;
 use trodden_client::{CallError, CallErrorKind};
 use trodden_query::{Error, ErrorKind, Span};
@@ -100,19 +101,6 @@ fn single_line(script: &str, range: Range<usize>) -> Range<usize> {
     range.start..end
 }
 
-/// The byte of a line and a column, both from 1, columns counted in characters.
-fn byte_at(text: &str, line: u64, column: u64) -> usize {
-    let to_index = |number: u64| usize::try_from(number.saturating_sub(1)).unwrap_or(usize::MAX);
-    let mut start = 0;
-    for _ in 0..to_index(line) {
-        match text[start..].find('\n') {
-            Some(length) => start += length + 1,
-            None => return text.len(),
-        }
-    }
-    text[start..].char_indices().nth(to_index(column)).map_or(text.len(), |(at, _)| start + at)
-}
-
 /// Where `part`, a slice of `whole`, begins in it.
 fn offset_in(whole: &str, part: &str) -> usize {
     let offset = (part.as_ptr() as usize).wrapping_sub(whole.as_ptr() as usize);
@@ -128,10 +116,5 @@ mod tests {
         let script = "SELECT 1;\nSELECT ä,\n  prise FROM t";
         let statement = &script[10..];
         assert_eq!(offset_in(script, statement), 10);
-        let at = byte_at(statement, 2, 3);
-        assert_eq!(&statement[at..at + 5], "prise");
-        assert_eq!(&statement[byte_at(statement, 1, 8)..][.."ä".len()], "ä");
-        assert_eq!(byte_at(statement, 9, 1), statement.len());
-        assert_eq!(byte_at(statement, 2, 99), statement.len());
     }
 }

@@ -1,5 +1,6 @@
 //! Errors on the wire: a gRPC status with a `Problem` among its details.
 
+use crate::text_place::byte_at;
 use tonic::metadata::MetadataMap;
 use tonic::{Code, Status};
 use trodden_proto::v1::{Problem, StatusDetails, problem, status_details};
@@ -61,19 +62,6 @@ fn to_span(span: Span, sql: &str) -> problem::Span {
         end_line: number(span.end_line),
         end_column: number(span.end_column),
     }
-}
-
-/// The byte of a line and a column, both from 1, columns counted in characters.
-pub fn byte_at(text: &str, line: u64, column: u64) -> usize {
-    let to_index = |number: u64| usize::try_from(number.saturating_sub(1)).unwrap_or(usize::MAX);
-    let mut start = 0;
-    for _ in 0..to_index(line) {
-        match text[start..].find('\n') {
-            Some(length) => start += length + 1,
-            None => return text.len(),
-        }
-    }
-    text[start..].char_indices().nth(to_index(column)).map_or(text.len(), |(at, _)| start + at)
 }
 
 #[cfg(test)]
