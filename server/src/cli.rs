@@ -92,6 +92,38 @@ pub struct ImportArgs {
     /// Table to import into; created when it is absent
     #[arg(long, value_name = "NAME")]
     pub table: String,
+    /// How the files are read.
+    #[command(flatten)]
+    pub reading: ReadingArgs,
+    /// File to write rejected rows to, with line number and reason
+    #[arg(long, value_name = "FILE", help_heading = "Rejected rows")]
+    pub rejects: Option<PathBuf>,
+    /// Number of shards of a new table, for ever [default: 8]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024), help_heading = "New table")]
+    pub shards: Option<u16>,
+    /// Time zone of a new table's calendar days [default: UTC]
+    #[arg(long, value_name = "ZONE", help_heading = "New table")]
+    pub table_time_zone: Option<String>,
+    /// How long the id of an event is remembered, such as '7 days' [default: 7 days]
+    #[arg(long, value_name = "TIME", help_heading = "New table")]
+    pub dedup_window: Option<String>,
+    /// Drop events older than this, such as '365 days' [default: never]
+    #[arg(long, value_name = "TIME", help_heading = "New table")]
+    pub retention: Option<String>,
+    /// The table has the columns and types of this first import for ever, and later ones are held to them
+    #[arg(long, help_heading = "New table")]
+    pub strict: bool,
+    /// Threads that read and store [default: all cores]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub threads: Option<u32>,
+    /// Read and check everything, write nothing; tell what an import would do
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// Which files are read, and how: of all commands that read events from files.
+#[derive(Debug, Args)]
+pub struct ReadingArgs {
     /// Files, globs or directories: Parquet, CSV, TSV, JSON lines, each plain, gzip or zstd; `-` for standard input
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<String>,
@@ -143,33 +175,9 @@ pub struct ImportArgs {
     /// Text that means NULL in CSV, beside the empty one
     #[arg(long = "null", value_name = "TEXT", help_heading = "Files")]
     pub null_values: Vec<String>,
-    /// File to write rejected rows to, with line number and reason
-    #[arg(long, value_name = "FILE", help_heading = "Rejected rows")]
-    pub rejects: Option<PathBuf>,
-    /// More rejected rows than this stop the import, with nothing stored
+    /// More rejected rows than this end the command, with nothing stored
     #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Rejected rows")]
     pub max_rejects: u64,
-    /// Number of shards of a new table, for ever [default: 8]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024), help_heading = "New table")]
-    pub shards: Option<u16>,
-    /// Time zone of a new table's calendar days [default: UTC]
-    #[arg(long, value_name = "ZONE", help_heading = "New table")]
-    pub table_time_zone: Option<String>,
-    /// How long the id of an event is remembered, such as '7 days' [default: 7 days]
-    #[arg(long, value_name = "TIME", help_heading = "New table")]
-    pub dedup_window: Option<String>,
-    /// Drop events older than this, such as '365 days' [default: never]
-    #[arg(long, value_name = "TIME", help_heading = "New table")]
-    pub retention: Option<String>,
-    /// The table has the columns and types of this first import for ever, and later ones are held to them
-    #[arg(long, help_heading = "New table")]
-    pub strict: bool,
-    /// Threads that read and store [default: all cores]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
-    pub threads: Option<u32>,
-    /// Read and check everything, write nothing; tell what an import would do
-    #[arg(long)]
-    pub dry_run: bool,
 }
 
 /// `trodden sql`.
@@ -347,42 +355,12 @@ pub struct RulesTestArgs {
     /// A rule to try after those of the table, or in place of one with OR REPLACE; may be given several times
     #[arg(long = "rule", value_name = "CREATE RULE …")]
     pub rules: Vec<String>,
-    /// Files, globs or directories, as `trodden import` takes them
-    #[arg(required = true, value_name = "FILE")]
-    pub files: Vec<String>,
     /// User agent of the request, for DROP BOTS where events have none of their own
     #[arg(long, value_name = "TEXT")]
     pub user_agent: Option<String>,
-    /// Column with the user [default: user_id or a well-known name]
-    #[arg(long, value_name = "COLUMN", help_heading = "Columns")]
-    pub user: Option<String>,
-    /// Column with the time [default: ts or a well-known name]
-    #[arg(long, value_name = "COLUMN", help_heading = "Columns")]
-    pub time: Option<String>,
-    /// Column with the name of the event [default: event or a well-known name]
-    #[arg(long, value_name = "COLUMN", help_heading = "Columns", conflicts_with = "event_value")]
-    pub event: Option<String>,
-    /// Column with the id of the event [default: event_id, if there is one]
-    #[arg(long, value_name = "COLUMN", help_heading = "Columns")]
-    pub id: Option<String>,
-    /// Name of all events, for files without an event column
-    #[arg(long, value_name = "NAME", help_heading = "Columns")]
-    pub event_value: Option<String>,
-    /// Give a column another name before the rules see it
-    #[arg(long, value_name = "COLUMN=NAME", value_parser = pair, help_heading = "Columns")]
-    pub rename: Vec<(String, String)>,
-    /// Type of a column, instead of finding it out: BOOLEAN, BIGINT, DOUBLE, TEXT or TIMESTAMP
-    #[arg(long = "type", value_name = "COLUMN=TYPE", value_parser = pair, help_heading = "Columns")]
-    pub types: Vec<(String, String)>,
-    /// How times are written: auto, rfc3339, s, ms, us, ns, or a pattern such as '%d/%m/%Y %H:%M'
-    #[arg(long, value_name = "FORMAT", default_value = "auto", help_heading = "Times")]
-    pub time_format: String,
-    /// Format of the files: parquet, csv, tsv or jsonl [default: by name and content]
-    #[arg(long, value_name = "FORMAT", help_heading = "Files")]
-    pub format: Option<String>,
-    /// More rows than this that are no events are a failure
-    #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Rejected rows")]
-    pub max_rejects: u64,
+    /// How the files are read.
+    #[command(flatten)]
+    pub reading: ReadingArgs,
 }
 
 /// `trodden check`.

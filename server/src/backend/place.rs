@@ -9,7 +9,7 @@ use trodden_query::{Error, ErrorKind, Span};
 
 /// What went wrong with a statement, here or at a server.
 #[derive(Debug)]
-pub(super) struct Trouble {
+pub(crate) struct Trouble {
     /// Somebody wished it to end.
     pub(super) is_cancelled: bool,
     pub(super) message: String,
@@ -70,7 +70,7 @@ impl Place {
 }
 
 /// The failure that an error without a statement means.
-pub(super) fn failed<'a, E>(error: &'a E) -> Failure
+pub(crate) fn failed<'a, E>(error: &'a E) -> Failure
 where
     Trouble: From<&'a E>,
 {

@@ -1,20 +1,26 @@
 //! `trodden import`: files into a table.
 
 use super::print_line;
+use super::reading::usage;
 use crate::backend::{Backend, BackendOptions, NewTable, import_failed, import_trial};
 use crate::cli::ImportArgs;
-use crate::failure::{Failure, Outcome};
+use crate::failure::Outcome;
 use crate::interrupt::{Interrupt, Second};
 use crate::progress::ImportBar;
 use crate::tell;
 use crate::terminal::Terminal;
 use crate::words::{bytes, parse_duration_us};
-use trodden_query::engine::types::{ColumnType, TableOptions};
-use trodden_query::import::{self, ColumnOptions, ImportOptions};
+use trodden_query::engine::types::TableOptions;
+use trodden_query::import::{self, ImportOptions};
 
 pub(super) fn run(arguments: ImportArgs, terminal: &Terminal) -> Outcome {
     let new_table = new_table(&arguments)?;
-    let options = import_options(&arguments)?;
+    let options = ImportOptions {
+        rejects: arguments.rejects.clone(),
+        threads: arguments.threads.map(|threads| threads as usize),
+        dry_run: arguments.dry_run,
+        ..arguments.reading.options()?
+    };
     new_table.check(&arguments.table)?;
     let interrupt = Interrupt::watch(Second::Ends)?;
     let running = interrupt.begin();
@@ -68,64 +74,4 @@ fn new_table(arguments: &ImportArgs) -> Outcome<NewTable> {
         retention_us: time("--retention", &arguments.retention)?,
         strict: arguments.strict,
     })
-}
-
-fn import_options(arguments: &ImportArgs) -> Outcome<ImportOptions> {
-    let parsed = |flag: &'static str| move |error: String| usage(flag, &error);
-    let zone = arguments.time_zone.parse().map_err(|_| {
-        let message = format!("--time-zone: '{}' is no time zone", arguments.time_zone);
-        Failure::usage(message, "use an IANA name such as 'Europe/Berlin' or 'UTC'")
-    })?;
-    let delimiter = arguments.delimiter.map(|letter| {
-        u8::try_from(letter).ok().filter(u8::is_ascii).ok_or_else(|| {
-            Failure::usage(format!("--delimiter: '{letter}' is no single byte"), "use one such as ';' or '|'")
-        })
-    });
-    let types = arguments.types.iter().map(|(name, text)| Ok((name.clone(), column_type(text)?)));
-    Ok(ImportOptions {
-        files: arguments.files.clone(),
-        format: arguments.format.as_deref().map(str::parse).transpose().map_err(parsed("--format"))?,
-        compression: arguments.compression.as_deref().map(str::parse).transpose().map_err(parsed("--compression"))?,
-        user: arguments.user.clone(),
-        time: arguments.time.clone(),
-        event: arguments.event.clone(),
-        id: arguments.id.clone(),
-        event_value: arguments.event_value.clone(),
-        time_format: arguments.time_format.parse().map_err(parsed("--time-format"))?,
-        time_zone: zone,
-        columns: ColumnOptions {
-            include: arguments.columns.clone(),
-            exclude: arguments.exclude.clone(),
-            rename: arguments.rename.clone(),
-            types: types.collect::<Outcome<_>>()?,
-        },
-        delimiter: delimiter.transpose()?,
-        header: !arguments.no_header,
-        null_values: arguments.null_values.clone(),
-        rejects: arguments.rejects.clone(),
-        max_rejects: arguments.max_rejects,
-        threads: arguments.threads.map(|threads| threads as usize),
-        dry_run: arguments.dry_run,
-        ..ImportOptions::default()
-    })
-}
-
-fn column_type(text: &str) -> Outcome<ColumnType> {
-    match text.to_ascii_uppercase().as_str() {
-        "BOOLEAN" | "BOOL" => Ok(ColumnType::Boolean),
-        "BIGINT" | "INT" | "INTEGER" => Ok(ColumnType::BigInt),
-        "DOUBLE" | "FLOAT" => Ok(ColumnType::Double),
-        "TEXT" | "VARCHAR" | "STRING" => Ok(ColumnType::Text),
-        "TIMESTAMP" => Ok(ColumnType::Timestamp),
-        _ => Err(Failure::usage(
-            format!("--type: '{text}' is no column type"),
-            "the types are BOOLEAN, BIGINT, DOUBLE, TEXT and TIMESTAMP",
-        )),
-    }
-}
-
-/// Wrong usage of `flag`; words after a semicolon are the way out.
-fn usage(flag: &str, error: &str) -> Failure {
-    let (message, hint) = error.split_once("; ").unwrap_or((error, "trodden import --help shows examples"));
-    Failure::usage(format!("{flag}: {message}"), hint)
 }

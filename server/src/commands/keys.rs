@@ -2,16 +2,16 @@
 
 use super::print_bytes;
 use crate::access::{Access, Role};
+use crate::backend::failed;
 use crate::cli::{KeysCommand, PlaceArgs};
 use crate::failure::{Failure, Outcome};
 use crate::grpc::key_to_wire;
-use crate::report::Report;
 use crate::serve::Clock;
 use chrono::{DateTime, SecondsFormat};
 use comfy_table::Table;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
-use trodden_client::{CallError, blocking, wire};
-use trodden_query::{Database, Error, Options};
+use trodden_client::{blocking, wire};
+use trodden_query::{Database, Options};
 
 /// Makes, lists or revokes keys.
 ///
@@ -45,14 +45,14 @@ impl Keys {
         match (&place.url, &place.db) {
             (Some(url), _) => {
                 let client = blocking::Client::connect(url, place.connect_options()?);
-                Ok(Self::Remote(client.map_err(|error| answered(&error))?))
+                Ok(Self::Remote(client.map_err(|error| failed(&error))?))
             }
             (None, Some(db)) => {
                 let mut options = Options::default();
                 // A key may be made before anything else is.
                 options.engine.create_if_missing = true;
-                let database = Database::open_with(db, options).map_err(|error| told(&error))?;
-                Ok(Self::Local(Access::open(database, true).map_err(|error| told(&error))?))
+                let database = Database::open_with(db, options).map_err(|error| failed(&error))?;
+                Ok(Self::Local(Access::open(database, true).map_err(|error| failed(&error))?))
             }
             (None, None) => Err(Failure::usage("there is no database", "give --db DIR or --url URL")),
         }
@@ -63,10 +63,10 @@ impl Keys {
         match self {
             Self::Local(access) => {
                 let made = access.create(role, table.map(str::to_owned), name, Clock.now_us());
-                Ok(made.map_err(|error| told(&error))?.1.text().to_owned())
+                Ok(made.map_err(|error| failed(&error))?.1.text().to_owned())
             }
             Self::Remote(client) => {
-                Ok(client.create_key(role.name(), table, name).map_err(|error| answered(&error))?.token)
+                Ok(client.create_key(role.name(), table, name).map_err(|error| failed(&error))?.token)
             }
         }
     }
@@ -74,26 +74,16 @@ impl Keys {
     fn list(&self) -> Outcome<Vec<wire::Key>> {
         match self {
             Self::Local(access) => Ok(access.list().into_iter().map(key_to_wire).collect()),
-            Self::Remote(client) => client.keys().map_err(|error| answered(&error)),
+            Self::Remote(client) => client.keys().map_err(|error| failed(&error)),
         }
     }
 
     fn revoke(&self, id: &str) -> Outcome {
         match self {
-            Self::Local(access) => access.revoke(id, Clock.now_us()).map(drop).map_err(|error| told(&error)),
-            Self::Remote(client) => client.revoke_key(id).map(drop).map_err(|error| answered(&error)),
+            Self::Local(access) => access.revoke(id, Clock.now_us()).map(drop).map_err(|error| failed(&error)),
+            Self::Remote(client) => client.revoke_key(id).map(drop).map_err(|error| failed(&error)),
         }
     }
-}
-
-fn told(error: &Error) -> Failure {
-    let report = Report::error(error.message());
-    Failure::Failed(error.hint().into_iter().fold(report, |report, hint| report.with_hint(hint)))
-}
-
-fn answered(error: &CallError) -> Failure {
-    let report = Report::error(error.message());
-    Failure::Failed(error.hint().into_iter().fold(report, |report, hint| report.with_hint(hint)))
 }
 
 fn listed(keys: &[wire::Key]) -> String {

@@ -8,6 +8,7 @@ mod import;
 mod inspect;
 mod keys;
 mod place;
+mod reading;
 mod rules;
 mod serve;
 mod sql;

@@ -1,12 +1,11 @@
 //! `trodden rules`: what rules would do.
 
 use super::print_line;
-use crate::backend::import_failed;
+use crate::backend::{failed, import_failed};
 use crate::cli::{RulesCommand, RulesTestArgs};
-use crate::failure::{Failure, Outcome};
+use crate::failure::Outcome;
 use crate::interrupt::{Interrupt, Second};
 use crate::progress::ImportBar;
-use crate::report::Report;
 use crate::terminal::Terminal;
 use comfy_table::Table;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
@@ -17,7 +16,7 @@ use trodden_query::arrow::util::display::array_value_to_string;
 use trodden_query::engine::EventBatch;
 use trodden_query::engine::error::{Error as EngineError, ErrorKind as EngineErrorKind};
 use trodden_query::engine::segment::timestamp_text;
-use trodden_query::import::{self, ColumnOptions, ImportOptions, Watcher, parse_column_type};
+use trodden_query::import::{self, Watcher};
 use trodden_query::rules::{Cleaned, RuleSet};
 use trodden_query::{Database, Error, Options, Result};
 
@@ -29,54 +28,18 @@ pub(super) fn run(command: &RulesCommand, terminal: &Terminal) -> Outcome {
     let interrupt = Interrupt::watch(Second::Ends)?;
     let running = interrupt.begin();
     let bar = ImportBar::new(terminal, running.token());
-    let files = import::prepare(&options(arguments)?, &bar).map_err(|error| import_failed(&error))?;
+    let files = import::prepare(&arguments.reading.options()?, &bar).map_err(|error| import_failed(&error))?;
     let mut how = Options::default();
     how.engine.create_if_missing = false;
-    let database = Database::open_with(&arguments.db.db, how).map_err(|error| told(&error))?;
-    let found = database.find_table(&arguments.table).map_err(|error| told(&error))?;
-    let table = found.ok_or_else(|| told(&database.no_such_table(&arguments.table)))?;
+    let database = Database::open_with(&arguments.db.db, how).map_err(|error| failed(&error))?;
+    let found = database.find_table(&arguments.table).map_err(|error| failed(&error))?;
+    let table = found.ok_or_else(|| failed(&database.no_such_table(&arguments.table)))?;
     let trial = Trial { database, table: table.name().to_string(), arguments, seen: Mutex::default() };
-    trial.rules().map_err(|error| told(&error))?;
+    trial.rules().map_err(|error| failed(&error))?;
     let summary = files.watch(&table.outline(), &trial, &bar);
     bar.finish();
     summary.map_err(|error| import_failed(&error))?;
     print_line(trial.seen.into_inner().told(&arguments.table))
-}
-
-fn told(error: &Error) -> Failure {
-    let report = Report::error(error.message());
-    Failure::Failed(error.hint().into_iter().fold(report, |report, hint| report.with_hint(hint)))
-}
-
-fn options(arguments: &RulesTestArgs) -> Outcome<ImportOptions> {
-    let wrong = |flag: &'static str| {
-        move |error: String| {
-            let (message, hint) =
-                error.split_once("; ").unwrap_or((&error, "trodden rules test --help shows examples"));
-            Failure::usage(format!("{flag}: {message}"), hint)
-        }
-    };
-    let types = arguments
-        .types
-        .iter()
-        .map(|(name, text)| Ok((name.clone(), parse_column_type(text).map_err(wrong("--type"))?)));
-    Ok(ImportOptions {
-        files: arguments.files.clone(),
-        format: arguments.format.as_deref().map(str::parse).transpose().map_err(wrong("--format"))?,
-        user: arguments.user.clone(),
-        time: arguments.time.clone(),
-        event: arguments.event.clone(),
-        id: arguments.id.clone(),
-        event_value: arguments.event_value.clone(),
-        time_format: arguments.time_format.parse().map_err(wrong("--time-format"))?,
-        columns: ColumnOptions {
-            rename: arguments.rename.clone(),
-            types: types.collect::<Outcome<_>>()?,
-            ..ColumnOptions::default()
-        },
-        max_rejects: arguments.max_rejects,
-        ..ImportOptions::default()
-    })
 }
 
 /// Applies rules to what is read.

@@ -16,6 +16,7 @@ pub use kept::{IDLE_US, KEPT_MAX, Kept, Owner};
 pub use queries::{Queries, Running};
 
 use crate::access::Access;
+use crate::backend::failed as database_failed;
 use crate::config::Config;
 use crate::failure::{Failure, Outcome};
 use crate::memory;
@@ -70,7 +71,7 @@ async fn run(config: Arc<Config>, threads: usize, computing: &Runtime, terminal:
     let http_port = Bound::bind(Port::Http, config.http.listen, &config).await?;
     let addresses = (grpc_port.address(), http_port.address());
     let database = open(&config, threads)?;
-    let access = Access::open(database.clone(), config.access.required).map_err(|error| told(&error))?;
+    let access = Access::open(database.clone(), config.access.required).map_err(|error| database_failed(&error))?;
     if config.access.required && access.list().is_empty() {
         tracing::warn!("there is no key yet, so nobody can come in; make one with: trodden keys create");
     }
@@ -115,7 +116,7 @@ fn open(config: &Config, threads: usize) -> Outcome<Database> {
         options.live.limit_bytes = in_memory(bytes);
     }
     let path = &config.database.path;
-    tokio::task::block_in_place(|| Database::open_with(path, options)).map_err(|error| told(&error))
+    tokio::task::block_in_place(|| Database::open_with(path, options)).map_err(|error| database_failed(&error))
 }
 
 /// Writes what is in memory to segments, so that the next start has little to read again.
@@ -159,10 +160,4 @@ fn announce(config: &Config, (grpc, http): (Option<SocketAddr>, Option<SocketAdd
             config.http.table
         );
     }
-}
-
-/// The failure that an error of the database means.
-fn told(error: &trodden_query::Error) -> Failure {
-    let report = Report::error(error.message());
-    Failure::Failed(error.hint().into_iter().fold(report, |report, hint| report.with_hint(hint)))
 }
