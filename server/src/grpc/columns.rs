@@ -6,9 +6,7 @@ use std::sync::Arc;
 use trodden_proto::v1::{Event, EventBatch as WireBatch, Value, value::Kind};
 use trodden_query::engine::EventBatch;
 use trodden_query::engine::segment::{double_text, timestamp_text};
-
-/// Whole numbers up to here, in either direction, are the same as DOUBLE.
-const EXACT_DOUBLE_MAX: u64 = 1 << 53;
+use trodden_query::engine::types::EXACT_DOUBLE_MAX;
 
 /// The columns of `batch`. Values of one property whose types differ are widened as the engine widens a column: whole
 /// numbers to DOUBLE where that is exact, everything else to TEXT.
@@ -67,7 +65,7 @@ fn column(values: &[Option<&Kind>]) -> ArrayRef {
 fn as_double(kind: &Kind) -> Option<f64> {
     match kind {
         Kind::Double(value) => Some(*value),
-        Kind::Bigint(value) if value.unsigned_abs() <= EXACT_DOUBLE_MAX => Some(*value as f64),
+        Kind::Bigint(value) if value.unsigned_abs() <= EXACT_DOUBLE_MAX.unsigned_abs() => Some(*value as f64),
         _ => None,
     }
 }
