@@ -4,8 +4,13 @@ use std::error::Error;
 use std::path::PathBuf;
 use std::{env, fs};
 
-const FILES: [&str; 4] =
-    ["trodden/v1/problem.proto", "trodden/v1/events.proto", "trodden/v1/query.proto", "trodden/v1/admin.proto"];
+const FILES: [&str; 5] = [
+    "trodden/v1/problem.proto",
+    "trodden/v1/events.proto",
+    "trodden/v1/import.proto",
+    "trodden/v1/query.proto",
+    "trodden/v1/admin.proto",
+];
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=proto");
@@ -15,6 +20,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let descriptor = PathBuf::from(env::var("OUT_DIR")?).join("trodden.v1.binpb");
     fs::write(descriptor, compiler.encode_file_descriptor_set())?;
     // Ordered maps: the same event always encodes to the same bytes.
-    tonic_prost_build::configure().btree_map(".").compile_fds(compiler.file_descriptor_set())?;
+    tonic_prost_build::configure()
+        .btree_map(".")
+        .compile_fds(compiler.file_descriptor_set())?;
     Ok(())
 }

@@ -11,6 +11,7 @@ use tonic::{Request, Status};
 use trodden_proto::v1 as wire;
 use trodden_proto::v1::admin_service_client::AdminServiceClient;
 use trodden_proto::v1::event_service_client::EventServiceClient;
+use trodden_proto::v1::import_service_client::ImportServiceClient;
 use trodden_proto::v1::query_service_client::QueryServiceClient;
 
 /// Largest message that the client takes in or sends, in bytes.
@@ -120,6 +121,10 @@ impl Client {
 
     pub(crate) fn queries(&self) -> QueryServiceClient<Service> {
         QueryServiceClient::new(self.service.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX)
+    }
+
+    pub(crate) fn imports(&self) -> ImportServiceClient<Service> {
+        ImportServiceClient::new(self.service.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX)
     }
 
     pub(crate) fn admin(&self) -> AdminServiceClient<Service> {

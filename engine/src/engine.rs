@@ -6,7 +6,7 @@ use crate::ingest::{MAX_COLUMNS, check_new_column};
 use crate::log::{FileLogs, Logs};
 use crate::manifest::{Manifest, decode_checked, encode_checked, unsupported};
 use crate::profiles::UNSET_COLUMN;
-use crate::storage::{LocalStore, Store, StoreLock};
+use crate::storage::{LocalStore, Scratch, Store, StoreLock};
 use crate::table::{Limits, MAX_RECORD_BYTES, Profiles, Seams, Table};
 use crate::types::{ColumnDef, ColumnType, Schema, TableOptions};
 use parking_lot::{Mutex, RwLock};
@@ -310,6 +310,14 @@ impl Engine {
     /// Where the database is kept.
     pub(crate) fn store(&self) -> &Arc<dyn Store> {
         &self.seams.store
+    }
+
+    /// A file without a name where the database is kept, for bytes that are needed for a while.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn scratch(&self) -> Result<Box<dyn Scratch>> {
+        self.store().scratch()
     }
 
     /// Names of the tables, sorted.

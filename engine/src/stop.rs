@@ -8,9 +8,11 @@ pub type Stop<'a> = &'a (dyn Fn() -> bool + Sync);
 /// Nobody stops the work.
 pub const NEVER: Stop<'static> = &|| false;
 
+/// Go on, as long as `stop` answers false.
+///
 /// # Errors
 /// `Cancelled` once `stop` says so.
-pub(crate) fn check(stop: Stop<'_>) -> Result<()> {
+pub fn check(stop: Stop<'_>) -> Result<()> {
     match stop() {
         true => Err(cancelled()),
         false => Ok(()),

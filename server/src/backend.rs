@@ -4,11 +4,13 @@ mod answer;
 mod check;
 mod describe;
 mod import;
+mod remote_import;
 mod place;
 
 pub use answer::Answer;
 pub use check::{Checked, check};
 pub use import::{Imported, NewTable, import_failed, import_trial};
+pub(crate) use import::{after_import, open_for_import};
 
 use crate::failure::{Failure, Outcome};
 use crate::interrupt::Interrupt;
@@ -211,6 +213,11 @@ impl Backend {
     /// # Errors
     /// What the table says.
     pub fn size_on_disk(&self, name: &str) -> Outcome<u64> {
+        if let Source::Remote(client) = &self.source {
+            let tables = self.ask(client.tables())?;
+            let table = tables.into_iter().find(|table| table.name.eq_ignore_ascii_case(name));
+            return Ok(table.map_or(0, |table| table.disk_bytes));
+        }
         self.table(name)?.size_on_disk().map_err(|error| failed(&Error::from(error)))
     }
 

@@ -83,12 +83,13 @@ Examples:
   trodden import --db shop --table events 'events-*.parquet'
   trodden import --db shop --table orders orders.csv.gz --user customer --time ordered_at --event-value order
   trodden import --db shop --table events log.jsonl.zst --time-format ms --rejects bad.jsonl --max-rejects 100
-  trodden import --db shop --table events events.csv --dry-run"
+  trodden import --db shop --table events events.csv --dry-run
+  trodden import --url https://db.example:7701 --table events 'events-*.parquet'"
 )]
 pub struct ImportArgs {
-    /// Where the database is.
+    /// The database, or its server.
     #[command(flatten)]
-    pub db: DbArgs,
+    pub place: PlaceArgs,
     /// Table to import into; created when it is absent
     #[arg(long, value_name = "NAME")]
     pub table: String,
@@ -113,7 +114,7 @@ pub struct ImportArgs {
     /// The table has the columns and types of this first import for ever, and later ones are held to them
     #[arg(long, help_heading = "New table")]
     pub strict: bool,
-    /// Threads that read and store [default: all cores]
+    /// Threads that read and, with --db, store [default: all cores]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub threads: Option<u32>,
     /// Read and check everything, write nothing; tell what an import would do

@@ -32,6 +32,7 @@ pub mod terminal;
 pub mod triangle;
 pub mod printable;
 pub mod words;
+mod import_wire;
 mod text_place;
 mod allocator;
 mod panic;

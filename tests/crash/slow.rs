@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 use trodden_engine::error::Result;
-use trodden_engine::storage::{AppendFile, Blob, BlobWriter, FaultStore, Store, StoreLock};
+use trodden_engine::storage::{AppendFile, Blob, BlobWriter, FaultStore, Scratch, Store, StoreLock};
 
 /// When a sync of a log file may go on, given the number of records that were written so far.
 type MayGo = dyn Fn(u64) -> bool + Send + Sync;
@@ -121,6 +121,10 @@ impl Store for SlowStore {
     fn create_append(&self, name: &str) -> Result<Box<dyn AppendFile>> {
         let inner = self.inner.create_append(name)?;
         Ok(Box::new(SlowFile { inner, gate: self.gate.clone() }))
+    }
+
+    fn scratch(&self) -> Result<Box<dyn Scratch>> {
+        self.inner.scratch()
     }
 
     fn size(&self, name: &str) -> Result<u64> {

@@ -1,6 +1,7 @@
 //! A store in memory that keeps apart what is written and what a power cut would leave, and that fails on demand.
 
-use super::{AppendFile, Blob, BlobWriter, Store, StoreLock, check_name};
+use super::scratch::ScratchMemory;
+use super::{AppendFile, Blob, BlobWriter, Scratch, Store, StoreLock, check_name};
 use crate::error::{Error, ErrorKind, Result};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
@@ -295,6 +296,12 @@ impl Store for FaultStore {
         });
         created.map_err(|e| Error::io(format!("cannot create {name}"), e))?;
         Ok(Box::new(FaultAppend { state: self.state.clone(), name: name.to_string() }))
+    }
+
+    fn scratch(&self) -> Result<Box<dyn Scratch>> {
+        let state = Arc::clone(&self.state);
+        let allow = move |bytes| state.lock().write("a temporary file", bytes);
+        Ok(Box::new(ScratchMemory { bytes: Vec::new(), allow }))
     }
 
     fn size(&self, name: &str) -> Result<u64> {

@@ -2,7 +2,8 @@
 
 #![expect(clippy::disallowed_methods, reason = "this is the seam to the files of this machine")]
 
-use super::{AppendFile, Blob, BlobWriter, Store, StoreLock, check_name};
+use super::scratch::ScratchFile;
+use super::{AppendFile, Blob, BlobWriter, Scratch, Store, StoreLock, check_name};
 use crate::error::{Error, ErrorKind, Result};
 use parking_lot::Mutex;
 use std::collections::HashSet;
@@ -281,6 +282,17 @@ impl Store for LocalStore {
         })?;
         sync_parent(&path)?;
         Ok(Box::new(LocalAppend { file, path }))
+    }
+
+    fn scratch(&self) -> Result<Box<dyn Scratch>> {
+        let path = self.unfinished_path(&self.root.join("scratch"));
+        let create = || -> io::Result<File> {
+            let file = OpenOptions::new().create_new(true).read(true).write(true).open(&path)?;
+            fs::remove_file(&path)?;
+            Ok(file)
+        };
+        let file = create().map_err(|e| Error::io(format!("cannot create {}", path.display()), e))?;
+        Ok(Box::new(ScratchFile::new(file)))
     }
 
     fn size(&self, name: &str) -> Result<u64> {

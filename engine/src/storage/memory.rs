@@ -1,6 +1,6 @@
 //! A store in memory, for tests and for databases that need not last.
 
-use super::{AppendFile, Blob, BlobWriter, FaultStore, Store, StoreLock};
+use super::{AppendFile, Blob, BlobWriter, FaultStore, Scratch, Store, StoreLock};
 use crate::error::Result;
 use std::path::PathBuf;
 
@@ -57,6 +57,10 @@ impl Store for MemoryStore {
 
     fn create_append(&self, name: &str) -> Result<Box<dyn AppendFile>> {
         self.inner.create_append(name)
+    }
+
+    fn scratch(&self) -> Result<Box<dyn Scratch>> {
+        self.inner.scratch()
     }
 
     fn size(&self, name: &str) -> Result<u64> {

@@ -8,11 +8,13 @@ mod blob;
 mod fault;
 mod local;
 mod memory;
+mod scratch;
 
 pub use blob::Blob;
 pub use fault::{FaultStore, Moment};
 pub use local::LocalStore;
 pub use memory::MemoryStore;
+pub use scratch::Scratch;
 
 use crate::error::{Error, Result};
 use std::fmt::Debug;
@@ -109,6 +111,12 @@ pub trait Store: Send + Sync + Debug {
     /// # Errors
     /// `AlreadyExists`, or what the disk says.
     fn create_append(&self, name: &str) -> Result<Box<dyn AppendFile>>;
+
+    /// A file without a name, for bytes that are needed for a while.
+    ///
+    /// # Errors
+    /// Whatever the disk says.
+    fn scratch(&self) -> Result<Box<dyn Scratch>>;
 
     /// Size of an object in bytes.
     ///

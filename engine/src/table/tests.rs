@@ -4,7 +4,7 @@ use super::*;
 use crate::error::Result;
 use crate::ingest::EventBatch;
 use crate::log::FileLogs;
-use crate::storage::{AppendFile, Blob, BlobWriter, FaultStore, StoreLock};
+use crate::storage::{AppendFile, Blob, BlobWriter, FaultStore, Scratch, StoreLock};
 use arrow_array::{ArrayRef, Int64Array, StringArray};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -160,6 +160,10 @@ impl Store for Naughty {
     fn create_append(&self, name: &str) -> Result<Box<dyn AppendFile>> {
         let inner = self.inner.create_append(name)?;
         Ok(Box::new(NaughtyFile { inner, panic: self.panic.clone() }))
+    }
+
+    fn scratch(&self) -> Result<Box<dyn Scratch>> {
+        self.inner.scratch()
     }
 
     fn size(&self, name: &str) -> Result<u64> {

@@ -33,7 +33,7 @@ mod tests;
 pub use error::{ImportError, Result};
 pub use options::{ColumnOptions, Compression, FileFormat, ImportOptions, SAMPLE_ROWS, TimeFormat, parse_column_type};
 pub use summary::{ColumnReport, FileOutcome, FileReport, ImportSummary, Progress, Reject, Silent};
-pub use target::Watcher;
+pub use target::{Begin, Sink, Stored, Watcher};
 pub use time::parse_instant;
 
 use budget::AHEAD_BYTES;
@@ -45,7 +45,7 @@ use plan::{Plan, TableShape, make_plan, outcome_options};
 use std::collections::HashMap;
 use std::time::Instant;
 use survey::Survey;
-use target::{First, Nowhere, Stored, Target, Watched};
+use target::{Elsewhere, First, Nowhere, Target, Watched};
 use trodden_engine::{Table, TableOutline};
 
 /// Most times that the files are read again. Every reading knows the types of all values that the one before met, so
@@ -133,6 +133,21 @@ impl Prepared {
     /// Those of [`import`].
     pub fn import_first(self, table: &Table, progress: &dyn Progress) -> Result<ImportSummary> {
         self.run(&First(table), progress)
+    }
+
+    /// As [`Prepared::import`], into a table that somebody else has: `outline` tells what it was like, and `begin` begins
+    /// an import there. It may be called again, after a value that contradicts the sample; the import before was dropped
+    /// then.
+    ///
+    /// # Errors
+    /// Those of [`import`], and what `begin` and its sink say.
+    pub fn import_elsewhere(
+        self,
+        outline: &TableOutline,
+        begin: &Begin<'_>,
+        progress: &dyn Progress,
+    ) -> Result<ImportSummary> {
+        self.run(&Elsewhere { outline, begin }, progress)
     }
 
     /// As [`dry_run`].

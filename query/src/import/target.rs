@@ -10,11 +10,15 @@ use trodden_engine::{Import, Table, TableOutline};
 
 /// What a commit stored.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Stored {
-    pub(super) accepted: u64,
-    pub(super) duplicates: u64,
-    pub(super) segments: u64,
-    pub(super) bytes: u64,
+pub struct Stored {
+    /// Events that are now in the table.
+    pub accepted: u64,
+    /// Events left out by their `event_id`.
+    pub duplicates: u64,
+    /// Segments that were written.
+    pub segments: u64,
+    /// Their size, in bytes.
+    pub bytes: u64,
 }
 
 /// Takes imports.
@@ -26,10 +30,17 @@ pub(super) trait Target: Sync {
 }
 
 /// A running import. Dropped without a commit, it leaves nothing.
-pub(super) trait Sink: Send + Sync {
+pub trait Sink: Send + Sync {
     /// Take a batch. Every number from 0 is used once; the order of the numbers is the order of arrival.
+    /// Called from several threads at a time.
+    ///
+    /// # Errors
+    /// Why the import cannot go on.
     fn push(&self, sequence: u64, batch: &EventBatch) -> Result<()>;
     /// Make it durable and visible, unless `stop` says so before.
+    ///
+    /// # Errors
+    /// Why nothing is stored.
     fn commit(self: Box<Self>, stop: Stop<'_>) -> Result<Stored>;
 }
 
@@ -73,6 +84,29 @@ impl Sink for Import {
         let imported = self.commit_unless(stop)?;
         let (accepted, duplicates) = (imported.accepted, imported.duplicates);
         Ok(Stored { accepted, duplicates, segments: imported.segments, bytes: imported.bytes })
+    }
+}
+
+/// Begins an import with the fingerprints of its files.
+pub type Begin<'a> = dyn Fn(&[u128]) -> Result<Box<dyn Sink + 'a>> + Sync + 'a;
+
+/// A table that somebody else has, such as a server, as it was when it was asked.
+pub(super) struct Elsewhere<'a, 'b> {
+    pub(super) outline: &'a TableOutline,
+    pub(super) begin: &'a Begin<'b>,
+}
+
+impl Target for Elsewhere<'_, '_> {
+    fn shape(&self) -> TableShape {
+        TableShape { schema: self.outline.schema.clone(), strict: self.outline.options.strict }
+    }
+
+    fn is_imported(&self, fingerprint: u128) -> bool {
+        self.outline.is_imported(fingerprint)
+    }
+
+    fn begin<'a>(&'a self, fingerprints: &[u128]) -> Result<Box<dyn Sink + 'a>> {
+        (self.begin)(fingerprints)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Imports: into a table that is there, into a new one, or as a trial.
 
-use super::Backend;
 use super::place::{failed, told};
+use super::{Backend, Source};
 use crate::failure::{Failure, Outcome};
 use crate::report::Report;
 use crate::words::duration;
@@ -9,9 +9,9 @@ use arrow_array::RecordBatch;
 use std::fmt::Display;
 use std::path::Path;
 use std::sync::Arc;
-use trodden_query::engine::Table;
 use trodden_query::engine::engine::check_table;
 use trodden_query::engine::types::{Schema, TableOptions};
+use trodden_query::engine::{Table, TableOutline};
 use trodden_query::import::{ImportError, ImportSummary, Prepared, Progress};
 use trodden_query::{Database, Error};
 
@@ -51,6 +51,20 @@ impl NewTable {
     pub fn check(&self, name: &str) -> Outcome {
         check_table(name, &Schema::default(), &self.options())
             .map_err(|error| Failure::Usage(told(&Error::from(error))))
+    }
+
+    /// The table as an import of files finds it: the one that was found, or a new one.
+    pub(super) fn outline(&self, found: Option<TableOutline>) -> Outcome<TableOutline> {
+        let mut outline = match found {
+            Some(outline) => {
+                self.check_against(&outline.name, &outline.options)?;
+                outline
+            }
+            None => TableOutline { is_untouched: true, ..TableOutline::default() },
+        };
+        // The first import sets the columns of a strict table, so it is not held to any.
+        outline.options.strict &= !(outline.is_untouched && self.strict);
+        Ok(outline)
     }
 
     /// Whether the table `name`, which is there with the options `there`, is as the command line says: what is said of a
@@ -111,41 +125,25 @@ impl Backend {
         progress: &dyn Progress,
         warnings: &mut Vec<Report>,
     ) -> Outcome<ImportSummary> {
-        let (table, is_new) = self.find_or_create(name, new_table)?;
+        if let Source::Remote(client) = &self.source {
+            return self.import_remote(client, name, new_table, files, progress, warnings);
+        }
+        let database = self.database()?;
+        if let Some(table) = database.find_table(name).map_err(|error| failed(&error))? {
+            new_table.check_against(table.name(), &table.options())?;
+        }
+        let opened = open_for_import(database, name, &new_table.options());
+        let (table, is_new) = opened.map_err(|error| failed(&error))?;
         // An import that a crash ended may have left the table without anything in it.
         let is_first = is_new || (new_table.strict && table.is_untouched());
         let summary = match is_first {
             true => files.import_first(&table, progress),
             false => files.import(&table, progress),
         };
-        let stored = summary.as_ref().is_ok_and(|summary| summary.accepted > 0);
-        let after = if is_new && !stored {
-            drop(table);
-            let dropped = self.database()?.engine().drop_table(name).map_err(Error::from);
-            dropped.map_err(|error| (format!("the empty table {name} could not be removed again"), error))
-        } else if stored {
-            let enforced = super::enforce_retention(&table);
-            enforced.map_err(|error| (format!("old events of table {name} could not be dropped"), error))
-        } else {
-            Ok(())
-        };
-        if let Err((what, error)) = after {
-            let warning = Report::warning(format!("{what}: {}", error.message()));
-            warnings.push(error.hint().into_iter().fold(warning, |warning, hint| warning.with_hint(hint)));
-        }
+        let accepted = summary.as_ref().map_or(0, |summary| summary.accepted);
+        let after = after_import(database, &table, is_new, accepted, super::enforce_retention);
+        warnings.extend(after.err().map(Report::warning));
         summary.map_err(|error| import_failed(&error))
-    }
-
-    /// The table that `name` means, and whether it was made now.
-    fn find_or_create(&self, name: &str, new_table: &NewTable) -> Outcome<(Arc<Table>, bool)> {
-        let told = |error: Error| failed(&error);
-        let database = self.database()?;
-        if let Some(table) = database.find_table(name).map_err(told)? {
-            new_table.check_against(table.name(), &table.options())?;
-            return Ok((table, false));
-        }
-        let made = database.create_table(name, Schema::default(), new_table.options()).map_err(told)?;
-        Ok((made, true))
     }
 
     /// Removes a database that was made for an import which then failed.
@@ -166,7 +164,8 @@ impl Backend {
         next: &mut dyn FnMut() -> Outcome<Option<RecordBatch>>,
     ) -> Outcome<Option<u64>> {
         let told = |error: trodden_query::engine::error::Error| failed(&Error::from(error));
-        let (table, _) = self.find_or_create(name, &NewTable::default())?;
+        let (table, _) =
+            open_for_import(self.database()?, name, &TableOptions::default()).map_err(|error| failed(&error))?;
         let fingerprint = xxhash_rust::xxh3::xxh3_128(source.as_bytes());
         if table.is_imported(fingerprint) {
             return Ok(None);
@@ -178,6 +177,71 @@ impl Backend {
             sequence += 1;
         }
         import.commit().map(|stored| Some(stored.accepted)).map_err(told)
+    }
+}
+
+/// The table that `name` means, and whether it was made now, with `options`, since there was none.
+///
+/// # Errors
+/// `InvalidInput` for a name or options that cannot be, and for the name of a view; what the disk says.
+pub(crate) fn open_for_import(
+    database: &Database,
+    name: &str,
+    options: &TableOptions,
+) -> Result<(Arc<Table>, bool), Error> {
+    match database.find_table(name)? {
+        Some(table) => Ok((table, false)),
+        None => Ok((database.create_table(name, Schema::default(), options.clone())?, true)),
+    }
+}
+
+/// What is left to do when an import into `table` is over, whether it stored something or nothing: a table that was made
+/// for it and has nothing is dropped, one that has new events drops old ones.
+///
+/// # Errors
+/// What could not be done, in words. The import is as it is.
+pub(crate) fn after_import(
+    database: &Database,
+    table: &Table,
+    is_new: bool,
+    accepted: u64,
+    enforce_retention: impl FnOnce(&Table) -> Result<(), Error>,
+) -> Result<(), String> {
+    let name = table.name();
+    let (done, what) = if is_new && accepted == 0 {
+        let dropped = database.engine().drop_table(name).map_err(Error::from);
+        (dropped, format!("the empty table {name} could not be removed again"))
+    } else if accepted > 0 {
+        (enforce_retention(table), format!("old events of table {name} could not be dropped"))
+    } else {
+        return Ok(());
+    };
+    done.map_err(|error| match error.hint() {
+        Some(hint) => format!("{what}: {} ({hint})", error.message()),
+        None => format!("{what}: {}", error.message()),
+    })
+}
+
+impl Backend {
+    /// What an import of `files` into the table that `name` means, here or at a server, would do.
+    ///
+    /// # Errors
+    /// What the import or the server says.
+    pub fn import_trial(
+        &self,
+        name: &str,
+        new_table: &NewTable,
+        files: Prepared,
+        progress: &dyn Progress,
+    ) -> Outcome<ImportSummary> {
+        let found = match &self.source {
+            Source::Remote(client) => self.describe_import(client, name)?,
+            Source::Local(database) => {
+                let table = database.find_table(name).map_err(|error| failed(&error))?;
+                table.map(|table| table.outline())
+            }
+        };
+        trial(found, new_table, files, progress)
     }
 }
 
@@ -198,12 +262,17 @@ pub fn import_trial(
         true => None,
         false => Database::outline(db, name).map_err(|error| failed(&error))?,
     };
-    let mut outline = found.unwrap_or_default();
-    if !outline.name.is_empty() {
-        new_table.check_against(&outline.name, &outline.options)?;
-    }
-    // The first import sets the columns of a strict table, so it is not held to any.
-    outline.options.strict &= !(outline.is_untouched && new_table.strict);
+    trial(found, new_table, files, progress)
+}
+
+/// What an import into the table of `found` would do, or into a new one.
+fn trial(
+    found: Option<TableOutline>,
+    new_table: &NewTable,
+    files: Prepared,
+    progress: &dyn Progress,
+) -> Outcome<ImportSummary> {
+    let outline = new_table.outline(found)?;
     files.dry_run(&outline, progress).map_err(|error| import_failed(&error))
 }
 
@@ -220,7 +289,6 @@ pub fn import_failed(error: &ImportError) -> Failure {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Source;
     use super::*;
     use crate::terminal::Terminal;
     use trodden_query::Options;

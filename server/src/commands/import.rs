@@ -2,7 +2,7 @@
 
 use super::print_line;
 use super::reading::usage;
-use crate::backend::{Backend, BackendOptions, NewTable, import_failed, import_trial};
+use crate::backend::{BackendOptions, NewTable, import_failed, import_trial};
 use crate::cli::ImportArgs;
 use crate::failure::Outcome;
 use crate::interrupt::{Interrupt, Second};
@@ -25,20 +25,26 @@ pub(super) fn run(arguments: ImportArgs, terminal: &Terminal) -> Outcome {
     let interrupt = Interrupt::watch(Second::Ends)?;
     let running = interrupt.begin();
     let bar = ImportBar::new(terminal, running.token());
-    let db = &arguments.db.db;
     // Everything that can be wrong without a database is told before one is made.
     let files = import::prepare(&options, &bar).map_err(|error| import_failed(&error))?;
-    if arguments.dry_run {
+    // A trial does not open a database of this machine: nothing is written.
+    let trial_db = arguments.place.db.as_ref().filter(|_| arguments.dry_run);
+    if let Some(db) = trial_db {
         let summary = import_trial(db, &arguments.table, &new_table, files, &bar);
         bar.finish();
         return print_line(summary?.to_string());
     }
-    let is_new = !db.exists();
+    let is_new = arguments.place.db.as_ref().is_some_and(|db| !db.exists());
     if is_new {
         files.check().map_err(|error| import_failed(&error))?;
     }
     let threads = arguments.threads.map(|threads| threads as usize);
-    let backend = Backend::open(db, &BackendOptions { create: true, threads, ..BackendOptions::default() })?;
+    let backend = arguments.place.backend(&BackendOptions { create: true, threads, ..BackendOptions::default() })?;
+    if arguments.dry_run {
+        let summary = backend.import_trial(&arguments.table, &new_table, files, &bar);
+        bar.finish();
+        return print_line(summary?.to_string());
+    }
     let imported = backend.import(&arguments.table, &new_table, files, &bar);
     bar.finish();
     imported.warnings.iter().for_each(|warning| tell(warning, terminal));

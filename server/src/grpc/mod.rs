@@ -4,6 +4,8 @@ mod admin;
 mod caller;
 mod columns;
 mod ingest;
+mod import;
+mod spool;
 mod query;
 pub mod status;
 
@@ -21,6 +23,7 @@ use tonic::service::Routes;
 use trodden_proto::v1::FILE_DESCRIPTOR_SET;
 use trodden_proto::v1::admin_service_server::AdminServiceServer;
 use trodden_proto::v1::event_service_server::EventServiceServer;
+use trodden_proto::v1::import_service_server::ImportServiceServer;
 use trodden_proto::v1::query_service_server::QueryServiceServer;
 
 /// All services of the gRPC port.
@@ -36,10 +39,13 @@ pub async fn router(app: &Arc<App>, health: &Health) -> Outcome<Router> {
         .map_err(|error| Failure::Failed(Report::error(format!("gRPC reflection: {error}"))))?;
     let events = EventServiceServer::new(ingest::Events::new(Arc::clone(app))).max_decoding_message_size(message_max);
     let queries = QueryServiceServer::new(query::Service::new(Arc::clone(app))).max_decoding_message_size(message_max);
+    let imports =
+        ImportServiceServer::new(import::Imports::new(Arc::clone(app))).max_decoding_message_size(message_max);
     let admin = AdminServiceServer::new(admin::Admin::new(Arc::clone(app)));
     let routes = Routes::new(health.service())
         .add_service(reflection)
         .add_service(events)
+        .add_service(imports)
         .add_service(queries)
         .add_service(admin)
         .add_service(flight::service(Arc::clone(app)));
