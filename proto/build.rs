@@ -22,6 +22,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     // Ordered maps: the same event always encodes to the same bytes.
     tonic_prost_build::configure()
         .btree_map(".")
+        .extern_path(".trodden.v1.IngestRequest", "crate::encoded::IngestRequest")
         .compile_fds(compiler.file_descriptor_set())?;
     Ok(())
 }

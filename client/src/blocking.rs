@@ -3,7 +3,7 @@
 use crate::call_error::{CallError, CallErrorKind};
 use crate::event::Event;
 use crate::reader::QueryOptions;
-use crate::writer::{PushError, Refused, WriterOptions, Written};
+use crate::writer::{PushError, Refused, Rejected, WriterOptions, Written};
 use crate::{Answer as AsyncAnswer, Client as AsyncClient, ConnectOptions, Writer as AsyncWriter};
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
@@ -187,5 +187,10 @@ impl Writer {
     /// As [`AsyncWriter::take_refused`].
     pub fn take_refused(&self) -> Vec<Refused> {
         self.writer.take_refused()
+    }
+
+    /// As [`AsyncWriter::take_rejected`].
+    pub fn take_rejected(&self) -> Vec<Rejected> {
+        self.writer.take_rejected()
     }
 }

@@ -95,54 +95,40 @@ impl From<wire::Value> for Value {
 /// What one user did at one time. Checked when it is pushed into a batch.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Event {
-    user_id: String,
-    ts_us: i64,
-    event: String,
-    event_id: Option<String>,
-    properties: BTreeMap<String, Value>,
+    /// As it is sent, so that nothing has to be moved for that.
+    wire: wire::Event,
 }
 
 impl Event {
     /// `user_id` did `event` at `ts_us`, in microseconds since 1970-01-01T00:00:00Z.
     pub fn new(user_id: impl Into<String>, ts_us: i64, event: impl Into<String>) -> Self {
-        Self { user_id: user_id.into(), ts_us, event: event.into(), event_id: None, properties: BTreeMap::new() }
+        let (user_id, event) = (user_id.into(), event.into());
+        Self { wire: wire::Event { user_id, ts_us, event, event_id: None, properties: BTreeMap::new() } }
     }
 
     /// Names the event, so that a second delivery of it is not a second event.
     #[must_use]
     pub fn id(mut self, event_id: impl Into<String>) -> Self {
-        self.event_id = Some(event_id.into());
+        self.wire.event_id = Some(event_id.into());
         self
     }
 
     /// Sets a property; a second value of the same name replaces the first.
     #[must_use]
     pub fn property(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
-        self.properties.insert(name.into(), value.into());
+        self.wire.properties.insert(name.into(), value.into().into());
         self
     }
 }
 
 impl From<Event> for wire::Event {
     fn from(event: Event) -> Self {
-        Self {
-            user_id: event.user_id,
-            ts_us: event.ts_us,
-            event: event.event,
-            event_id: event.event_id,
-            properties: event.properties.into_iter().map(|(name, value)| (name, value.into())).collect(),
-        }
+        event.wire
     }
 }
 
 impl From<wire::Event> for Event {
-    fn from(event: wire::Event) -> Self {
-        Self {
-            user_id: event.user_id,
-            ts_us: event.ts_us,
-            event: event.event,
-            event_id: event.event_id,
-            properties: event.properties.into_iter().map(|(name, value)| (name, value.into())).collect(),
-        }
+    fn from(wire: wire::Event) -> Self {
+        Self { wire }
     }
 }

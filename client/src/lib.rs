@@ -42,4 +42,4 @@ pub use import::Import;
 pub use limits::{Limits, TS_MAX_US, TS_MIN_US};
 pub use reader::{Answer, Next, Prepared, Progress, QueryOptions};
 pub use trodden_proto::v1 as wire;
-pub use writer::{Latency, PushError, Refused, Writer, WriterOptions, Written};
+pub use writer::{Latency, PushError, Refused, Rejected, Writer, WriterOptions, Written};

@@ -70,6 +70,10 @@ pub struct Written {
     pub accepted: u64,
     /// Events that were there already.
     pub duplicates: u64,
+    /// Events that rules of the table dropped.
+    pub dropped: u64,
+    /// Events that rules of the table rejected.
+    pub rejected: u64,
     /// Events of batches that the server refused: they can never be stored.
     pub refused: u64,
     /// Times that a connection had to be made again.
@@ -83,6 +87,15 @@ pub struct Refused {
     pub batch: wire::EventBatch,
     /// Why.
     pub problem: wire::Problem,
+}
+
+/// An event that a rule of the table rejected.
+#[derive(Debug, Clone)]
+pub struct Rejected {
+    /// The event.
+    pub event: Event,
+    /// Why.
+    pub reason: String,
 }
 
 /// Why an event was not taken in.
@@ -114,16 +127,22 @@ impl std::error::Error for PushError {}
 pub(crate) struct Shared {
     accepted: AtomicU64,
     duplicates: AtomicU64,
+    dropped: AtomicU64,
+    rejected: AtomicU64,
     refused: AtomicU64,
     reconnects: AtomicU64,
     /// What the last try said, until one succeeds.
     trouble: Mutex<Option<CallError>>,
     refusals: Mutex<Vec<Refused>>,
+    rejections: Mutex<Vec<Rejected>>,
     latency: Histogram,
 }
 
 /// Refused batches that are kept for [`Writer::take_refused`]; of more, the counts alone.
 const REFUSALS_MAX: usize = 100;
+
+/// Rejected events that are kept for [`Writer::take_rejected`]; of more, the count alone.
+const REJECTIONS_MAX: usize = 1_000;
 
 /// Sends events of one table in the background. An event that was pushed is sent until the server has it: at least once on the
 /// wire, once in the table. Dropping a writer leaves what was not sent; [`Writer::close`] sends it.
@@ -247,6 +266,8 @@ impl Writer {
         Written {
             accepted: read(&self.shared.accepted),
             duplicates: read(&self.shared.duplicates),
+            dropped: read(&self.shared.dropped),
+            rejected: read(&self.shared.rejected),
             refused: read(&self.shared.refused),
             reconnects: read(&self.shared.reconnects),
         }
@@ -265,5 +286,10 @@ impl Writer {
     /// Batches that the server refused since the last call, at most the last hundred: these events are in no table.
     pub fn take_refused(&self) -> Vec<Refused> {
         std::mem::take(&mut *self.shared.refusals.lock())
+    }
+
+    /// Events that rules of the table rejected since the last call, at most the last thousand: these are in no table.
+    pub fn take_rejected(&self) -> Vec<Rejected> {
+        std::mem::take(&mut *self.shared.rejections.lock())
     }
 }

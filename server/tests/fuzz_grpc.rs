@@ -44,7 +44,12 @@ fn request(random: &mut Random) -> IngestRequest {
     });
     let batch = EventBatch { table: "events".into(), events: events.collect() };
     let (sequence, previous) = (random.below(20) as u64, random.below(20) as u64);
-    IngestRequest { producer: ["", "p", "q"][random.below(3)].into(), sequence, previous, batch: Some(batch) }
+    IngestRequest {
+        producer: ["", "p", "q"][random.below(3)].into(),
+        sequence,
+        previous,
+        batch: batch.encode_to_vec().into(),
+    }
 }
 
 #[test]
@@ -58,7 +63,7 @@ fn mutated_requests() {
         let bytes = if random.below(3) == 0 { mutate_bytes(&whole, &mut random) } else { whole };
         let send = || {
             let Ok(request) = IngestRequest::decode(bytes.as_slice()) else { return None };
-            let batch = event_columns(&request.batch.unwrap_or_default());
+            let Ok(batch) = event_columns(&request.batch) else { return None };
             let IngestRequest { producer, sequence, previous, .. } = request;
             Some(match producer.is_empty() {
                 true => table.append(batch).map(Produced::Stored),

@@ -56,7 +56,10 @@ async fn every_door_applies_them_once_and_counts() {
         writer.push(Event::new("bob", NOON, "view").property("plan", "test")).await.unwrap();
         writer.flush().await.unwrap();
     }
-    assert_eq!(writer.close().await.unwrap().accepted, 1);
+    let [rejected] = writer.take_rejected().try_into().expect("one was rejected");
+    assert_eq!((rejected.event, rejected.reason.as_str()), (Event::new("ann", 0, "view"), "too old"));
+    let written = writer.close().await.unwrap();
+    assert_eq!((written.accepted, written.dropped, written.rejected, written.refused), (1, 2, 1, 0));
     assert_eq!(number(&client, "SELECT count(*) FROM events").await, 1);
 
     let body = r#"[{"user_id":"cid","event":"view","phone":"12345678"},{"user_id":"cid","event":"view","ts":"2001-01-01"},

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use trodden_engine::error::Result;
 use trodden_engine::producers::Mark;
 use trodden_engine::storage::FaultStore;
-use trodden_engine::table::Produced;
+use trodden_engine::table::{Appended, PendingAppend, Produced};
 use trodden_engine::types::{Schema, TableOptions};
 use trodden_engine::{Engine, EngineOptions, EventBatch, Table};
 
@@ -183,4 +183,69 @@ fn a_producer_that_sends_again_after_a_failure_has_each_event_stored_once() {
             }
         }
     }
+}
+
+fn queued(table: &Table, sequence: u64) -> PendingAppend {
+    let mark = Mark { producer: "p".into(), sequence, previous: sequence - 1 };
+    table.queue(&batch("p", sequence), Some(&mark)).unwrap()
+}
+
+#[test]
+fn batches_that_wait_together_are_durable_by_one_sync_and_only_then_seen() {
+    let store = FaultStore::new();
+    let engine = create(&store);
+    let table = engine.table("t").unwrap();
+    let stored = Produced::Stored(Appended { accepted: 3, duplicates: 0 });
+    // The first one also makes the file of the log.
+    assert_eq!(queued(&table, 1).wait().unwrap(), stored);
+    let before = store.syncs();
+    let [second, third, fourth] = [2, 3, 4].map(|sequence| queued(&table, sequence));
+    assert_eq!((store.syncs(), table.snapshot().rows()), (before, 3), "nothing is done before somebody waits");
+    assert_eq!(third.wait().unwrap(), stored);
+    assert_eq!((store.syncs(), table.snapshot().rows()), (before + 1, 12));
+    let durable = || open(FaultStore::from_image(store.durable_image())).table("t").unwrap().snapshot().rows();
+    assert_eq!(durable(), 12);
+    assert_eq!((fourth.wait().unwrap(), second.wait().unwrap()), (stored, stored));
+    assert_eq!(store.syncs(), before + 1);
+    // Sent again while it is queued: it waits for the first one to be durable.
+    let (fifth, again) = (queued(&table, 5), queued(&table, 5));
+    assert_eq!(again.wait().unwrap(), Produced::Repeated);
+    assert_eq!(durable(), 15);
+    assert_eq!(fifth.wait().unwrap(), stored);
+}
+
+#[test]
+fn batches_that_wait_for_a_sync_that_fails_are_all_told() {
+    let store = FaultStore::new();
+    let engine = create(&store);
+    let table = engine.table("t").unwrap();
+    queued(&table, 1).wait().unwrap();
+    let [second, third] = [2, 3].map(|sequence| queued(&table, sequence));
+    store.fail_sync(store.syncs() + 1);
+    assert!(third.wait().is_err());
+    assert!(second.wait().is_err());
+    assert_eq!(table.snapshot().rows(), 3);
+    let durable = open(FaultStore::from_image(store.durable_image()));
+    let table = durable.table("t").unwrap();
+    for sequence in [2, 3] {
+        queued(&table, sequence).wait().unwrap();
+    }
+    assert_eq!(names(&table), ["p1", "p1", "p1", "p2", "p2", "p2", "p3", "p3", "p3"]);
+}
+
+#[test]
+fn a_batch_that_nobody_waited_for_is_whole_or_absent_and_can_be_sent_again() {
+    let store = FaultStore::new();
+    let engine = create(&store);
+    let table = engine.table("t").unwrap();
+    queued(&table, 1).wait().unwrap();
+    let _ = queued(&table, 2);
+    drop((table, engine));
+    let again = open(FaultStore::from_image(store.written_image()));
+    let table = again.table("t").unwrap();
+    assert_eq!(table.snapshot().rows(), 3);
+    queued(&table, 2).wait().unwrap();
+    let _ = queued(&table, 3);
+    queued(&table, 4).wait().unwrap();
+    assert_eq!(table.snapshot().rows(), 12, "who waits for the next one waits for it, too");
 }

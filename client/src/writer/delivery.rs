@@ -1,9 +1,12 @@
 //! The task of a writer.
 
-use super::{REFUSALS_MAX, Refused, Shared, WriterOptions};
+use super::{REFUSALS_MAX, REJECTIONS_MAX, Refused, Rejected, Shared, WriterOptions};
 use crate::batch::check_table;
 use crate::call_error::{CallError, CallErrorKind};
 use crate::connect::Client;
+use prost::Message;
+use prost::bytes::Bytes;
+use prost::encoding::{message, string};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -17,6 +20,10 @@ use trodden_proto::v1::ingest_response::Outcome;
 /// Bytes of randomness in the name of a producer: no two writers have the same.
 const PRODUCER_BYTES: usize = 16;
 
+/// Numbers of the fields of `EventBatch`.
+const TABLE_FIELD: u32 = 1;
+const EVENTS_FIELD: u32 = 2;
+
 /// What a writer asks its task for.
 pub(super) enum Order {
     /// Send this, of so many bytes.
@@ -28,7 +35,10 @@ pub(super) enum Order {
 /// A batch that is not acknowledged yet.
 struct Batch {
     sequence: u64,
-    batch: wire::EventBatch,
+    /// Encoded once, however often it is sent.
+    batch: Bytes,
+    events: u64,
+    /// What its events took of the buffer.
     bytes: usize,
     /// When it was sent first.
     sent_at: Option<Instant>,
@@ -48,8 +58,9 @@ pub(super) struct Delivery {
     options: WriterOptions,
     shared: Arc<Shared>,
     room: Arc<Semaphore>,
-    /// The batch that is being filled, and when its first event came.
-    open: Vec<wire::Event>,
+    /// The batch that is being filled, encoded, and when its first event came.
+    open: Vec<u8>,
+    open_events: usize,
     open_bytes: usize,
     opened: Instant,
     /// Batches in order of their numbers: first those that were sent on the present connection, then the others.
@@ -60,6 +71,11 @@ pub(super) struct Delivery {
     stored: u64,
     /// Who waits for everything up to a batch.
     flushes: VecDeque<(u64, oneshot::Sender<()>)>,
+}
+
+/// A batch that this writer encoded.
+fn decoded(batch: &Bytes) -> wire::EventBatch {
+    wire::EventBatch::decode(batch.clone()).unwrap_or_default()
 }
 
 /// The error of a writer whose task is gone without a word.
@@ -88,6 +104,7 @@ impl Delivery {
             shared,
             room,
             open: Vec::new(),
+            open_events: 0,
             open_bytes: 0,
             opened: Instant::now(),
             batches: VecDeque::new(),
@@ -121,7 +138,8 @@ impl Delivery {
                 wait = self.options.retry_min;
             }
             self.sent = 0;
-            let is_final = !error.is_transient();
+            // A batch of a writer is below every limit by itself, so what is over one is what the server holds at the moment.
+            let is_final = !error.is_transient() && error.kind() != CallErrorKind::ResourceLimit;
             *self.shared.trouble.lock() = Some(error);
             if is_final {
                 self.room.close();
@@ -148,9 +166,9 @@ impl Delivery {
                     self.take(order);
                 }
             }
-            () = sleep_until(due), if !self.open.is_empty() => self.seal(),
+            () = sleep_until(due), if self.open_events > 0 => self.seal(),
         }
-        if !self.open.is_empty() && Instant::now() >= self.opened + self.options.linger {
+        if self.open_events > 0 && Instant::now() >= self.opened + self.options.linger {
             self.seal();
         }
         true
@@ -159,12 +177,14 @@ impl Delivery {
     fn take(&mut self, order: Order) {
         match order {
             Order::Event(event, bytes) => {
-                if self.open.is_empty() {
+                if self.open_events == 0 {
                     self.opened = Instant::now();
+                    string::encode(TABLE_FIELD, &self.table, &mut self.open);
                 }
-                self.open.push(event);
+                message::encode(EVENTS_FIELD, &event, &mut self.open);
+                self.open_events += 1;
                 self.open_bytes += bytes as usize;
-                if self.open.len() >= self.options.batch_events || self.open_bytes >= self.options.batch_bytes {
+                if self.open_events >= self.options.batch_events || self.open_bytes >= self.options.batch_bytes {
                     self.seal();
                 }
             }
@@ -181,13 +201,16 @@ impl Delivery {
 
     /// Closes the open batch.
     fn seal(&mut self) {
-        if self.open.is_empty() {
+        if self.open_events == 0 {
             return;
         }
         self.last_sequence += 1;
-        let batch = wire::EventBatch { table: self.table.clone(), events: std::mem::take(&mut self.open) };
+        // The next one is likely to be as large.
+        let next = Vec::with_capacity(self.open.len());
+        let batch = std::mem::replace(&mut self.open, next).into();
+        let events = std::mem::take(&mut self.open_events) as u64;
         let bytes = std::mem::take(&mut self.open_bytes);
-        self.batches.push_back(Batch { sequence: self.last_sequence, batch, bytes, sent_at: None });
+        self.batches.push_back(Batch { sequence: self.last_sequence, batch, events, bytes, sent_at: None });
     }
 
     /// Sends batches over one connection. `Ok`: the writer is gone.
@@ -246,7 +269,7 @@ impl Delivery {
             producer: self.producer.clone(),
             sequence: batch.sequence,
             previous,
-            batch: Some(batch.batch.clone()),
+            batch: batch.batch.clone(),
         }
     }
 
@@ -257,6 +280,8 @@ impl Delivery {
             Outcome::Stored(stored) => {
                 self.shared.accepted.fetch_add(stored.accepted, Ordering::Relaxed);
                 self.shared.duplicates.fetch_add(stored.duplicates, Ordering::Relaxed);
+                self.shared.dropped.fetch_add(stored.dropped, Ordering::Relaxed);
+                self.reject(sequence, stored.rejected);
                 self.pop_through(sequence);
                 false
             }
@@ -286,7 +311,7 @@ impl Delivery {
             if let Some(sent_at) = batch.sent_at {
                 self.shared.latency.record(sent_at.elapsed());
             }
-            events += batch.batch.events.len() as u64;
+            events += batch.events;
             self.stored = batch.sequence;
         }
         self.tell();
@@ -298,12 +323,28 @@ impl Delivery {
         self.shared.accepted.fetch_add(events, Ordering::Relaxed);
     }
 
+    /// Keeps the events of a batch that rules of the table rejected.
+    fn reject(&mut self, sequence: u64, rejected: Vec<wire::ingest_response::Rejected>) {
+        let batch = self.batches.iter().find(|batch| batch.sequence == sequence);
+        let Some(batch) = batch.filter(|_| !rejected.is_empty()) else { return };
+        self.shared.rejected.fetch_add(rejected.len() as u64, Ordering::Relaxed);
+        let events = decoded(&batch.batch).events;
+        let mut kept = self.shared.rejections.lock();
+        for wire::ingest_response::Rejected { row, reason } in rejected {
+            let event = usize::try_from(row).ok().and_then(|row| events.get(row));
+            kept.extend(event.map(|event| Rejected { event: event.clone().into(), reason }));
+        }
+        let too_many = kept.len().saturating_sub(REJECTIONS_MAX);
+        kept.drain(..too_many);
+    }
+
     /// Forgets a batch that the table cannot take.
     fn refuse(&mut self, sequence: u64, problem: wire::Problem) {
         let Some(at) = self.batches.iter().position(|batch| batch.sequence == sequence) else { return };
-        let Some(Batch { batch, bytes, .. }) = self.batches.remove(at) else { return };
+        let Some(Batch { batch, events, bytes, .. }) = self.batches.remove(at) else { return };
         self.room.add_permits(bytes);
-        self.shared.refused.fetch_add(batch.events.len() as u64, Ordering::Relaxed);
+        self.shared.refused.fetch_add(events, Ordering::Relaxed);
+        let batch = decoded(&batch);
         let mut refusals = self.shared.refusals.lock();
         if refusals.len() >= REFUSALS_MAX {
             refusals.remove(0);

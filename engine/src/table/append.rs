@@ -2,6 +2,7 @@
 
 use super::alias::alias_is_kept;
 use super::introduce::next_ordinal;
+use super::pending::{Appended, PendingAppend, Produced, Queued};
 use super::times::{accept, sorted_times, with_stored};
 use super::{IngestState, Shared, Table};
 use crate::catalog::{CatalogBatch, EventKey};
@@ -13,27 +14,18 @@ use crate::rows::{Column, NULL_CODE, Rows, TextColumn};
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// What became of a batch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Appended {
-    /// Events that are now in the table.
-    pub accepted: u64,
-    /// Events left out, because the user had one with the same `event_id` within the table's dedup window.
-    pub duplicates: u64,
-}
-
-/// What became of a numbered batch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Produced {
-    /// It is stored.
-    Stored(Appended),
-    /// It was stored before, and nothing is changed.
-    Repeated,
-    /// Nothing is stored, since a batch before it is missing.
-    Gap {
-        /// Number of the producer's last batch that is stored.
-        last: u64,
-    },
+/// Refuse a mark that no producer has.
+fn check_mark(mark: &Mark) -> Result<()> {
+    if mark.producer.is_empty() || mark.producer.len() > PRODUCER_BYTES_MAX {
+        let message = format!("the name of a producer has 1 to {PRODUCER_BYTES_MAX} bytes");
+        return Err(Error::invalid(message));
+    }
+    if mark.sequence == 0 || mark.previous >= mark.sequence {
+        let (sequence, previous) = (mark.sequence, mark.previous);
+        return Err(Error::invalid(format!("batch {sequence} cannot follow batch {previous}"))
+            .with_hint("batches are counted from 1"));
+    }
+    Ok(())
 }
 
 /// What queued records will change in the catalog. An entry stays right when the catalog has caught up.
@@ -80,7 +72,7 @@ impl Table {
     /// after that; `Locked` during an import; `ResourceLimit` for a batch above 1 GiB, and where very much is in memory
     /// that cannot be written to segments.
     pub fn append(&self, batch: EventBatch) -> Result<Appended> {
-        match self.append_marked(&batch, None)? {
+        match self.queue(&batch, None)?.wait()? {
             Produced::Stored(appended) => Ok(appended),
             Produced::Repeated | Produced::Gap { .. } => Ok(Appended::default()),
         }
@@ -92,24 +84,19 @@ impl Table {
     /// Those of [`Table::append`]; `InvalidInput` for a producer without a name, or with one that is too long, and for
     /// number 0.
     pub fn append_from(&self, batch: &EventBatch, mark: &Mark) -> Result<Produced> {
-        if mark.producer.is_empty() || mark.producer.len() > PRODUCER_BYTES_MAX {
-            let message = format!("the name of a producer has 1 to {PRODUCER_BYTES_MAX} bytes");
-            return Err(Error::invalid(message));
-        }
-        if mark.sequence == 0 || mark.previous >= mark.sequence {
-            let (sequence, previous) = (mark.sequence, mark.previous);
-            return Err(Error::invalid(format!("batch {sequence} cannot follow batch {previous}"))
-                .with_hint("batches are counted from 1"));
-        }
-        self.append_marked(batch, Some(mark))
+        self.queue(batch, Some(mark))?.wait()
     }
 
-    /// Number of the last batch of `producer` that is stored; `None` where the table has none, or none any more.
-    pub fn last_batch_of(&self, producer: &str) -> Option<u64> {
-        self.shared.state.read().producers.last(producer)
-    }
-
-    fn append_marked(&self, batch: &EventBatch, mark: Option<&Mark>) -> Result<Produced> {
+    /// Queue the events of a batch, to wait for it later: whoever queues the next one meanwhile lets both be made durable by
+    /// one sync. Batches are stored in the order in which they are queued. Dropped without the wait, a batch is stored some time
+    /// later, unless the process ends before.
+    ///
+    /// # Errors
+    /// Those of [`Table::append_from`], but for what the disk says, which [`PendingAppend::wait`] tells.
+    pub fn queue(&self, batch: &EventBatch, mark: Option<&Mark>) -> Result<PendingAppend> {
+        if let Some(mark) = mark {
+            check_mark(mark)?;
+        }
         let shared = &self.shared;
         // The larger part of the work, done before it is this thread's turn.
         let aliases = Arc::clone(&shared.state.read().aliases);
@@ -117,14 +104,12 @@ impl Table {
         let rows = encoded.len() as u64;
         shared.make_room()?;
         let (queued, position) = shared.queue_batch(batch, encoded, aliases.routes(), mark)?;
-        // What was there before may not be durable yet, and must not be acknowledged before it is.
-        shared.queue.wait(position, shared)?;
-        shared.flush_if_large();
-        Ok(match queued {
-            Queued::Stored(accepted) => Produced::Stored(Appended { accepted, duplicates: rows - accepted }),
-            Queued::Repeated => Produced::Repeated,
-            Queued::Gap(last) => Produced::Gap { last },
-        })
+        Ok(PendingAppend { shared: Arc::clone(shared), queued, position, rows })
+    }
+
+    /// Number of the last batch of `producer` that is stored; `None` where the table has none, or none any more.
+    pub fn last_batch_of(&self, producer: &str) -> Option<u64> {
+        self.shared.state.read().producers.last(producer)
     }
 
     /// Delete a user of this table alone: what [`Table::delete_user`] does for events and profile.
@@ -211,16 +196,6 @@ impl Shared {
         self.queue.push(bytes, record);
         Ok((Queued::Stored(accepted), position))
     }
-}
-
-/// What of a batch was queued.
-enum Queued {
-    /// So many events of it.
-    Stored(u64),
-    /// Nothing: it was there.
-    Repeated,
-    /// Nothing: one before it is missing, and this is the last that is there.
-    Gap(u64),
 }
 
 impl IngestState {

@@ -2,6 +2,7 @@
 
 mod alias;
 mod append;
+mod pending;
 mod commit;
 mod follow;
 mod handle;
@@ -25,12 +26,12 @@ mod written;
 #[cfg(test)]
 mod tests;
 
-pub use append::{Appended, Produced};
 pub(crate) use commit::MAX_RECORD_BYTES;
 pub use follow::{Change, Follower};
 pub use handle::{DerivedBytes, TableHandle, check_derived};
 pub(crate) use import::fingerprint_text;
 pub use import::{Import, Imported};
+pub use pending::{Appended, PendingAppend, Produced};
 pub(crate) use profiles::ProfileLink;
 pub use profiles::{Profiles, ProfilesSnapshot};
 pub use snapshot::{LiveSegment, ShardSnapshot, Snapshot};

@@ -10,7 +10,7 @@ use trodden_query::engine::types::EXACT_DOUBLE_MAX;
 
 /// The columns of `batch`. Values of one property whose types differ are widened as the engine widens a column: whole
 /// numbers to DOUBLE where that is exact, everything else to TEXT.
-pub fn columns(batch: &WireBatch) -> EventBatch {
+pub(super) fn columns(batch: &WireBatch) -> EventBatch {
     let events = &batch.events;
     let names: BTreeSet<&str> = events.iter().flat_map(|event| event.properties.keys().map(String::as_str)).collect();
     let has_ids = events.iter().any(|event| event.event_id.is_some());

@@ -3,6 +3,7 @@
 mod admin;
 mod caller;
 mod columns;
+mod wire_batch;
 mod ingest;
 mod import;
 mod spool;
@@ -11,7 +12,7 @@ pub mod status;
 
 pub(crate) use admin::to_wire as key_to_wire;
 pub use caller::caller;
-pub use columns::columns as event_columns;
+pub use wire_batch::decode as event_columns;
 
 use crate::failure::{Failure, Outcome};
 use crate::flight;
