@@ -50,12 +50,13 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<EventBatch> {
     if reader.next().is_some() {
         return Err(Error::invalid("a batch is an Arrow IPC stream of more than one record batch"));
     }
+    let user_id = text(&batch, 0, "user_id")?;
     let ts = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
     let ts = column(&batch, 1, "ts", &ts)?.as_primitive::<TimestampMicrosecondType>().reinterpret_cast::<Int64Type>();
     let has_id = batch.schema_ref().fields().get(3).is_some_and(|field| field.name() == "event_id");
     let properties = batch.schema_ref().fields().iter().zip(batch.columns()).skip(3 + usize::from(has_id));
     Ok(EventBatch {
-        user_id: text(&batch, 0, "user_id")?,
+        user_id,
         ts,
         event: text(&batch, 2, "event")?,
         event_id: has_id.then(|| text(&batch, 3, "event_id")).transpose()?,
