@@ -29,9 +29,11 @@ mod call_error;
 mod writer;
 mod reader;
 mod admin;
+mod backup;
 pub mod blocking;
 
 pub use arrow_array::{self, RecordBatch};
+pub use backup::{BackupPiece, BackupStream};
 pub use batch::{EventBatchBuilder, decode};
 pub use call_error::{CallError, CallErrorKind};
 pub use connect::{Client, ConnectOptions};
