@@ -30,9 +30,11 @@ mod writer;
 mod import;
 mod reader;
 mod admin;
+mod backup;
 pub mod blocking;
 
 pub use arrow_array::{self, RecordBatch};
+pub use backup::{BackupPiece, BackupStream};
 pub use batch::{EventBatchBuilder, decode};
 pub use call_error::{CallError, CallErrorKind};
 pub use connect::{Client, ConnectOptions};

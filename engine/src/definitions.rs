@@ -98,6 +98,13 @@ impl Definitions {
         self.live.lock().content.settings.clone()
     }
 
+    /// The file of them, name and bytes; `None` where there never was one.
+    pub(crate) fn stored(&self) -> Option<(String, Vec<u8>)> {
+        let live = self.live.lock();
+        let json = || serde_json::to_vec(&live.content).expect("plain data");
+        (live.content.number > 0).then(|| (file(live.content.number), encode_checked(&json())))
+    }
+
     /// Set the definition `name` to `text`, or remove it; durable on return.
     pub(crate) fn set(&self, name: &str, text: Option<&str>) -> Result<()> {
         self.change(|content| put(&mut content.texts, name, text))

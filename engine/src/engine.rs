@@ -9,7 +9,7 @@ use crate::profiles::UNSET_COLUMN;
 use crate::storage::{LocalStore, Scratch, Store, StoreLock};
 use crate::table::{Limits, MAX_RECORD_BYTES, Profiles, Seams, Table};
 use crate::types::{ColumnDef, ColumnType, Schema, TableOptions};
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{Mutex, MutexGuard, RwLock};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -19,7 +19,8 @@ use std::sync::Arc;
 pub const FORMAT_VERSION: u32 = 1;
 /// Oldest version of the format that it reads.
 pub const OLDEST_FORMAT_VERSION: u32 = 1;
-const FORMAT_FILE: &str = "FORMAT";
+/// The file that makes a directory a database.
+pub(crate) const FORMAT_FILE: &str = "FORMAT";
 
 /// How a database is opened.
 #[derive(Debug, Clone)]
@@ -72,7 +73,7 @@ pub struct Engine {
 
 /// What the making of tables needs to know.
 #[derive(Debug)]
-struct Creation {
+pub(crate) struct Creation {
     /// Number of the next table. A number is not used again while a file of its table is left.
     next_table: u64,
     /// Names of tables that could not be made, and of which the manifest may have stayed. A second table of such a name
@@ -303,6 +304,23 @@ impl Engine {
         self.definitions.set_setting(name, text)
     }
 
+    /// The file of definitions and settings, name and bytes; `None` where there never was one.
+    pub(crate) fn stored_definitions(&self) -> Option<(String, Vec<u8>)> {
+        self.definitions.stored()
+    }
+
+    /// While this is held no table is made or dropped.
+    pub(crate) fn hold_creation(&self) -> MutexGuard<'_, Creation> {
+        self.creation.lock()
+    }
+
+    /// All tables: those of events, by name, each with that of its profiles behind it.
+    pub(crate) fn all_tables(&self) -> Vec<Arc<Table>> {
+        let tables = self.tables.read();
+        let both = |table: &Arc<Table>| [Some(Arc::clone(table)), table.profiles().map(|made| Arc::clone(&made.table))];
+        tables.values().flat_map(both).flatten().collect()
+    }
+
     pub(crate) fn check_definitions(&self) -> Result<()> {
         self.definitions.check()
     }
@@ -384,8 +402,12 @@ fn write_format(store: &dyn Store) -> Result<()> {
 }
 
 pub(crate) fn check_format(store: &dyn Store) -> Result<()> {
-    let blob = store.get(FORMAT_FILE)?;
-    let json = decode_checked(FORMAT_FILE, blob.as_slice())?;
+    check_format_bytes(store.get(FORMAT_FILE)?.as_slice())
+}
+
+/// Whether these are the bytes of a `FORMAT` that this program reads.
+pub(crate) fn check_format_bytes(bytes: &[u8]) -> Result<()> {
+    let json = decode_checked(FORMAT_FILE, bytes)?;
     let format: Format = serde_json::from_slice(json).map_err(|e| Error::corrupt(format!("{FORMAT_FILE}: {e}")))?;
     if format.format != "trodden" {
         return Err(Error::invalid(format!("{FORMAT_FILE} says '{}': no database of trodden", format.format)));

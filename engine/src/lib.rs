@@ -27,6 +27,7 @@ pub mod profiles;
 mod definitions;
 pub mod engine;
 pub mod scan;
+pub mod backup;
 pub mod check;
 pub mod examine;
 pub mod outline;
@@ -36,6 +37,7 @@ pub mod parallel;
 pub mod stop;
 pub mod storage;
 
+pub use backup::Backup;
 pub use check::Finding;
 pub use engine::{Engine, EngineOptions};
 pub use examine::Examination;

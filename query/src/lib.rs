@@ -10,6 +10,7 @@
 
 pub use trodden_engine as engine;
 
+mod backup;
 mod commands;
 mod database;
 mod describe;
@@ -31,6 +32,7 @@ pub mod behavior;
 pub mod import;
 pub mod rules;
 
+pub use backup::BackedUp;
 pub use database::{Answer, Database, Options, QueryOptions, Statement};
 pub use datafusion::arrow;
 pub use datafusion::scalar::ScalarValue;

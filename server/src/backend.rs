@@ -1,6 +1,7 @@
 //! The database as the commands use it: the only folder that knows how statements are run and where errors come from.
 
 mod answer;
+mod backup;
 mod check;
 mod describe;
 mod import;

@@ -54,6 +54,8 @@ pub enum Command {
     Inspect(InspectArgs),
     /// Merge small segments and remove deleted events for good
     Compact(CompactArgs),
+    /// Copy a database as of one moment, also while a server has it open
+    Backup(BackupArgs),
     /// Make up a shop's clickstream, the same for the same seed
     Generate(GenerateArgs),
     /// Show questions and answers over the example data sets
@@ -399,6 +401,27 @@ pub struct CompactArgs {
     /// The table [default: every table]
     #[arg(long, value_name = "NAME")]
     pub table: Option<String>,
+}
+
+/// `trodden backup`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "All tables are copied as of one moment. A server goes on taking events and answering meanwhile.
+The copy is a database: check it, ask it, serve it. It needs an admin key where the server asks for keys.
+
+Examples:
+  trodden backup /backups/monday --db shop
+  trodden backup /backups/monday --url https://db.example:7701
+  trodden check --db /backups/monday
+  trodden serve --db /backups/monday"
+)]
+pub struct BackupArgs {
+    /// Directory to copy to: empty, or not there yet
+    #[arg(value_name = "TARGET")]
+    pub target: PathBuf,
+    /// Where the database is.
+    #[command(flatten)]
+    pub place: PlaceArgs,
 }
 
 /// `trodden generate`.

@@ -1,8 +1,8 @@
-//! A bar with rate and time left while a file is read: on a terminal only.
+//! A bar with rate and time left while files are read or copied: on a terminal only.
 
 use crate::printable;
 use crate::terminal::Terminal;
-use crate::words::thousands;
+use crate::words::{bytes, thousands};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use std::fmt::Write;
 use std::sync::Arc;
@@ -13,6 +13,11 @@ use trodden_query::import::Progress;
 
 /// How often the bar moves when nothing happens.
 const TICK: Duration = Duration::from_millis(200);
+
+/// The characters of a bar.
+fn characters(unicode: bool) -> &'static str {
+    if unicode { "█▉▊▋▌▍▎▏ " } else { "#> " }
+}
 
 /// The bar of an import. Off a terminal it shows nothing, and notes are lines on standard error.
 pub struct ImportBar {
@@ -39,8 +44,7 @@ impl ImportBar {
         };
         let template = "  [{bar:30}] {percent:>3} %  {rows}, {eta} left";
         if let Ok(style) = ProgressStyle::with_template(template) {
-            let characters = if unicode { "█▉▊▋▌▍▎▏ " } else { "#> " };
-            self.bar.set_style(style.progress_chars(characters).with_key("rows", count));
+            self.bar.set_style(style.progress_chars(characters(unicode)).with_key("rows", count));
         }
         self
     }
@@ -84,5 +88,44 @@ impl Progress for ImportBar {
 
     fn cancelled(&self) -> bool {
         self.cancel.is_cancelled()
+    }
+}
+
+/// The bar of a copy. Off a terminal it shows nothing.
+pub struct CopyBar {
+    bar: ProgressBar,
+    terminal: bool,
+}
+
+impl CopyBar {
+    /// A bar for `terminal`; nothing is shown before the copying begins.
+    pub fn new(terminal: &Terminal) -> Self {
+        let bar = ProgressBar::hidden();
+        let size = |state: &ProgressState, out: &mut dyn Write| {
+            let (copied, total) = (state.pos(), state.len().unwrap_or_default());
+            let rate = copied as f64 / state.elapsed().as_secs_f64().max(1e-3);
+            // A bar that cannot be drawn is no reason to fail.
+            let _ = write!(out, "{} of {}, {}/s", bytes(copied), bytes(total), bytes(rate as u64));
+        };
+        if let Ok(style) = ProgressStyle::with_template("  [{bar:30}] {percent:>3} %  {size}, {eta} left") {
+            bar.set_style(style.progress_chars(characters(terminal.unicode)).with_key("size", size));
+        }
+        Self { bar, terminal: terminal.stderr }
+    }
+
+    /// So much is copied, in bytes.
+    pub fn at(&self, copied: u64, total: u64) {
+        if self.terminal && self.bar.is_hidden() {
+            self.bar.set_draw_target(ProgressDrawTarget::stderr());
+            self.bar.enable_steady_tick(TICK);
+            self.bar.reset();
+        }
+        self.bar.set_length(total);
+        self.bar.set_position(copied);
+    }
+
+    /// Takes the bar away.
+    pub fn finish(&self) {
+        self.bar.finish_and_clear();
     }
 }

@@ -10,7 +10,7 @@ fn help_and_version_are_answers() {
     let version = place.trodden(&["--version"]).succeeds().out;
     assert_eq!(version, format!("trodden {}\n", env!("CARGO_PKG_VERSION")));
     let help = place.trodden(&["--help"]).succeeds().out;
-    for command in ["import", "sql", "check", "inspect", "compact", "generate", "demo", "completions"] {
+    for command in ["import", "sql", "check", "inspect", "compact", "backup", "generate", "demo", "completions"] {
         assert!(help.contains(command), "{command} is missing in:\n{help}");
         assert!(place.trodden(&[command, "--help"]).succeeds().out.contains("Example"), "{command} has no example");
     }

@@ -10,9 +10,11 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 use tempfile::TempDir;
-use trodden_client::{CallErrorKind, Client, ConnectOptions, Event, QueryOptions, Value, WriterOptions};
+use trodden_client::{BackupPiece, CallErrorKind, Client, ConnectOptions, Event, QueryOptions, Value, WriterOptions};
 
 const NOON: i64 = 1_767_268_800_000_000;
 
@@ -275,4 +277,100 @@ fn a_server_that_others_could_reach_needs_tls_and_keys() {
     assert!(trodden(&["config", "check", "--config", &file]).0);
     let (success, _, error) = trodden(&["config", "check", "--config", "/no/such/file"]);
     assert!(!success && error.contains("/no/such/file"), "{error}");
+}
+
+/// The number of events in the database in a directory, which no process has open.
+fn counted(db: &str) -> i64 {
+    let (success, out, error) = trodden(&["sql", "--db", db, "-c", "SELECT count(*) FROM events", "--format", "csv"]);
+    assert!(success, "{error}");
+    out.lines().last().and_then(|line| line.parse().ok()).unwrap_or_else(|| panic!("no number: {out}"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_is_of_one_moment_while_clients_write() {
+    let (folder, copies) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let server = Server::start(folder.path(), &[]);
+    let url = format!("http://{}", server.grpc);
+    let options = WriterOptions { batch_events: 20, linger: Duration::from_millis(1), ..WriterOptions::default() };
+    let writer = Arc::new(server.client().await.writer("events", options).unwrap());
+    let (sent, over) = (Arc::new(AtomicI64::new(0)), Arc::new(AtomicBool::new(false)));
+    let writing = tokio::spawn({
+        let (writer, sent, over) = (Arc::clone(&writer), Arc::clone(&sent), Arc::clone(&over));
+        async move {
+            while !over.load(Ordering::SeqCst) {
+                let at = sent.fetch_add(1, Ordering::SeqCst);
+                writer.push(Event::new(format!("u{}", at % 100), NOON + at, "view").property("n", at)).await.unwrap();
+                if at % 50 == 0 {
+                    // So that the copies are soon looked at.
+                    tokio::time::sleep(Duration::from_millis(2)).await;
+                }
+            }
+        }
+    });
+    while writer.written().accepted < 1_000 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    for number in 0..3 {
+        let target = copies.path().join(number.to_string()).display().to_string();
+        let acknowledged = i64::try_from(writer.written().accepted).unwrap();
+        let (to, from) = (target.clone(), url.clone());
+        let backup = move || trodden(&["backup", &to, "--url", &from]);
+        let (success, out, error) = tokio::task::spawn_blocking(backup).await.unwrap();
+        let sent = sent.load(Ordering::SeqCst);
+        assert!(success && out.contains("1 table copied to") && out.contains("trodden check --db"), "{out}{error}");
+        let (sound, found, _) = trodden(&["check", "--db", &target]);
+        assert!(sound, "{found}");
+        let copied = counted(&target);
+        assert!((acknowledged..=sent).contains(&copied), "{copied} of {acknowledged} to {sent}");
+        let (again, _, error) = trodden(&["backup", &target, "--url", &url]);
+        assert!(!again && error.contains("not empty"), "{error}");
+        assert_eq!(counted(&target), copied);
+    }
+    over.store(true, Ordering::SeqCst);
+    writing.await.unwrap();
+    Arc::into_inner(writer).unwrap().close().await.unwrap();
+    let written = number(&server.client().await, "SELECT count(*) FROM events").await;
+    assert_eq!(written, sent.load(Ordering::SeqCst));
+    assert!(get(&server.http, "/metrics").contains("trodden_backups_total{outcome=\"ok\"} 3"));
+    assert_eq!(server.stop(), Some(0));
+    let (db, target) = (folder.path().display().to_string(), copies.path().join("last").display().to_string());
+    let (success, out, error) = trodden(&["backup", &target, "--db", &db]);
+    assert!(success && out.contains("1 table copied to"), "{out}{error}");
+    assert_eq!(counted(&target), written);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_needs_an_admin_key_and_ends_with_its_client() {
+    let (folder, copies) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let db = folder.path().to_str().unwrap();
+    let make = |role: &str| trodden(&["keys", "create", "--db", db, "--role", role]).1.trim().to_owned();
+    // More than is on its way to a client that does not read.
+    let (made, _, error) = trodden(&["generate", "--db", db, "--table", "events", "--events", "1000000"]);
+    assert!(made, "{error}");
+    let [admin, read, write] = ["admin", "read", "write"].map(make);
+    let server = Server::start(folder.path(), &["--require-keys"]);
+    let (url, target) = (format!("http://{}", server.grpc), copies.path().join("copy").display().to_string());
+    for key in [&read, &write] {
+        let client = server.client_with(Some(key)).await.unwrap();
+        assert_eq!(client.backup().await.unwrap_err().kind(), CallErrorKind::Denied);
+        let (success, _, error) = trodden(&["backup", &target, "--url", &url, "--key", key]);
+        assert!(!success && error.contains("admin"), "{error}");
+    }
+    let (success, _, error) = trodden(&["backup", &target, "--url", &url, "--key", &admin]);
+    assert!(success, "{error}");
+    assert_eq!(counted(&target), 1_000_000);
+
+    let client = server.client_with(Some(&admin)).await.unwrap();
+    let mut backup = client.backup().await.unwrap();
+    assert_eq!(backup.tables(), 1);
+    assert!(backup.moment_us() > NOON && backup.bytes() > 8 << 20, "{} bytes", backup.bytes());
+    assert!(matches!(backup.next().await.unwrap(), Some(BackupPiece::File { .. })));
+    drop(backup);
+    for _ in 0..200 {
+        if get(&server.http, "/metrics").contains("trodden_backups_total{outcome=\"cancelled\"} 1") {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("the backup goes on:\n{}", get(&server.http, "/metrics"));
 }

@@ -150,6 +150,11 @@ impl Manifest {
         format!("{}/manifest-{number:020}", Self::directory(table))
     }
 
+    /// Name of its file.
+    pub(crate) fn own_file(&self) -> String {
+        Self::file(self.table, self.number)
+    }
+
     /// Name of segment file `file` of table `table`.
     pub(crate) fn segment_file(table: u64, file: u64) -> String {
         format!("{}/segment-{file:010}", Self::directory(table))

@@ -69,6 +69,11 @@ impl std::fmt::Debug for Segment {
 }
 
 impl Segment {
+    /// All its bytes.
+    pub(crate) fn blob(&self) -> &Blob {
+        &self.blob
+    }
+
     /// Open the segment whose bytes are `blob`: check its ends, versions, footer and bounds.
     ///
     /// # Errors

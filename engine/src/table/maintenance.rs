@@ -212,18 +212,33 @@ impl Shared {
     /// Write what is in memory to segments, and publish a manifest with them and with `edit`. The caller holds
     /// `maintenance`.
     pub(crate) fn flush(&self, edit: impl FnOnce(&mut Manifest)) -> Result<()> {
+        let frozen = self.freeze()?;
+        self.write_frozen(&frozen, edit, |needed| self.erase_from_tags(&frozen, needed))
+    }
+
+    /// The table as it is, with nothing in memory that still grows: what is appended from now on is not part of it. The
+    /// caller holds `maintenance`.
+    pub(super) fn freeze(&self) -> Result<Arc<TableState>> {
         self.check_present()?;
         self.queue.check()?;
-        let frozen = {
-            let mut log = self.log.lock();
-            let mut state = self.state.write();
-            log.rotate();
-            let next = Arc::make_mut(&mut state);
-            for shard in &mut next.shards {
-                shard.frozen.append(&mut shard.active);
-            }
-            Arc::clone(&state)
-        };
+        let mut log = self.log.lock();
+        let mut state = self.state.write();
+        log.rotate();
+        let next = Arc::make_mut(&mut state);
+        for shard in &mut next.shards {
+            shard.frozen.append(&mut shard.active);
+        }
+        Ok(Arc::clone(&state))
+    }
+
+    /// Write what `frozen` has in memory to segments, and publish a manifest with them and with `edit`, after `erase` took
+    /// the deletions that are not needed any more out of the tags. The caller has held `maintenance` since it was frozen.
+    pub(super) fn write_frozen(
+        &self,
+        frozen: &TableState,
+        edit: impl FnOnce(&mut Manifest),
+        erase: impl FnOnce(&[Tombstone]) -> Result<()>,
+    ) -> Result<()> {
         let numbers: Vec<usize> = (0..frozen.shards.len()).filter(|&at| !frozen.shards[at].frozen.is_empty()).collect();
         let written = parallel::map(&numbers, self.limits.threads, |&shard| {
             let inputs: Vec<MergeInput> = frozen.shards[shard].frozen.iter().map(MergeInput::from).collect();
@@ -241,7 +256,7 @@ impl Shared {
         for (&shard, written) in numbers.iter().zip(&written) {
             manifest.shards[shard].segments.push(written.entry.clone());
         }
-        let needed = needed_tombstones(&frozen, |shard| &frozen.shards[shard].flushed)?;
+        let needed = needed_tombstones(frozen, |shard| &frozen.shards[shard].flushed)?;
         manifest.tombstones.clone_from(&needed);
         manifest.set_aliases(&frozen.aliases, frozen.identity_at);
         manifest.set_producers(&frozen.producers);
@@ -252,7 +267,7 @@ impl Shared {
         }
         // The catalog may lose what it has not flushed, and the log will not have it any more.
         self.lookup.catalog.flush()?;
-        self.erase_from_tags(&frozen, &needed)?;
+        erase(&needed)?;
         let written: Vec<LiveSegment> = written.into_iter().map(Written::keep).collect();
         self.publish(&manifest)?;
         let mut log = self.log.lock();
@@ -261,7 +276,7 @@ impl Shared {
                 // An edit of the schema, while nothing could be queued.
                 state.schema = state.manifest.schema.clone();
             }
-            forget_erased(state, &frozen, &needed);
+            forget_erased(state, frozen, &needed);
             for (shard, live) in numbers.iter().zip(written) {
                 let shard = &mut state.shards[*shard];
                 shard.frozen.clear();

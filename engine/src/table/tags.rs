@@ -166,22 +166,34 @@ impl Shared {
     /// Take those deletions of `before` that are not among `needed` out of all tags: nothing will tell of them any more.
     /// Before the manifest that forgets them.
     pub(crate) fn erase_from_tags(&self, before: &TableState, needed: &[Tombstone]) -> Result<()> {
-        let needed: HashSet<&Tombstone> = needed.iter().collect();
-        let forgotten = before.shards.iter().flat_map(|shard| &shard.tombstones).filter(|t| !needed.contains(t));
-        let mut gone = vec![RoaringBitmap::new(); before.shards.len()];
-        add(&mut gone, forgotten);
-        if gone.iter().all(RoaringBitmap::is_empty) {
-            return Ok(());
+        match forgotten(before, needed) {
+            gone if gone.iter().all(RoaringBitmap::is_empty) => Ok(()),
+            gone => self.erase_users(before, &gone, &mut self.tag_writer.lock()),
         }
-        let mut writer = self.tag_writer.lock();
-        writer.erased.iter_mut().zip(&gone).for_each(|(erased, gone)| *erased |= gone);
-        let state = Arc::clone(&self.state.read());
-        let mut next = TagSet::clone(&state.tags);
+    }
+
+    /// As [`Self::erase_from_tags`], for who holds `tag_writer` already.
+    pub(super) fn erase_while_held(
+        &self,
+        before: &TableState,
+        needed: &[Tombstone],
+        writer: &mut TagWriter,
+    ) -> Result<()> {
+        match forgotten(before, needed) {
+            gone if gone.iter().all(RoaringBitmap::is_empty) => Ok(()),
+            gone => self.erase_users(before, &gone, writer),
+        }
+    }
+
+    /// Take `gone`, users by shard, out of all tags. Who was deleted after `before` stays in them: that is not forgotten yet.
+    fn erase_users(&self, before: &TableState, gone: &[RoaringBitmap], writer: &mut TagWriter) -> Result<()> {
+        writer.erased.iter_mut().zip(gone).for_each(|(erased, gone)| *erased |= gone);
+        let mut next = TagSet::clone(&self.state.read().tags);
         let mut written = Vec::new();
-        let rewritten = self.rewrite_without(&gone, &state, &mut next, &mut writer, &mut written);
+        let rewritten = self.rewrite_without(gone, before, &mut next, writer, &mut written);
         match rewritten.inspect_err(|_| self.remove_written(&written))? {
             false => Ok(()),
-            true => self.publish_tags(next, &mut writer),
+            true => self.publish_tags(next, writer),
         }
     }
 
@@ -210,6 +222,15 @@ impl Shared {
     fn remove_written(&self, written: &[String]) {
         written.iter().for_each(|name| drop(self.store.delete(name)));
     }
+}
+
+/// Users by shard whose deletion `before` has, and who are not among `needed`.
+fn forgotten(before: &TableState, needed: &[Tombstone]) -> Vec<RoaringBitmap> {
+    let needed: HashSet<&Tombstone> = needed.iter().collect();
+    let forgotten = before.shards.iter().flat_map(|shard| &shard.tombstones).filter(|t| !needed.contains(t));
+    let mut gone = vec![RoaringBitmap::new(); before.shards.len()];
+    add(&mut gone, forgotten);
+    gone
 }
 
 fn add<'a>(users: &mut [RoaringBitmap], tombstones: impl Iterator<Item = &'a Tombstone>) {

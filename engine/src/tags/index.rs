@@ -56,7 +56,8 @@ pub(crate) fn file_name(table: u64, file: u64) -> String {
     format!("{}{file:010}", tag_prefix(table))
 }
 
-fn index_name(table: u64, number: u64) -> String {
+/// The name of index `number`.
+pub(crate) fn index_name(table: u64, number: u64) -> String {
     format!("{}{number:020}", index_prefix(table))
 }
 

@@ -17,7 +17,7 @@ mod view;
 
 pub use describe::describe_tag;
 pub(crate) use file::{read_file, write_file};
-pub(crate) use index::{TagEntry, file_name, index_prefix, live_index, publish};
+pub(crate) use index::{TagEntry, file_name, index_name, index_prefix, live_index, publish};
 pub(crate) use set::{StoredTag, TagSet};
 pub use view::{Tag, Tags};
 

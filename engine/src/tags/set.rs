@@ -172,6 +172,11 @@ impl TagSet {
         self.tags.iter().find(|tag| tag.entry.info.name == name)
     }
 
+    /// The files that it refers to, name and bytes.
+    pub(crate) fn blobs(&self) -> impl Iterator<Item = (&str, &Blob)> {
+        self.tags.iter().map(|tag| (tag.name.as_str(), &tag.blob))
+    }
+
     /// Names of the files that it refers to.
     pub(crate) fn files(&self) -> impl Iterator<Item = &str> {
         self.tags.iter().map(|tag| tag.name.as_str())

@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+mod backup;
 mod check;
 mod compact;
 mod demo;
@@ -35,6 +36,7 @@ pub fn run(command: Command, terminal: &Terminal) -> Outcome {
         Command::Check(arguments) => check::run(&arguments, terminal),
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Compact(arguments) => compact::run(&arguments),
+        Command::Backup(arguments) => backup::run(&arguments, terminal),
         Command::Generate(arguments) => generate::run(&arguments, terminal),
         Command::Demo(arguments) => demo::run(&arguments, terminal),
         Command::Completions { shell } => {

@@ -1,5 +1,6 @@
-//! Looking after a server: what is there, compaction, keys.
+//! Looking after a server: what is there, compaction, backups, keys.
 
+use super::backup;
 use super::caller::caller;
 use super::status::to_status;
 use crate::access::{Key, Role};
@@ -37,6 +38,8 @@ type Answer<T> = std::result::Result<Response<T>, Status>;
 
 #[tonic::async_trait]
 impl AdminService for Admin {
+    type BackupStream = backup::Pieces;
+
     async fn status(&self, request: Request<wire::StatusRequest>) -> Answer<wire::StatusResponse> {
         caller(&self.app, request.metadata(), Role::Read)?;
         let status = self.blocking(|app| {
@@ -85,6 +88,11 @@ impl AdminService for Admin {
             Ok(wire::CompactResponse { disk_bytes_before: before, disk_bytes_after: disk_bytes(&tables)? })
         });
         Ok(Response::new(compacted.await?))
+    }
+
+    async fn backup(&self, request: Request<wire::BackupRequest>) -> Answer<backup::Pieces> {
+        caller(&self.app, request.metadata(), Role::Admin)?;
+        Ok(Response::new(backup::start(&self.app)))
     }
 
     async fn create_key(&self, request: Request<wire::CreateKeyRequest>) -> Answer<wire::CreateKeyResponse> {

@@ -1,6 +1,7 @@
 //! The own gRPC API, on one port with Arrow Flight SQL, health and reflection.
 
 mod admin;
+mod backup;
 mod caller;
 mod columns;
 mod wire_batch;

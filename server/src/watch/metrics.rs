@@ -30,6 +30,8 @@ pub const CONNECTIONS: &str = "trodden_connections";
 pub const DENIED: &str = "trodden_access_denied_total";
 /// What rules did to events. Labels: `table`, `rule`, `action`.
 pub const RULES: &str = "trodden_rule_events_total";
+/// Backups that clients asked for. Labels: `outcome`.
+pub const BACKUPS: &str = "trodden_backups_total";
 /// Events of a table. Labels: `table`.
 const TABLE_EVENTS: &str = "trodden_table_events";
 /// Bytes of a table on disk. Labels: `table`.
@@ -76,6 +78,7 @@ fn describe() {
     describe_gauge!(CONNECTIONS, "Connections that are open.");
     describe_counter!(DENIED, "Clients that were not let in.");
     describe_counter!(RULES, "Events that rules changed or dropped.");
+    describe_counter!(BACKUPS, "Backups that ended, by outcome.");
     describe_gauge!(TABLE_EVENTS, "Events of a table.");
     describe_gauge!(TABLE_BYTES, Unit::Bytes, "Size of a table on disk.");
     describe_gauge!(BUILD, "The version that runs.");
