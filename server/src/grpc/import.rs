@@ -206,6 +206,7 @@ fn push(import: &Import, spool: &Spool, stop: Stop<'_>) -> EngineResult<()> {
     std::thread::scope(|scope| {
         let threads: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
         let broke_off = |_| Err(trodden_query::engine::error::Error::invalid("a batch could not be read"));
-        threads.into_iter().map(|thread| thread.join().unwrap_or_else(broke_off)).collect()
+        // All of them, so that a panic of one is told like an error.
+        threads.into_iter().map(|thread| thread.join().unwrap_or_else(broke_off)).fold(Ok(()), Result::and)
     })
 }
