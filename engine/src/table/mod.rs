@@ -92,7 +92,8 @@ impl std::fmt::Debug for Table {
     }
 }
 
-/// What the parts of a table work on. Locks are taken in the order `maintenance`, `ingest`, `tag_writer`, `log`, `state`.
+/// What the parts of a table work on. Locks are taken in the order `maintenance`, `ingest`, `tag_writer`, `log`, `state`; a
+/// backup takes them in another one, and gives up where that takes long (see `pin`).
 pub(crate) struct Shared {
     pub(crate) id: u64,
     pub(crate) name: String,
