@@ -15,6 +15,7 @@ mod commands;
 mod database;
 mod describe;
 mod error;
+mod functions;
 mod plan;
 mod profiles;
 mod result;

@@ -1,5 +1,6 @@
 //! The session of DataFusion that statements start from.
 
+use crate::functions::{self, DistinctBesideSums};
 use crate::plan::catalog::{CATALOG, Catalog, LiveSchema, SCHEMA};
 use crate::plan::daily::DailyRule;
 use crate::plan::lower::OperatorLowering;
@@ -63,6 +64,7 @@ pub(crate) fn base_state(catalog: &Arc<Catalog>, threads: usize, live: Arc<LiveS
         .with_relation_planners(vec![Arc::new(OperatorPlanner)])
         .with_query_planner(Arc::new(Planner))
         .build();
+    functions::register(&mut state);
     for asks in [Asks::Has, Asks::Value] {
         // None is called so.
         let registered = state.register_udf(TagFunction::new(asks).into_udf());
@@ -71,11 +73,15 @@ pub(crate) fn base_state(catalog: &Arc<Catalog>, threads: usize, live: Arc<LiveS
     state
 }
 
-/// Those of DataFusion, and that of counts by day: after constants are found, and before aggregations are taken apart.
+/// Those of DataFusion, of which one takes aggregations apart, here without sums that do not fit; and that of counts by day:
+/// after constants are found, and before aggregations are taken apart.
 fn optimizer_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
     let mut rules = Optimizer::new().rules;
+    let exact: Arc<dyn OptimizerRule + Send + Sync> = Arc::new(DistinctBesideSums::default());
+    rules.iter_mut().filter(|rule| rule.name() == exact.name()).for_each(|rule| *rule = Arc::clone(&exact));
     let simplified = rules.iter().position(|rule| rule.name() == "simplify_expressions");
-    rules.insert(simplified.map_or(0, |place| place + 1), Arc::new(DailyRule));
+    let behind = simplified.map_or(0, |place| place + 1);
+    rules.insert(behind, Arc::new(DailyRule));
     rules
 }
 

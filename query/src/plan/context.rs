@@ -3,6 +3,7 @@
 use super::catalog::{CATALOG, Names, SCHEMA, View, normalised};
 use super::relation::OPERATORS;
 use crate::error::{Error, ErrorKind, Result, closest, listed};
+use crate::functions::checked;
 use crate::profiles::relation::ProfileTable;
 use crate::sql::identifiers::respell;
 use crate::tags::resolve::{at_call, resolve};
@@ -171,7 +172,8 @@ impl ContextProvider for StatementContext<'_> {
         let context = SimplifyContext::builder().with_config_options(Arc::clone(self.state.config_options())).build();
         let simplifier = ExprSimplifier::new(context);
         let schema = DFSchema::empty();
-        let simplified = args.into_iter().map(|arg| simplifier.simplify(simplifier.coerce(arg, &schema)?));
+        let simplified =
+            args.into_iter().map(|arg| simplifier.simplify(checked(simplifier.coerce(arg, &schema)?, &schema)?));
         let args = simplified.collect::<DfResult<Vec<_>>>()?;
         let provider = function.create_table_provider_with_args(TableFunctionArgs::new(&args, self.state))?;
         Ok(provider_as_source(provider))

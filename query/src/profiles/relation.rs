@@ -2,6 +2,7 @@
 
 use super::scan::{ProfileRequest, ProfileScanExec};
 use crate::error::{Error, ErrorKind};
+use crate::functions::checked;
 use crate::plan::arguments::{Call, NamedArgument, Signature, is_placeholder};
 use crate::plan::constants::{instant_us, literal};
 use crate::plan::peel::TableHandle;
@@ -127,7 +128,7 @@ fn simplified(session: &dyn Session, expr: &Expr, schema: &DFSchema) -> crate::e
         .with_query_execution_start_time(props.query_execution_start_time)
         .build();
     let simplifier = ExprSimplifier::new(context);
-    Ok(simplifier.simplify(simplifier.coerce(expr.clone(), schema)?)?)
+    Ok(simplifier.simplify(checked(simplifier.coerce(expr.clone(), schema)?, schema)?)?)
 }
 
 /// The time, in microseconds, that `as_of` gives in this statement.

@@ -2,6 +2,7 @@
 
 use super::name::Name;
 use crate::error::{Error, Result};
+use crate::functions;
 use crate::table::schema::{sql_name, timestamp_type};
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, new_null_array};
 use datafusion::arrow::buffer::BooleanBuffer;
@@ -29,7 +30,9 @@ const PLANS_MAX: usize = 64;
 static SESSION: LazyLock<SessionState> = LazyLock::new(|| {
     let mut config = SessionConfig::new();
     config.options_mut().sql_parser.collect_spans = true;
-    SessionStateBuilder::new().with_config(config).with_default_features().build()
+    let mut state = SessionStateBuilder::new().with_config(config).with_default_features().build();
+    functions::register(&mut state);
+    state
 });
 
 /// The condition of a rule.
@@ -207,7 +210,7 @@ fn at_moment(expr: Expr, schema: &DFSchema, state: &SessionState) -> datafusion:
         .with_query_execution_start_time(moment)
         .build();
     let simplifier = ExprSimplifier::new(context);
-    simplifier.simplify(simplifier.coerce(expr.data, schema)?)
+    simplifier.simplify(functions::checked(simplifier.coerce(expr.data, schema)?, schema)?)
 }
 
 /// Why an expression is no part of a condition.
