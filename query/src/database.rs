@@ -9,6 +9,7 @@ use crate::retention::RetentionClock;
 use crate::rules::{RuleBook, RuleSet};
 use crate::run::Runner;
 use crate::session::base_state;
+use crate::sql::cache::ReadStatements;
 use crate::sql::script::{self, RawStatement};
 use crate::sql::statement::{self, Command};
 use crate::tags::keeper::{KeptTags, TagKeeper};
@@ -91,6 +92,7 @@ pub(crate) struct Shared {
     pub(crate) options: Options,
     /// Statements of `PREPARE`, by name.
     pub(crate) prepared: Mutex<HashMap<String, Statement>>,
+    pub(crate) read: ReadStatements,
     pub(crate) plans: PlanCache,
     pub(crate) retention: RetentionClock,
     pub(crate) refreshing: Refreshing,
@@ -160,7 +162,7 @@ impl Database {
         let rules = Arc::new(RuleBook::open(&catalog.engine));
         let live = Arc::new(LiveStates::new(options.live));
         let state = base_state(&catalog, options.threads, Arc::clone(&live));
-        let (prepared, plans, retention, refreshing, runtime) = Default::default();
+        let (prepared, read, plans, retention, refreshing, runtime) = Default::default();
         let tag_keeper: Arc<TagKeeper> = Arc::default();
         let _kept_tags = Arc::new(KeptTags(Arc::clone(&tag_keeper)));
         let shared = Shared {
@@ -169,6 +171,7 @@ impl Database {
             live,
             options,
             prepared,
+            read,
             plans,
             retention,
             refreshing,
@@ -296,6 +299,16 @@ impl Database {
         script::split(script)?.into_iter().map(read).collect()
     }
 
+    /// As [`Database::parse`]; what was read of the last questions is kept.
+    fn read(&self, script: &str) -> Result<Arc<[Statement]>> {
+        if let Some(known) = self.shared.read.get(script) {
+            return Ok(known);
+        }
+        let statements = self.parse(script)?.into();
+        self.shared.read.put(script, &statements);
+        Ok(statements)
+    }
+
     /// Read one statement and check it against the tables as they are now. Run it with [`Database::run`].
     ///
     /// # Errors
@@ -330,7 +343,7 @@ impl Database {
     /// # Errors
     /// Those of [`Database::sql`], and `Cancelled`.
     pub async fn sql_with(&self, script: &str, options: QueryOptions) -> Result<QueryResult> {
-        let statements = self.parse(script)?;
+        let statements = self.read(script)?;
         let Some((last, before)) = statements.split_last() else {
             return Err(Error::new(ErrorKind::Syntax, "there is no statement").with_hint("for example SHOW TABLES"));
         };

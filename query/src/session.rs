@@ -6,6 +6,7 @@ use crate::plan::daily::DailyRule;
 use crate::plan::lower::OperatorLowering;
 use crate::plan::recommend::LiveStates;
 use crate::plan::relation::OperatorPlanner;
+use crate::plan::retention::merge_rule::MergedCohorts;
 use crate::tags::function::{Asks, TagFunction};
 use async_trait::async_trait;
 use datafusion::catalog::{
@@ -82,6 +83,7 @@ fn optimizer_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
     let simplified = rules.iter().position(|rule| rule.name() == "simplify_expressions");
     let behind = simplified.map_or(0, |place| place + 1);
     rules.insert(behind, Arc::new(DailyRule));
+    rules.insert(behind, Arc::new(MergedCohorts));
     rules
 }
 

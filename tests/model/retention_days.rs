@@ -11,6 +11,9 @@ use trodden_query::behavior::retention::{
     Windows,
 };
 
+/// Groups that users have.
+const GROUPS: u32 = 3;
+
 /// Users of one group each.
 type Users = [(u32, Vec<Event>)];
 
@@ -133,18 +136,27 @@ fn bits(returns: &Days, users: usize, first_day: i32, words: usize) -> Bits {
     bits
 }
 
-/// The users in two sets. Bits begin `earlier` days before the first return, and have `spare` words at the end.
+/// The users in three sets, of which the last one is counted apart. Bits begin `earlier` days before the first return, and
+/// have `spare` words at the end.
 fn by_day_rows(
     case: &Case,
     users: &Users,
     inside: bool,
     (earlier, spare): (i32, usize),
+    merged: bool,
 ) -> Option<Vec<RetentionRow<u32>>> {
     let range = range_of(case, users);
-    let mut table = DayRows::new(&case.spec, range)?;
-    let (first, second) = users.split_at(users.len() / 2);
-    for users in [first, second] {
-        let (first, groups, returns) = by_user(case, users);
+    let mut table = DayRows::new(&case.spec, range, merged)?;
+    let (first, others) = users.split_at(users.len() / 3);
+    let (second, third) = others.split_at(others.len() / 2);
+    let mut apart = DayRows::new(&case.spec, range, merged)?;
+    for (number, users) in [first, second, third].into_iter().enumerate() {
+        let (first, mut groups, returns) = by_user(case, users);
+        let table = if number == 2 { &mut apart } else { &mut table };
+        if number == 2 {
+            // There, groups have other numbers.
+            groups.iter_mut().for_each(|group| *group = (*group + 1) % GROUPS);
+        }
         let first_day = returns.keys().next().map_or(range.0, |first| first - earlier);
         let last_day = returns.keys().last().copied().unwrap_or(first_day);
         let words = (last_day - first_day) as usize / 64 + 1 + spare;
@@ -153,9 +165,22 @@ fn by_day_rows(
         let twice = inside.then_some(twice.as_slice());
         table.add(&first, &DayBits { first_day, words, users, active, twice }, Some(&groups));
     }
+    let numbers: Vec<u32> = (0..GROUPS).map(|group| (group + GROUPS - 1) % GROUPS).collect();
+    table.merge(&apart, &numbers);
     let mut partial = RetentionPartial::default();
-    table.finish(&case.spec).for_each(|(cohort_us, group, cohort)| partial.merge_cohort(cohort_us, group, cohort));
+    let cohorts = table.finish(&case.spec).into_iter();
+    cohorts.for_each(|(cohort_us, group, cohort)| partial.merge_cohort(cohort_us, group, cohort));
     Some(partial.finish(&case.spec, 0))
+}
+
+/// Users of all cohorts of each group, and those that count, by group and period.
+fn sums(rows: &[RetentionRow<u32>]) -> BTreeMap<(u32, u32), (u64, u64)> {
+    let mut sums = BTreeMap::new();
+    for row in rows {
+        let (cohort_users, users) = sums.entry((row.key, row.period)).or_default();
+        (*cohort_users, *users) = (*cohort_users + row.cohort_users, *users + row.users);
+    }
+    sums
 }
 
 /// Whether the answer is had from bits of days.
@@ -174,13 +199,16 @@ fn has_day_rows(case: &Case) -> bool {
 fn counters_are_emptied_before_they_are_full() {
     let spec = trodden_query::behavior::retention::RetentionSpec::default();
     let users = 200_001;
-    let mut table = DayRows::new(&spec, (10, 12)).unwrap();
+    let mut table = DayRows::new(&spec, (10, 12), false).unwrap();
     let (first, active) = (vec![11; users], vec![0b1010_u64; users]);
     let everybody = vec![u64::MAX; users.div_ceil(64)];
     let returns = DayBits { first_day: 10, words: 1, users: &everybody, active: &active, twice: None };
     table.add(&first, &returns, None);
     let mut partial = RetentionPartial::default();
-    table.finish(&spec).for_each(|(cohort_us, group, cohort)| partial.merge_cohort(cohort_us, group, cohort));
+    table
+        .finish(&spec)
+        .into_iter()
+        .for_each(|(cohort_us, group, cohort)| partial.merge_cohort(cohort_us, group, cohort));
     let rows = partial.finish(&spec, 0);
     let counts: Vec<u64> = rows.iter().map(|row| row.users).take(4).collect();
     assert_eq!((rows[0].cohort_users, counts), (200_001, vec![200_001, 0, 200_001, 0]));
@@ -195,7 +223,7 @@ proptest! {
         plain in any::<bool>(),
         inside in any::<bool>(),
         place in (prop_oneof![0..3_i32, 0..200_i32], 0..3_usize),
-        mut users in grid().prop_flat_map(|grid| vec((0..3_u32, events(grid, 7)), 1..5)),
+        mut users in grid().prop_flat_map(|grid| vec((0..GROUPS, events(grid, 7)), 1..5)),
     ) {
         case.spec.windows = Windows::Calendar;
         case.spec.min_count = 1;
@@ -213,10 +241,13 @@ proptest! {
         if let Some(first) = first {
             prop_assert_eq!(first, expected.clone());
         }
-        let rows = by_day_rows(&case, &users, inside, place);
+        let rows = by_day_rows(&case, &users, inside, place, false);
         prop_assert_eq!(rows.is_some(), has_day_rows(&case));
         if let Some(rows) = rows {
-            prop_assert_eq!(rows, expected);
+            prop_assert_eq!(&rows, &expected);
+            let merged = by_day_rows(&case, &users, inside, place, true).expect("as before");
+            prop_assert_eq!(merged.len(), sums(&merged).len(), "one cohort a group");
+            prop_assert_eq!(sums(&merged), sums(&expected));
         }
     }
 }

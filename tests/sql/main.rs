@@ -13,6 +13,7 @@ mod insert;
 mod kept_plans;
 mod layouts;
 mod live;
+mod merged_cohorts;
 mod mistakes;
 mod old_segments;
 mod path_layouts;

@@ -12,12 +12,12 @@ use super::report::ScanReport;
 use super::selection::Selection;
 use super::times::Times;
 use crate::error::{Error, ErrorKind, Result};
+use crate::parallel;
 use crate::predicate::{ColumnRef, Predicate};
 use crate::table::Snapshot;
 use crate::types::TimeRange;
 use roaring::RoaringBitmap;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::thread;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The most conditions of one scan: the bits of a mask.
 pub const CONDITIONS_MAX: usize = 64;
@@ -131,27 +131,21 @@ where
     }
     let scan = &*filter_of_users(snapshot, scan);
     let work = morsels(snapshot);
-    let next = AtomicUsize::new(0);
-    let work_off = || -> Result<Worker<P>> {
-        let mut worker =
-            Worker { partial: init(), keys: KeySpace::new(scan.keys.len()), report: ScanReport::default() };
-        let mut buffers = Buffers { gathered: snapshot.spare.take(), selections: Vec::new() };
-        while let Some(morsel) = work.get(next.fetch_add(1, Ordering::Relaxed)) {
-            scan_morsel(snapshot, scan, morsel, cancel, &mut worker, &mut buffers, visit)?;
-        }
+    let found = parallel::in_turns(
+        work.len(),
+        threads,
+        || -> Result<_> {
+            let worker =
+                Worker { partial: init(), keys: KeySpace::new(scan.keys.len()), report: ScanReport::default() };
+            Ok((worker, Buffers { gathered: snapshot.spare.take(), selections: Vec::new() }))
+        },
+        |(worker, buffers), piece| scan_morsel(snapshot, scan, &work[piece], cancel, worker, buffers, visit),
+    )?;
+    let keep = |(worker, buffers): (Worker<P>, Buffers<'_>)| {
         snapshot.spare.keep(buffers.gathered, threads);
-        Ok(worker)
+        worker
     };
-    let threads = threads.clamp(1, work.len().max(1));
-    let workers: Vec<Result<Worker<P>>> = thread::scope(|scope| {
-        let others: Vec<_> = (1..threads).map(|_| scope.spawn(work_off)).collect();
-        let mut results = vec![work_off()];
-        results.extend(
-            others.into_iter().map(|other| other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))),
-        );
-        results
-    });
-    let workers = workers.into_iter().collect::<Result<Vec<_>>>()?;
+    let workers: Vec<Worker<P>> = found.into_iter().map(keep).collect();
     let mut report = describe(snapshot, scan);
     workers.iter().for_each(|worker| report.add_work(&worker.report));
     Ok((workers, report))

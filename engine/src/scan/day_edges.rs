@@ -26,6 +26,19 @@ impl DayEdges {
         edges(segment.time_zone(), &mut clock, from, until)
     }
 
+    /// The days of which a part lies in the time, or may.
+    pub(super) fn partly(&self) -> Vec<RangeInclusive<i32>> {
+        if self.inside.is_empty() {
+            return vec![self.touched.clone()];
+        }
+        let before = *self.touched.start()..=self.inside.start().saturating_sub(1);
+        let after = self.inside.end().saturating_add(1)..=*self.touched.end();
+        [(self.inside.start() > self.touched.start(), before), (self.inside.end() < self.touched.end(), after)]
+            .into_iter()
+            .filter_map(|(is_there, days)| is_there.then_some(days))
+            .collect()
+    }
+
     /// Whether the time has all of the segment.
     pub(super) fn is_all(&self) -> bool {
         self.inside == (i32::MIN..=i32::MAX)

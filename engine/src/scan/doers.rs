@@ -65,6 +65,7 @@ pub fn doers(snapshot: &Snapshot, shard: usize, question: &Question<'_>) -> Resu
             Some(by_name) if question.amount.is_once() && edges.is_all() => {
                 by_name.ever(live, |users| found.add_once(users, true))?;
             }
+            Some(by_name) if question.amount.is_once() => by_name.once(live, &edges, question, &mut found)?,
             Some(by_name) => by_name.by_day(live, &edges, question, &mut found)?,
             None => {
                 let part = if edges.is_all() { None } else { Some((snapshot, time)) };
@@ -134,6 +135,23 @@ impl ByName {
             Names::Some(codes) => {
                 for &code in codes {
                     each(self.held(live, segment.event_users(code)?));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Users with such an event on any of the days.
+    fn once(&self, live: &LiveSegment, edges: &DayEdges, question: &Question<'_>, found: &mut Found) -> Result<()> {
+        let segment = &live.segment;
+        let wanted = |users| visible(live, self.held(live, users), question.among);
+        for list in self.names.lists(segment) {
+            if !edges.inside.is_empty() {
+                found.add_once(wanted(segment.users_in_days(list, &edges.inside)?), true);
+            }
+            for days in edges.partly() {
+                for (_, users) in segment.users_by_day(list, false, &days)? {
+                    found.add_once(wanted(users), false);
                 }
             }
         }

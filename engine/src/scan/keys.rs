@@ -60,6 +60,11 @@ impl KeySpace {
         Self { columns: (0..columns).map(|_| KeyColumn::default()).collect() }
     }
 
+    /// The code of a value in key column `column`, a new one where it has none.
+    pub fn code(&mut self, column: usize, value: Value) -> u32 {
+        self.columns[column].code(value)
+    }
+
     /// The codes of key column `column` are below this one.
     pub fn codes_end(&self, column: usize) -> u32 {
         self.columns[column].values.len() as u32 + 1

@@ -7,6 +7,7 @@ mod block;
 mod buffer;
 mod builder;
 mod column;
+mod day_blocks;
 mod day_events;
 mod describe;
 mod dictionary;

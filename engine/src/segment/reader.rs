@@ -3,6 +3,7 @@
 use super::active_days::ActiveKey;
 use super::block::Block;
 use super::buffer::double_of_key;
+use super::day_blocks::DayBlocks;
 use super::day_events::DayCounts;
 use super::dictionary;
 use super::footer::{BlockTables, ColumnInfo, Extent, Footer};
@@ -50,6 +51,7 @@ pub struct Segment {
     pub(super) first_days: Mutex<Kept<Option<u32>, i32>>,
     pub(super) active_days: Mutex<Kept<ActiveKey, u64>>,
     pub(super) active_users: Mutex<Kept<Option<u32>, u64>>,
+    pub(super) day_blocks: Mutex<DayBlocks>,
     pub(super) day_events: Mutex<Option<Arc<DayCounts>>>,
     pub(super) user_values: Mutex<Kept<Box<str>, u16>>,
     pages: [Mutex<Option<(usize, Page)>>; CACHED_PAGES],
@@ -110,6 +112,7 @@ impl Segment {
             first_days: Mutex::default(),
             active_days: Mutex::default(),
             active_users: Mutex::default(),
+            day_blocks: Mutex::default(),
             day_events: Mutex::default(),
             user_values: Mutex::default(),
             pages: std::array::from_fn(|_| Mutex::new(None)),

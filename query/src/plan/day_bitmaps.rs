@@ -4,12 +4,12 @@
 //! nothing else, and whose `by` columns have bitmaps of their values. Users with several values in such a column are read.
 
 use super::operator::{Ask, Coverage, Indexed, Worker};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use chrono_tz::Tz;
 use datafusion::execution::memory_pool::MemoryReservation;
 use roaring::RoaringBitmap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use trodden_engine::parallel::in_turns;
 use trodden_engine::predicate::Predicate;
 use trodden_engine::scan::{
     DayUsers, KeySpace, SEVERAL_VALUES, covers_days, covers_values, satisfying_names, users_by_day, values_by_user,
@@ -73,6 +73,8 @@ struct Thread<'a, W> {
     rest: Vec<RoaringBitmap>,
     /// The memory of what was found.
     reservation: MemoryReservation,
+    /// Whether the bitmaps said enough so far.
+    is_covered: bool,
 }
 
 impl<W: Worker> Thread<'_, W> {
@@ -113,34 +115,27 @@ pub(crate) fn by_shards<W: Worker>(
     count: impl Fn(&mut W, usize, &ShardDays) + Sync,
 ) -> Result<Option<Indexed<W>>> {
     let shards = ask.snapshot.shards.len();
-    let next = AtomicUsize::new(0);
-    let work_off = || -> Result<Option<Thread<'_, W>>> {
-        let mut thread = Thread {
+    let begin = || -> Result<Thread<'_, W>> {
+        Ok(Thread {
             ask,
             worker: make(),
             keys: KeySpace::new(ask.by_columns.len()),
             rest: vec![RoaringBitmap::new(); shards],
             reservation: reservation.new_empty(),
-        };
-        loop {
-            let shard = next.fetch_add(1, Ordering::Relaxed);
-            if shard >= shards {
-                return Ok(Some(thread));
-            }
-            ask.statement.check_cancelled()?;
-            let Some(days) = thread.read(shard)? else { return Ok(None) };
-            count(&mut thread.worker, shard, &days);
-            thread.reservation.try_resize(thread.worker.heap_bytes())?;
-        }
+            is_covered: true,
+        })
     };
-    let threads: Vec<Result<Option<Thread<'_, W>>>> = std::thread::scope(|scope| {
-        let others: Vec<_> = (1..ask.threads.clamp(1, shards.max(1))).map(|_| scope.spawn(work_off)).collect();
-        let mut all = vec![work_off()];
-        let broken = |_| Err(Error::internal("a thread that reads bitmaps broke off"));
-        all.extend(others.into_iter().map(|thread| thread.join().unwrap_or_else(broken)));
-        all
-    });
-    let Some(threads) = threads.into_iter().collect::<Result<Option<Vec<_>>>>()? else { return Ok(None) };
+    let threads = in_turns(shards, ask.threads, begin, |thread, shard| -> Result<()> {
+        ask.statement.check_cancelled()?;
+        match thread.read(shard)? {
+            Some(days) => count(&mut thread.worker, shard, &days),
+            None => thread.is_covered = false,
+        }
+        Ok(thread.reservation.try_resize(thread.worker.heap_bytes())?)
+    })?;
+    if threads.iter().any(|thread| !thread.is_covered) {
+        return Ok(None);
+    }
     let mut rest = vec![RoaringBitmap::new(); shards];
     let mut found = Vec::with_capacity(threads.len());
     for thread in threads {

@@ -62,6 +62,11 @@ impl Groups {
         number
     }
 
+    /// How many groups there are.
+    pub(crate) fn len(&self) -> usize {
+        self.keys.len().checked_div(self.columns).unwrap_or(1)
+    }
+
     /// The codes of a group.
     pub(crate) fn key(&self, group: u32) -> &[u32] {
         let start = group as usize * self.columns;

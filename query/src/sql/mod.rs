@@ -7,9 +7,11 @@
 //! - [`chains`] refuses statements whose operators make too deep a tree.
 //! - [`statement`] parses a statement: trodden's own kinds here, all others by DataFusion's parser.
 //! - [`tags`] parses statements about tags, [`rules`] those about rules.
+//! - [`cache`] keeps questions that were read.
 //! - [`duration`] reads spans of time such as `'7 days'`.
 //! - [`identifiers`] quotes an unquoted `CustomerID` that can only mean the column of that spelling.
 
+pub(crate) mod cache;
 mod chains;
 mod dialect;
 pub(crate) mod duration;

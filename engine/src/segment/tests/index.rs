@@ -94,6 +94,12 @@ fn check_days(segment: &Segment, code: Option<u32>, twice: bool, expected: &[(i3
     assert_eq!(found.into_iter().collect::<Vec<_>>(), expected, "{code:?}");
 }
 
+/// Stretches of days whose ends are where blocks of days begin and end, or near it, or somewhere.
+fn some_days() -> impl Strategy<Value = i32> {
+    prop_oneof![(-9..6_i32).prop_map(|number| 64 * number), (-70..40_i32).prop_map(|number| 8 * number), -600..400_i32]
+        .prop_flat_map(|day| day - 1..=day + 1)
+}
+
 /// The value that all events of a user have, of a column of texts with bitmaps.
 fn check_values_by_user(segment: &Segment, name: &str, by_user: &HashMap<u32, BTreeSet<String>>) {
     for _ in ["found", "kept"] {
@@ -162,6 +168,41 @@ fn check_values(rows: &Rows, segment: &Segment) {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
+    #[test]
+    fn users_of_a_stretch_are_those_of_its_days(
+        seed in any::<u64>(),
+        count in 1_usize..300,
+        first in some_days(),
+        length in 1..500_u64,
+        stretches in prop::collection::vec((some_days(), some_days()), 1..12),
+        is_wide in prop::bool::weighted(0.1),
+    ) {
+        let mut random = Random(seed);
+        let mut rows = Rows::new(&Schema::default());
+        for row in 0..count {
+            rows.ordinals.push(row as u32);
+            let far = if is_wide && row % 2 == 1 { 40_000 } else { 0 };
+            let day = i64::from(first) + random.below(length) as i64 + far;
+            rows.ts.push(day * 86_400_000_000 + random.below(86_400_000_000) as i64);
+            rows.event.push(Some(["view", "buy"][random.below(2) as usize]));
+            rows.event_id.push(None);
+        }
+        let segment = open(build(&rows, spec(&Schema::default(), 0..count as u32, Tz::UTC), BlockLimits::default()).1);
+        let ends = [(i32::MIN, i32::MAX), (i32::MIN, first + 70), (first + 3, i32::MAX)];
+        let names = segment.event_names().iter().zip(0..).map(|(name, code)| (Some(code), Some(&**name)));
+        for (code, name) in names.chain([(None, None)]) {
+            for (from, to) in ends.into_iter().chain(stretches.iter().copied()) {
+                let is_in = |row: &usize| {
+                    let is_named = name.is_none_or(|name| rows.event.get(*row) == Some(name));
+                    is_named && (from..=to).contains(&local_day(Tz::UTC, rows.ts[*row]))
+                };
+                let expected: BTreeSet<u32> = (0..count).filter(is_in).map(|row| row as u32).collect();
+                let found = segment.users_in_days(code, &(from..=to)).unwrap();
+                prop_assert_eq!(set(&found), expected, "{:?} from {} to {}", name, from, to);
+            }
+        }
+    }
+
     #[test]
     fn indexes_agree_with_the_rows(
         seed in any::<u64>(),

@@ -81,13 +81,15 @@ impl DayBits<'_> {
 
 /// Counts users by cohort and row, one set of users after the other.
 ///
-/// A cohort is a cell: of a group, and in it of a day of start, counted from the first one; the last cell of a group is of
-/// users who did not start, so that nobody has to be left out.
+/// A cohort is a cell: of a group, and in it of a day of start, counted from the first one; or, where cohorts are not told
+/// apart, of all of them. The last cell of a group is of users who did not start, so that nobody has to be left out.
 #[derive(Debug)]
 pub struct DayRows {
     first_day: i32,
     /// Days of start.
     days: usize,
+    /// Cohorts of a group: one a day of start, or one.
+    starts: usize,
     rows: usize,
     /// For each byte of the days from the start on, the rows of its bits; empty where each day is a row.
     rows_of_bytes: Vec<[u64; 256]>,
@@ -104,8 +106,9 @@ pub struct DayRows {
 }
 
 impl DayRows {
-    /// For starts on days from `days.0` to `days.1`; `None` where the arguments need more than this.
-    pub fn new(spec: &RetentionSpec, (first, last): (i32, i32)) -> Option<Self> {
+    /// For starts on days from `days.0` to `days.1`; `None` where the arguments need more than this. With `merged` all cohorts
+    /// of a group are one.
+    pub fn new(spec: &RetentionSpec, (first, last): (i32, i32), merged: bool) -> Option<Self> {
         let plain = spec.mode == Mode::On && spec.cohort == Cohorts::First && spec.windows == Windows::Calendar;
         let rows = spec.periods.rows();
         let days_of_period = match spec.period {
@@ -121,9 +124,11 @@ impl DayRows {
         let is_a_row_each = (0..looked_at).all(|day| row(day) == day);
         let bytes = if is_a_row_each { 0 } else { looked_at.div_ceil(8) };
         let row_bit = |day: usize| if day < looked_at { 1 << row(day) } else { 0 };
+        let days = usize::try_from(i64::from(last) - i64::from(first) + 1).ok()?;
         Some(Self {
             first_day: first,
-            days: usize::try_from(i64::from(last) - i64::from(first) + 1).ok()?,
+            days,
+            starts: if merged { 1 } else { days },
             rows,
             rows_of_bytes: (0..bytes).map(|byte| rows_of_byte(|bit| row_bit(8 * byte + bit))).collect(),
             members: Vec::new(),
@@ -154,11 +159,13 @@ impl DayRows {
         users: Range<usize>,
         group: impl Fn(usize) -> usize,
     ) {
-        let (first_day, days) = (self.first_day, self.days);
+        let (first_day, days, starts) = (self.first_day, self.days, self.starts);
+        // What makes a cell of a day of start, without a branch: the day itself, or whether there is none.
+        let (more, shift) = if starts == days { (0, 0) } else { ((1 << 32) - days as u64, 32) };
         // The cell of a user, and whether the user started.
         let cell = |user: usize| {
             let start = (first_days[user].wrapping_sub(first_day) as u32 as usize).min(days);
-            (group(user) * (days + 1) + start, start < days)
+            (group(user) * (starts + 1) + ((start as u64 + more) >> shift) as usize, start < days)
         };
         self.count_members(users.clone(), cell);
         let words = users.start / WORD..users.end.div_ceil(WORD);
@@ -190,7 +197,7 @@ impl DayRows {
 
     #[cold]
     fn make_room(&mut self, cell: usize) {
-        let cells = (cell + 1).next_multiple_of(self.days + 1);
+        let cells = (cell + 1).next_multiple_of(self.starts + 1);
         self.members.resize(cells, [0; BANKS]);
         self.numbers.resize(cells, 0);
     }
@@ -264,21 +271,53 @@ impl DayRows {
         of_cells + of_counters + 8 * self.started.capacity() + size_of_val(self.rows_of_bytes.as_slice())
     }
 
-    /// The cohorts: start, group and users of each.
-    pub fn finish(self, spec: &RetentionSpec) -> impl Iterator<Item = (i64, u32, CohortPartial)> {
-        let Self { first_day, days, rows, members, numbers, counts, .. } = self;
-        let (spec, of_cell) = (spec.clone(), rows.div_ceil(LANES) * LANES);
-        let starts_us: Vec<i64> =
-            (first_day..).take(days).map(|day| spec.unit_start_us(spec.unit_of_day(day))).collect();
-        members.into_iter().zip(numbers).enumerate().filter_map(move |(cell, (members, number))| {
-            let (group, &cohort_us) = (cell / (days + 1), starts_us.get(cell % (days + 1))?);
-            let members: u64 = members.into_iter().map(u64::from).sum();
-            let users = match number {
-                0 => vec![0; rows],
-                number => counts[(number as usize - 1) * of_cell..][..rows].to_vec(),
-            };
-            (members > 0).then(|| (cohort_us, group as u32, CohortPartial::of_counts(members, cohort_us, users)))
-        })
+    /// Adds what `other` has counted for the same arguments, whose groups have the numbers `groups` here.
+    pub fn merge(&mut self, other: &Self, groups: &[u32]) {
+        let (cells, of_cell) = (self.starts + 1, self.counted_rows());
+        for (place, &group) in groups.iter().enumerate().take(other.members.len() / cells) {
+            for start in 0..cells {
+                let (theirs, mine) = (place * cells + start, group as usize * cells + start);
+                if mine >= self.members.len() {
+                    self.make_room(mine);
+                }
+                self.members[mine].iter_mut().zip(other.members[theirs]).for_each(|(mine, theirs)| *mine += theirs);
+                let Some(from) = other.numbers[theirs].checked_sub(1).map(|number| number as usize * of_cell) else {
+                    continue;
+                };
+                let to = self.counters_of(mine) * of_cell;
+                self.counts.resize(self.counters.len() * LANES, 0);
+                let counts = self.counts[to..to + of_cell].iter_mut().zip(&other.counts[from..from + of_cell]);
+                counts.for_each(|(mine, theirs)| *mine += theirs);
+            }
+        }
+    }
+
+    /// Rows that a cell has counters for.
+    fn counted_rows(&self) -> usize {
+        self.rows.div_ceil(LANES) * LANES
+    }
+
+    /// The cohorts in the order of their start: start, group and users of each, once. Where all of a group are one, it is said to
+    /// start with the first day.
+    pub fn finish(self, spec: &RetentionSpec) -> Vec<(i64, u32, CohortPartial)> {
+        let of_cell = self.counted_rows();
+        let groups = self.members.len() / (self.starts + 1);
+        let mut cohorts = Vec::with_capacity(groups * self.starts);
+        for (start, day) in (self.first_day..).take(self.starts).enumerate() {
+            let cohort_us = spec.unit_start_us(spec.unit_of_day(day));
+            for group in 0..groups {
+                let cell = group * (self.starts + 1) + start;
+                let members: u64 = self.members[cell].iter().copied().map(u64::from).sum();
+                let users = match self.numbers[cell] {
+                    0 => vec![0; self.rows],
+                    number => self.counts[(number as usize - 1) * of_cell..][..self.rows].to_vec(),
+                };
+                if members > 0 {
+                    cohorts.push((cohort_us, group as u32, CohortPartial::of_counts(members, cohort_us, users)));
+                }
+            }
+        }
+        cohorts
     }
 }
 

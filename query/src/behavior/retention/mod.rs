@@ -19,5 +19,5 @@ mod windows;
 pub use day_rows::{DayBits, DayRows};
 pub use first_days::FirstDays;
 pub use kernel::{RETURN, RetentionKernel, START, UserCohort};
-pub use partial::{CohortPartial, RetentionPartial, RetentionRow};
+pub use partial::{CohortPartial, RetentionPartial, RetentionRow, each_row};
 pub use spec::{Cohorts, Mode, PERIOD_DAYS_MAX, PERIODS_MAX, Period, Periods, RetentionSpec, Windows};

@@ -56,7 +56,8 @@ impl CohortPartial {
         }
     }
 
-    fn merge(&mut self, other: Self) {
+    /// Adds the users of another cohort, or other users of the same.
+    pub fn merge(&mut self, other: Self) {
         self.cohort_users += other.cohort_users;
         self.last_start_ts = self.last_start_ts.max(other.last_start_ts);
         self.make_room(other.users.len());
@@ -135,49 +136,41 @@ impl<K: Eq + Hash + Ord + Clone> RetentionPartial<K> {
     /// The rows in the order of cohort, key and period. Each cohort has a row for every period that `spec` asks for,
     /// with 0 where nobody counts. `newest_ts` is the time of the newest event of the snapshot, of any user.
     pub fn finish(self, spec: &RetentionSpec, newest_ts: i64) -> Vec<RetentionRow<K>> {
-        self.finish_as(spec, newest_ts, |key| key)
-    }
-
-    /// As [`Self::finish`], with the key that `key` makes of each: another one of each other.
-    pub fn finish_as<L: Ord + Clone>(
-        self,
-        spec: &RetentionSpec,
-        newest_ts: i64,
-        key: impl Fn(K) -> L,
-    ) -> Vec<RetentionRow<L>> {
         let mut rows = Vec::with_capacity(self.len() * spec.periods.rows());
-        self.each_row(spec, newest_ts, key, |row| rows.push(row));
+        each_row(self.into_cohorts(), spec, newest_ts, |row| rows.push(row));
         rows
     }
 
-    /// As [`Self::finish_as`], row by row.
-    pub fn each_row<L: Ord + Clone>(
-        self,
-        spec: &RetentionSpec,
-        newest_ts: i64,
-        key: impl Fn(K) -> L,
-        mut each: impl FnMut(RetentionRow<L>),
-    ) {
-        let keyed =
-            self.cohorts.into_iter().map(|((cohort_us, of_group), cohort)| ((cohort_us, key(of_group)), cohort));
-        let mut cohorts: Vec<((i64, L), CohortPartial)> = keyed.collect();
-        cohorts.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-        // With calendar windows all groups of a cohort share the ends of its periods.
-        let mut ends = PeriodEnds { spec, of: None, ends_us: Vec::new() };
-        for ((cohort_us, key), cohort) in cohorts {
-            let ends_us = ends.of(cohort_us, cohort.last_start_ts);
-            for (row, &end_us) in ends_us.iter().enumerate() {
-                let users = cohort.users.get(row).copied().unwrap_or(0);
-                each(RetentionRow {
-                    cohort_us,
-                    key: key.clone(),
-                    cohort_users: cohort.cohort_users,
-                    period: spec.periods.period(row),
-                    users,
-                    rate: users as f64 / cohort.cohort_users as f64,
-                    complete: newest_ts >= end_us,
-                });
-            }
+    /// The cohorts by start and key, in no order.
+    pub fn into_cohorts(self) -> Vec<((i64, K), CohortPartial)> {
+        self.cohorts.into_iter().collect()
+    }
+}
+
+/// The rows of cohorts, each of which is there once: as of [`RetentionPartial::finish`].
+pub fn each_row<K: Ord + Clone>(
+    mut cohorts: Vec<((i64, K), CohortPartial)>,
+    spec: &RetentionSpec,
+    newest_ts: i64,
+    mut each: impl FnMut(RetentionRow<K>),
+) {
+    // They may be in order already.
+    cohorts.sort_by(|a, b| a.0.cmp(&b.0));
+    // With calendar windows all groups of a cohort share the ends of its periods.
+    let mut ends = PeriodEnds { spec, of: None, ends_us: Vec::new() };
+    for ((cohort_us, key), cohort) in cohorts {
+        let ends_us = ends.of(cohort_us, cohort.last_start_ts);
+        for (row, &end_us) in ends_us.iter().enumerate() {
+            let users = cohort.users.get(row).copied().unwrap_or(0);
+            each(RetentionRow {
+                cohort_us,
+                key: key.clone(),
+                cohort_users: cohort.cohort_users,
+                period: spec.periods.period(row),
+                users,
+                rate: users as f64 / cohort.cohort_users as f64,
+                complete: newest_ts >= end_us,
+            });
         }
     }
 }

@@ -70,5 +70,5 @@ pub(crate) fn plan(
         _ => Emit::Matrix,
     };
     let [start, returns] = given;
-    planner.finish(Retention { start, returns, bracketed, emit }, by, input, call.span)
+    planner.finish(Retention { start, returns, bracketed, emit, merged: false }, by, input, call.span)
 }

@@ -8,13 +8,13 @@ use super::worker::RetentionWorker;
 use super::{Emit, RETURN, Retention, START};
 use crate::behavior::bucket::DAY_US;
 use crate::behavior::retention::{CohortPartial, Cohorts, DayBits, DayRows, FirstDays, RetentionSpec, Windows};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::plan::groups::Groups;
 use crate::plan::operator::{Ask, Coverage, Indexed, Worker};
 use datafusion::execution::memory_pool::MemoryReservation;
 use roaring::RoaringBitmap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use trodden_engine::parallel::in_turns;
 use trodden_engine::predicate::Predicate;
 use trodden_engine::scan::{
     ActiveDays, DayUsers, KEY_NULL, KeySpace, NO_DAY, SEVERAL_VALUES, active_days, covers_days, covers_values,
@@ -102,43 +102,38 @@ pub(super) fn by_indexes(
 ) -> Result<Option<Indexed<RetentionWorker>>> {
     let Ok(overlap) = covered(retention, spec, ask)? else { return Ok(None) };
     let shards = ask.snapshot.shards.len();
-    let next = AtomicUsize::new(0);
-    let work_off = || -> Result<Option<Thread<'_>>> {
-        let mut thread = Thread {
+    let begin = || -> Result<Thread<'_>> {
+        Ok(Thread {
             ask,
             spec,
             overlap,
             worker: RetentionWorker::new(spec, retention.emit, ask.by_columns.len())?,
-            rows: DayRows::new(spec, days_around(ask.times())),
+            rows: DayRows::new(spec, days_around(ask.times()), retention.merged),
             table: FirstDays::new(spec, days_around(ask.times())),
             keys: KeySpace::new(ask.by_columns.len()),
             rest: vec![RoaringBitmap::new(); shards],
             reservation: reservation.new_empty(),
-        };
-        loop {
-            let shard = next.fetch_add(1, Ordering::Relaxed);
-            if shard >= shards {
-                return Ok(Some(thread.finished()));
-            }
-            ask.statement.check_cancelled()?;
-            if !thread.shard(shard)? {
-                return Ok(None);
-            }
-        }
+            is_covered: true,
+        })
     };
-    let threads: Vec<Result<Option<Thread<'_>>>> = std::thread::scope(|scope| {
-        let others: Vec<_> = (1..ask.threads.clamp(1, shards)).map(|_| scope.spawn(work_off)).collect();
-        let mut all = vec![work_off()];
-        let broken = |_| Err(Error::internal("a thread of RETENTION broke off"));
-        all.extend(others.into_iter().map(|thread| thread.join().unwrap_or_else(broken)));
-        all
-    });
-    let Some(threads) = threads.into_iter().collect::<Result<Option<Vec<_>>>>()? else { return Ok(None) };
+    let mut threads = in_turns(shards, ask.threads, begin, |thread, shard| -> Result<()> {
+        ask.statement.check_cancelled()?;
+        thread.is_covered = thread.is_covered && thread.shard(shard)?;
+        Ok(())
+    })?;
+    if threads.iter().any(|thread| !thread.is_covered) {
+        return Ok(None);
+    }
+    if let [first, others @ ..] = threads.as_mut_slice() {
+        others.iter_mut().for_each(|other| first.take_rows(other));
+    }
     let mut rest = vec![RoaringBitmap::new(); shards];
     let mut found = Vec::with_capacity(threads.len());
-    for thread in threads {
+    for thread in threads.into_iter().map(Thread::finished) {
         rest.iter_mut().zip(&thread.rest).for_each(|(rest, users)| *rest |= users);
-        found.push((thread.worker, thread.keys, Some(thread.reservation)));
+        if !thread.worker.is_empty() {
+            found.push((thread.worker, thread.keys, Some(thread.reservation)));
+        }
     }
     Ok(Some(Indexed { found, rest }))
 }
@@ -164,6 +159,8 @@ struct Thread<'a> {
     rest: Vec<RoaringBitmap>,
     /// The memory of what was found.
     reservation: MemoryReservation,
+    /// Whether the bitmaps said enough so far.
+    is_covered: bool,
 }
 
 impl Thread<'_> {
@@ -191,11 +188,29 @@ impl Thread<'_> {
         Ok(counted)
     }
 
+    /// Take what another thread has in rows: the cohorts of both are then made at once.
+    fn take_rows(&mut self, other: &mut Self) {
+        let (Some(mine), Some(theirs)) = (&mut self.rows, other.rows.take()) else { return };
+        let codes: Vec<Vec<u32>> = (0..self.ask.by_columns.len())
+            .map(|column| {
+                let theirs = 0..other.keys.codes_end(column);
+                theirs.map(|code| self.keys.code(column, other.keys.value(column, code))).collect()
+            })
+            .collect();
+        let groups: Vec<u32> = (0..other.worker.groups.len() as u32)
+            .map(|group| {
+                let key = other.worker.groups.key(group).iter().zip(&codes);
+                self.worker.groups.of_codes(key.map(|(&code, codes)| codes[code as usize]))
+            })
+            .collect();
+        mine.merge(&theirs, &groups);
+    }
+
     /// All that was found is in the worker.
     fn finished(mut self) -> Self {
-        let rows = self.rows.take().into_iter().flat_map(|rows| rows.finish(self.spec));
+        self.worker.counted = self.rows.take().map_or_else(Vec::new, |rows| rows.finish(self.spec));
         let table = self.table.take().into_iter().flat_map(|table| table.finish(self.spec));
-        for (cohort_us, group, cohort) in rows.chain(table) {
+        for (cohort_us, group, cohort) in table {
             self.worker.partial.merge_cohort(cohort_us, group, cohort);
         }
         self

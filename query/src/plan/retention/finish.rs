@@ -1,7 +1,7 @@
 //! Results of all threads in, the rows of the answer out.
 
 use super::worker::{RetentionWorker, UserRow};
-use crate::behavior::retention::{RetentionPartial, RetentionRow, RetentionSpec};
+use crate::behavior::retention::{CohortPartial, RetentionPartial, RetentionRow, RetentionSpec, each_row};
 use crate::error::Result;
 use crate::plan::answer::times;
 use crate::plan::columns::column_of;
@@ -12,34 +12,84 @@ use datafusion::arrow::compute::{SortColumn, lexsort_to_indices, take};
 use datafusion::arrow::datatypes::{DataType, Field};
 use datafusion::common::DataFusionError;
 use datafusion::scalar::ScalarValue;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-/// The rows of `emit => 'matrix'`, ordered by cohort, group and period.
+/// The rows of `emit => 'matrix'`, ordered by cohort, group and period; with `is_merged` those of one cohort for each group.
 pub(super) fn matrix(
     spec: &RetentionSpec,
+    is_merged: bool,
     answer: &Answer<'_>,
     found: Vec<Found<'_, RetentionWorker>>,
 ) -> Result<RecordBatch> {
     let mut groups = GroupValues::default();
-    let mut all = RetentionPartial::<u32>::default();
+    let mut all = Merged::default();
     for (worker, decoder) in found {
-        let RetentionWorker { partial, groups: codes, .. } = worker;
-        let mut used: Vec<u32> = partial.keys().copied().collect();
+        let RetentionWorker { partial, counted, groups: codes, .. } = worker;
+        let mut used: Vec<u32> = partial.keys().copied().chain(counted.iter().map(|(_, group, _)| *group)).collect();
         used.sort_unstable();
         used.dedup();
         let keys: Vec<Option<&[u32]>> = used.iter().map(|&group| Some(codes.key(group))).collect();
         let values = answer.by_rows(decoder, &keys, 1)?;
-        let numbers: HashMap<u32, u32> =
-            used.into_iter().zip(values).map(|(group, values)| (group, groups.number(values))).collect();
-        all.merge_as(partial, |group| numbers[group]);
+        let numbers: Vec<u32> = values.into_iter().map(|values| groups.number(values)).collect();
+        let mut number_of = vec![0; used.last().map_or(0, |&last| last as usize + 1)];
+        used.iter().zip(&numbers).for_each(|(&group, &number)| number_of[group as usize] = number);
+        all.add(partial, counted, &number_of, groups.values.len() == numbers.len());
     }
-    let newest_ts = if all.is_empty() { i64::MIN } else { (answer.newest_ts)()? };
+    let cohorts = if is_merged { one_a_group(all.cohorts()) } else { all.cohorts() };
+    let newest_ts = if cohorts.is_empty() { i64::MIN } else { (answer.newest_ts)()? };
     let columns = groups.columns(answer)?;
     let ranks = groups.ranks(&columns)?;
-    let mut rows = Rows::with_room(all.len() * spec.periods.rows());
-    all.each_row(spec, newest_ts, |group| (ranks[group as usize], group), |row| rows.push(&row));
+    let mut rows = Rows::with_room(cohorts.len() * spec.periods.rows());
+    let keyed = cohorts.into_iter().map(|((start, group), of)| ((start, (ranks[group as usize], group)), of)).collect();
+    each_row(keyed, spec, newest_ts, |row| rows.push(&row));
     rows.batch(answer, &columns)
+}
+
+/// All cohorts of each group as one, which starts with the first of them.
+fn one_a_group(cohorts: Vec<((i64, u32), CohortPartial)>) -> Vec<((i64, u32), CohortPartial)> {
+    let mut groups: BTreeMap<u32, (i64, CohortPartial)> = BTreeMap::new();
+    for ((start, group), cohort) in cohorts {
+        let (first, sum) = groups.entry(group).or_insert_with(|| (start, CohortPartial::default()));
+        *first = start.min(*first);
+        sum.merge(cohort);
+    }
+    groups.into_iter().map(|(group, (start, cohort))| ((start, group), cohort)).collect()
+}
+
+/// The cohorts of all workers.
+#[derive(Default)]
+struct Merged {
+    /// Those of the first one, each once, as long as there is no other.
+    only: Option<Vec<((i64, u32), CohortPartial)>>,
+    partial: RetentionPartial<u32>,
+}
+
+impl Merged {
+    /// Add what a worker found, whose groups are called `numbers` here. `is_apart`: no two groups are called alike, and
+    /// none was met before.
+    fn add(
+        &mut self,
+        partial: RetentionPartial<u32>,
+        counted: Vec<(i64, u32, CohortPartial)>,
+        numbers: &[u32],
+        is_apart: bool,
+    ) {
+        let number = |group: u32| numbers[group as usize];
+        let counted = counted.into_iter().map(|(start, group, cohort)| ((start, number(group)), cohort));
+        if is_apart && self.only.is_none() && self.partial.is_empty() && partial.is_empty() {
+            self.only = Some(counted.collect());
+            return;
+        }
+        for ((start, group), cohort) in self.only.take().into_iter().flatten().chain(counted) {
+            self.partial.merge_cohort(start, group, cohort);
+        }
+        self.partial.merge_as(partial, |&group| number(group));
+    }
+
+    fn cohorts(self) -> Vec<((i64, u32), CohortPartial)> {
+        self.only.unwrap_or_else(|| self.partial.into_cohorts())
+    }
 }
 
 /// The columns of the answer.

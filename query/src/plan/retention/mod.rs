@@ -1,10 +1,12 @@
 //! RETENTION on the frame of operators: [`args`] reads the call, [`worker`] runs the kernel and keeps what it finds,
-//! [`days`] answers from day bitmaps where they cover the question, [`finish`] makes rows.
+//! [`days`] answers from day bitmaps where they cover the question, [`finish`] makes rows. [`merge_rule`] finds out that nobody
+//! looks at cohorts.
 
 pub(crate) mod args;
 mod constants;
 mod days;
 mod finish;
+pub(crate) mod merge_rule;
 mod worker;
 
 use super::compare::{Compared, Of, Shares, says_nothing_to};
@@ -44,6 +46,8 @@ pub(crate) struct Retention {
     returns: bool,
     bracketed: bool,
     emit: Emit,
+    /// Nobody looks at cohorts, and those of a group are one.
+    merged: bool,
 }
 
 impl Operator for Retention {
@@ -93,7 +97,8 @@ impl Operator for Retention {
         node.describe_constants(&["mode", "cohort", "windows", "min_count", "week_start", "time_zone"], f)?;
         node.describe_frame(f)?;
         let emit = if self.emit == Emit::Users { "users" } else { "matrix" };
-        write!(f, ", emit={emit}")
+        write!(f, ", emit={emit}")?;
+        if self.merged { write!(f, ", cohorts=merged") } else { Ok(()) }
     }
 
     fn every_event(&self, _spec: &RetentionSpec) -> Result<bool> {
@@ -101,7 +106,8 @@ impl Operator for Retention {
     }
 
     fn few_rows(&self, spec: &RetentionSpec) -> Option<usize> {
-        (self.emit == Emit::Matrix).then(|| COHORTS * spec.periods.rows())
+        let cohorts = if self.merged { 1 } else { COHORTS };
+        (self.emit == Emit::Matrix).then(|| cohorts * spec.periods.rows())
     }
 
     fn worker(&self, spec: &RetentionSpec, by_columns: usize, _wanted: &Wanted<'_>) -> Result<RetentionWorker> {
@@ -121,7 +127,7 @@ impl Operator for Retention {
         found: Vec<Found<'_, RetentionWorker>>,
     ) -> Result<RecordBatch> {
         match self.emit {
-            Emit::Matrix => finish::matrix(spec, answer, found),
+            Emit::Matrix => finish::matrix(spec, self.merged, answer, found),
             Emit::Users => finish::users(spec, answer, found),
         }
     }

@@ -1,7 +1,7 @@
 //! The kernel at work on one thread: users in, cohorts out.
 
 use super::Emit;
-use crate::behavior::retention::{RetentionKernel, RetentionPartial, RetentionSpec, UserCohort};
+use crate::behavior::retention::{CohortPartial, RetentionKernel, RetentionPartial, RetentionSpec, UserCohort};
 use crate::error::Result;
 use crate::plan::groups::Groups;
 use crate::plan::operator::{UserRows, Worker};
@@ -24,6 +24,8 @@ pub(crate) struct RetentionWorker {
     emit: Emit,
     pub(super) groups: Groups,
     pub(super) partial: RetentionPartial<u32>,
+    /// Cohorts beside those of `partial`: start, group and users of each, once.
+    pub(super) counted: Vec<(i64, u32, CohortPartial)>,
     pub(super) users: Vec<UserRow>,
     times: Vec<i64>,
 }
@@ -39,9 +41,15 @@ impl RetentionWorker {
             emit,
             groups: Groups::new(by_columns),
             partial: RetentionPartial::default(),
+            counted: Vec::new(),
             users: Vec::new(),
             times: Vec::new(),
         })
+    }
+
+    /// Whether it has counted nobody.
+    pub(super) fn is_empty(&self) -> bool {
+        self.partial.is_empty() && self.counted.is_empty() && self.users.is_empty()
     }
 }
 
