@@ -157,16 +157,26 @@ fn sync_parent(path: &Path) -> Result<()> {
     sync_dir(path.parent().expect("a name is below the root"))
 }
 
+/// The lock is held until this goes, or the process ends.
 #[derive(Debug)]
 struct DirectoryLock {
-    /// The lock is held while the file is open.
-    _file: File,
+    file: File,
 }
 
 impl StoreLock for DirectoryLock {}
 
-impl Store for LocalStore {
-    fn lock(&self) -> Result<Box<dyn StoreLock>> {
+/// Closing the file would not do where another thread starts a process: until that runs its own program, it has a copy of
+/// every open file, and with it the lock.
+impl Drop for DirectoryLock {
+    fn drop(&mut self) {
+        if let Err(error) = rustix::fs::flock(&self.file, rustix::fs::FlockOperation::Unlock) {
+            tracing::warn!(%error, "unlocking a database");
+        }
+    }
+}
+
+impl LocalStore {
+    fn lock_directory(&self) -> Result<DirectoryLock> {
         let path = self.root.join("LOCK");
         let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
         let file = file.map_err(|e| Error::io(format!("cannot open {}", path.display()), e))?;
@@ -181,7 +191,13 @@ impl Store for LocalStore {
                 _ => Error::io(format!("cannot lock {}", path.display()), e),
             }
         })?;
-        Ok(Box::new(DirectoryLock { _file: file }))
+        Ok(DirectoryLock { file })
+    }
+}
+
+impl Store for LocalStore {
+    fn lock(&self) -> Result<Box<dyn StoreLock>> {
+        Ok(Box::new(self.lock_directory()?))
     }
 
     fn remove_unfinished(&self) -> Result<()> {
@@ -392,6 +408,18 @@ mod tests {
         assert!(store.list("").unwrap().is_empty());
         assert!(store.put_if_absent("tables/1/x", b"2").unwrap());
         assert_eq!(store.list("").unwrap(), ["tables/1/x"]);
+    }
+
+    /// As a process has it that another thread is just starting.
+    #[test]
+    fn a_copy_of_its_file_does_not_hold_the_lock() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = LocalStore::create(dir.path()).unwrap();
+        let lock = store.lock_directory().unwrap();
+        let _copy = lock.file.try_clone().unwrap();
+        assert_eq!(store.lock().unwrap_err().kind(), ErrorKind::Locked);
+        drop(lock);
+        drop(store.lock().unwrap());
     }
 
     #[test]
