@@ -1,7 +1,9 @@
 //! `SUM` beside an aggregate of DISTINCT values. DataFusion takes such an aggregation apart: it groups by the values too, and
 //! sums the sums of these groups, of which none may need to fit. So they are sums of decimals here.
 
-use datafusion::arrow::datatypes::{DECIMAL128_MAX_PRECISION, DataType};
+use super::narrow::narrow_to;
+use super::whole::TOTAL;
+use datafusion::arrow::datatypes::DataType;
 use datafusion::common::Result;
 use datafusion::common::tree_node::Transformed;
 use datafusion::logical_expr::expr::AggregateFunction;
@@ -60,7 +62,7 @@ fn in_decimals(aggregate: &Aggregate) -> Result<Aggregate> {
         let mut expr = expr.clone();
         if let (Some(_), Expr::AggregateFunction(sum)) = (whole_sum(&expr, aggregate)?, &mut expr) {
             for arg in &mut sum.params.args {
-                *arg = cast(arg.clone(), DataType::Decimal128(DECIMAL128_MAX_PRECISION, 0));
+                *arg = cast(arg.clone(), TOTAL);
             }
         }
         Ok(expr)
@@ -78,7 +80,7 @@ fn narrowed(plan: LogicalPlan, aggregate: &Aggregate, sums: &[Option<DataType>])
         .zip(aggregate.schema.iter())
         .map(|((column, data_type), (qualifier, field))| {
             let column = match data_type {
-                Some(data_type) => cast(column, data_type),
+                Some(data_type) => narrow_to(column, data_type),
                 None => column,
             };
             column.alias_qualified(qualifier.cloned(), field.name().clone())

@@ -2,11 +2,12 @@
 //! around and give a wrong number.
 //!
 //! [`sum`] is `SUM`, on [`total`] (one total, also of a window) and [`totals`] (one for each group), whose numbers are
-//! [`whole`]; [`distinct_sums`] keeps it exact where DataFusion sums sums. [`arithmetic`] is `+`, `-` and `*`, and [`overflow`]
-//! the error.
+//! [`whole`]; [`distinct_sums`] keeps it exact where DataFusion sums sums, and [`narrow`] gives its result. [`arithmetic`] is `+`,
+//! `-` and `*`, and [`overflow`] the error.
 
 mod arithmetic;
 mod distinct_sums;
+mod narrow;
 mod overflow;
 mod sum;
 mod total;

@@ -6,7 +6,7 @@
 use super::interactions::Interaction;
 use super::scores::{Scores, Source};
 use super::view::View;
-use hashbrown::{HashMap, HashSet};
+use hashbrown::HashMap;
 use std::cell::RefCell;
 use std::rc::Rc;
 use trodden_engine::error::{Error, Result};
@@ -132,9 +132,6 @@ fn session_start(view: &View<'_>, events: &[Interaction], at: usize, gap_us: i64
 /// A session that votes.
 #[derive(Debug)]
 pub(super) struct Neighbour {
-    id: SessionId,
-    /// Time of the newest event that it shares with the session in progress.
-    newest_us: i64,
     similarity: f64,
     /// Which of the sources it holds, in their order: the first is its newest match.
     sources: Vec<usize>,
@@ -198,52 +195,120 @@ impl Neighbour {
     }
 }
 
-/// The sessions that vote, the most alike first; of equally alike ones the newest, then by code of the user.
-fn neighbours(view: &View<'_>, options: SessionKnnOptions, sources: &[Source], own: Option<u32>) -> Vec<Neighbour> {
-    let mut found: HashMap<SessionId, Neighbour> = HashMap::new();
-    for (index, source) in sources.iter().enumerate() {
-        for (id, ts_us) in newest_sessions(view, options, source.item, own) {
-            let fresh = Neighbour { id, newest_us: ts_us, similarity: 0.0, sources: Vec::new(), items: Vec::new() };
-            let neighbour = found.entry(id).or_insert(fresh);
-            neighbour.newest_us = neighbour.newest_us.max(ts_us);
-            neighbour.similarity += source.weight;
-            neighbour.sources.push(index);
-        }
-    }
-    let mut all: Vec<Neighbour> = found.into_values().collect();
-    all.sort_by(|a, b| {
-        let by_likeness = b.similarity.total_cmp(&a.similarity);
-        by_likeness.then(b.newest_us.cmp(&a.newest_us)).then(a.id.cmp(&b.id))
-    });
-    all.truncate(options.neighbours);
-    for neighbour in &mut all {
-        neighbour.items = session_items(view, options, neighbour.id);
-    }
-    all
+/// A session that shares items with the one in progress, while these are counted.
+struct Candidate {
+    id: SessionId,
+    newest_us: i64,
+    similarity: f64,
 }
 
-/// The newest sessions with an item, by the time of its newest use in each, without those of the user `own`.
-fn newest_sessions(view: &View<'_>, options: SessionKnnOptions, item: u32, own: Option<u32>) -> Vec<(SessionId, i64)> {
-    let mut sessions: Vec<(SessionId, i64)> = Vec::new();
-    let mut is_taken: HashSet<SessionId> = HashSet::new();
-    for (ts_us, user) in view.interactions.uses_between(item, view.since_us, view.until_us).rev() {
-        if Some(user) == own {
-            continue;
+/// The sessions that vote, the most alike first; of equally alike ones the newest, then by code of the user.
+fn neighbours(view: &View<'_>, options: SessionKnnOptions, sources: &[Source], own: Option<u32>) -> Vec<Neighbour> {
+    let mut places: HashMap<SessionId, usize> = HashMap::new();
+    let mut candidates: Vec<Candidate> = Vec::new();
+    // Which candidate holds which source, by source.
+    let mut held: Vec<(usize, usize)> = Vec::new();
+    for (index, source) in sources.iter().enumerate() {
+        newest_sessions(view, options, source.item, own, |id, ts_us| {
+            let place = *places.entry(id).or_insert(candidates.len());
+            if place == candidates.len() {
+                candidates.push(Candidate { id, newest_us: ts_us, similarity: 0.0 });
+            }
+            let candidate = &mut candidates[place];
+            candidate.newest_us = candidate.newest_us.max(ts_us);
+            candidate.similarity += source.weight;
+            held.push((place, index));
+        });
+    }
+    let best = most_alike(&candidates, options.neighbours);
+    let mut sources_of: HashMap<usize, Vec<usize>> = best.iter().map(|&place| (place, Vec::new())).collect();
+    for (place, index) in held {
+        if let Some(sources) = sources_of.get_mut(&place) {
+            sources.push(index);
         }
-        let events = view.in_time(view.interactions.of_user(user));
-        let first = events.partition_point(|event| event.ts_us < ts_us);
-        let is_use = |at: &usize| events[*at].item == item && view.holds(&events[*at]);
-        let same_time = (first..events.len()).take_while(|&at| events[at].ts_us == ts_us);
-        let Some(at) = { same_time }.find(is_use) else { continue };
-        let id = (user, session_start(view, events, at, options.gap_us));
-        if is_taken.insert(id) {
-            sessions.push((id, ts_us));
-            if sessions.len() == options.sessions_per_item {
-                break;
+    }
+    let neighbour = |place: usize| {
+        let Candidate { id, similarity, .. } = candidates[place];
+        let sources = sources_of.remove(&place).unwrap_or_default();
+        Neighbour { similarity, sources, items: session_items(view, options, id) }
+    };
+    best.into_iter().map(neighbour).collect()
+}
+
+/// The places of so many candidates at most, in the order in which they vote.
+fn most_alike(candidates: &[Candidate], count: usize) -> Vec<usize> {
+    let in_order = |a: &usize, b: &usize| {
+        let (a, b) = (&candidates[*a], &candidates[*b]);
+        let by_likeness = b.similarity.total_cmp(&a.similarity);
+        by_likeness.then(b.newest_us.cmp(&a.newest_us)).then(a.id.cmp(&b.id))
+    };
+    let mut best: Vec<usize> = (0..candidates.len()).collect();
+    if count < best.len() {
+        best.select_nth_unstable_by(count, in_order);
+        best.truncate(count);
+    }
+    best.sort_unstable_by(in_order);
+    best
+}
+
+/// Uses whose sessions are looked for at once.
+const USES_AT_ONCE: usize = 32;
+
+/// Gives the newest sessions with an item to `found`, by the time of its newest use in each, without those of the user `own`.
+fn newest_sessions(
+    view: &View<'_>,
+    options: SessionKnnOptions,
+    item: u32,
+    own: Option<u32>,
+    mut found: impl FnMut(SessionId, i64),
+) {
+    // For each user the start of the oldest session that was found: what is not earlier is in one that was found.
+    let mut taken_since_us: HashMap<u32, i64> = HashMap::new();
+    let mut count = 0;
+    let mut uses = view.interactions.uses_between(item, view.since_us, view.until_us).rev();
+    loop {
+        let is_new = |(ts_us, user): &(i64, u32)| {
+            Some(*user) != own && taken_since_us.get(user).is_none_or(|since_us| ts_us < since_us)
+        };
+        let some: Vec<(i64, u32)> = uses.by_ref().filter(is_new).take(USES_AT_ONCE).collect();
+        if some.is_empty() {
+            return;
+        }
+        for ((ts_us, user), (events, first)) in some.iter().copied().zip(histories(view, &some)) {
+            if taken_since_us.get(&user).is_some_and(|&since_us| ts_us >= since_us) {
+                continue;
+            }
+            let is_use = |at: &usize| events[*at].item == item && view.holds(&events[*at]);
+            let same_time = (first..events.len()).take_while(|&at| events[at].ts_us == ts_us);
+            let Some(at) = { same_time }.find(is_use) else { continue };
+            let start = session_start(view, events, at, options.gap_us);
+            taken_since_us.insert(user, events[start].ts_us);
+            found((user, start), ts_us);
+            count += 1;
+            if count == options.sessions_per_item {
+                return;
             }
         }
     }
-    sessions
+}
+
+/// The events of each use's user and the place of the first one that is not earlier than the use.
+///
+/// Histories lie all over the memory. One step for all of them, then the next, and it answers several questions at once;
+/// one search after the other would wait for each answer.
+fn histories<'a>(view: &View<'a>, uses: &[(i64, u32)]) -> Vec<(&'a [Interaction], usize)> {
+    let lists = uses.iter().map(|&(_, user)| view.interactions.of_user(user)).collect::<Vec<_>>();
+    let mut found: Vec<(&[Interaction], usize)> = lists.into_iter().map(|list| (view.in_time(list), 0)).collect();
+    let mut unsure: Vec<usize> = found.iter().map(|(events, _)| events.len()).collect();
+    while unsure.iter().any(|&length| length > 0) {
+        for ((&(ts_us, _), (events, first)), length) in uses.iter().zip(&mut found).zip(&mut unsure) {
+            let half = length.div_ceil(2);
+            let is_earlier = half > 0 && events[*first + half - 1].ts_us < ts_us;
+            *first += if is_earlier { half } else { 0 };
+            *length = if is_earlier { *length - half } else { half.saturating_sub(1) };
+        }
+    }
+    found
 }
 
 /// The distinct items of a session, of its first [`SESSION_EVENTS_MAX`] events: a longer one is hardly one person's.

@@ -130,7 +130,9 @@ impl<'a> View<'a> {
     pub(super) fn in_time<'l>(&self, list: &'l [Interaction]) -> &'l [Interaction] {
         let from =
             if self.since_us == i64::MIN { 0 } else { list.partition_point(|event| event.ts_us < self.since_us) };
-        let to = if list.last().is_none_or(|event| event.ts_us <= self.until_us) {
+        // Asked first, since it does not read the list, which lies anywhere in memory.
+        let is_all = self.interactions.newest_us().is_none_or(|newest_us| newest_us <= self.until_us);
+        let to = if is_all || list.last().is_none_or(|event| event.ts_us <= self.until_us) {
             list.len()
         } else {
             list.partition_point(|event| event.ts_us <= self.until_us)

@@ -66,6 +66,11 @@ impl CohortPartial {
         }
     }
 
+    /// Bytes held on the heap.
+    pub fn heap_bytes(&self) -> usize {
+        8 * self.users.capacity()
+    }
+
     fn make_room(&mut self, rows: usize) {
         if self.users.len() < rows {
             self.users.resize(rows, 0);
@@ -130,7 +135,7 @@ impl<K: Eq + Hash + Ord + Clone> RetentionPartial<K> {
     /// Bytes held on the heap, for accounting of memory. Keys count with their own size only.
     pub fn heap_bytes(&self) -> usize {
         let slots = self.cohorts.capacity() * size_of::<((i64, K), CohortPartial)>();
-        slots + self.cohorts.values().map(|cohort| 8 * cohort.users.capacity()).sum::<usize>()
+        slots + self.cohorts.values().map(CohortPartial::heap_bytes).sum::<usize>()
     }
 
     /// The rows in the order of cohort, key and period. Each cohort has a row for every period that `spec` asks for,

@@ -1,5 +1,6 @@
 //! Sizes of sets of users beside each other: how much they overlap, and how much more frequent they are inside another.
 
+use super::shared::shared_users;
 use super::significance::{Significance, two_proportions};
 use roaring::RoaringBitmap;
 use std::sync::Arc;
@@ -42,19 +43,6 @@ pub fn overlaps(shards: &[Vec<Arc<RoaringBitmap>>], segments: usize, threads: us
     let users = |a: usize, b: usize| shared[a.min(b) * segments + a.max(b)];
     let pairs = (0..segments).flat_map(|a| (0..segments).map(move |b| (a, b)));
     pairs.map(|(a, b)| Overlap { a, b, users_a: users(a, a), users_b: users(b, b), users: users(a, b) }).collect()
-}
-
-/// Users of both segments of each pair of which the first one does not come later.
-fn shared_users(sets: &[Arc<RoaringBitmap>]) -> Vec<u64> {
-    let mut shared = vec![0; sets.len() * sets.len()];
-    for (a, of_a) in sets.iter().enumerate() {
-        shared[a * sets.len() + a] = of_a.len();
-        for (b, of_b) in sets.iter().enumerate().skip(a + 1) {
-            let is_same = Arc::ptr_eq(of_a, of_b);
-            shared[a * sets.len() + b] = if is_same { of_a.len() } else { of_a.intersection_len(of_b) };
-        }
-    }
-    shared
 }
 
 /// How frequent a segment is inside the chosen users and outside of them.

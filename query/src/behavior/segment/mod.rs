@@ -6,9 +6,12 @@
 //! ```
 
 mod compare;
+mod containers;
 mod deed;
 mod rule;
+mod shared;
 mod significance;
+mod words;
 
 pub(crate) use compare::ratio;
 pub use compare::{Lift, Overlap, lifts, overlaps};

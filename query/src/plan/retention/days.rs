@@ -129,7 +129,8 @@ pub(super) fn by_indexes(
     }
     let mut rest = vec![RoaringBitmap::new(); shards];
     let mut found = Vec::with_capacity(threads.len());
-    for thread in threads.into_iter().map(Thread::finished) {
+    for thread in threads {
+        let thread = thread.finished()?;
         rest.iter_mut().zip(&thread.rest).for_each(|(rest, users)| *rest |= users);
         if !thread.worker.is_empty() {
             found.push((thread.worker, thread.keys, Some(thread.reservation)));
@@ -207,13 +208,14 @@ impl Thread<'_> {
     }
 
     /// All that was found is in the worker.
-    fn finished(mut self) -> Self {
+    fn finished(mut self) -> Result<Self> {
         self.worker.counted = self.rows.take().map_or_else(Vec::new, |rows| rows.finish(self.spec));
         let table = self.table.take().into_iter().flat_map(|table| table.finish(self.spec));
         for (cohort_us, group, cohort) in table {
             self.worker.partial.merge_cohort(cohort_us, group, cohort);
         }
-        self
+        self.reservation.try_resize(self.worker.heap_bytes())?;
+        Ok(self)
     }
 
     /// Leave users with several values in a `by` column to be read: which is that of the start event only it knows.

@@ -74,6 +74,8 @@ impl Worker for RetentionWorker {
 
     fn heap_bytes(&self) -> usize {
         let row = size_of::<UserRow>() + 4 * self.kernel.spec().periods.rows().min(32);
-        self.partial.heap_bytes() + self.groups.heap_bytes() + self.users.len() * row
+        let counted: usize = self.counted.iter().map(|(.., cohort)| cohort.heap_bytes()).sum();
+        let counted = counted + self.counted.capacity() * size_of::<(i64, u32, CohortPartial)>();
+        self.partial.heap_bytes() + counted + self.groups.heap_bytes() + self.users.len() * row
     }
 }
