@@ -4,7 +4,8 @@
 //! recommend_live DATABASE [QUESTIONS [EVENTS_PER_S [WARM_S [ALGORITHM,…]]]]
 //! ```
 //!
-//! For `WARM_S` seconds it asks without measuring: what neighbours are made of is found beside the first questions.
+//! For `WARM_S` seconds it asks without measuring, and again for a sixth of that before each algorithm: what neighbours are
+//! made of is found beside the first questions.
 //!
 //! The database is written to, so give a copy. Its table is `ev` with a column `product_id`, as the comparison with other
 //! systems loads it.
@@ -60,7 +61,7 @@ fn main() -> Result<(), Failure> {
     std::thread::scope(|scope| -> Result<(), Failure> {
         let writer = scope.spawn(|| write(&database, &users, events_per_s, &stop, &written));
         let measured = warm_up(warm, &users, &statement("item_knn")?, &ask)
-            .and_then(|()| measure((&users, questions), &algorithms, &statement, &ask))
+            .and_then(|()| measure((&users, questions), warm / 6, &algorithms, &statement, &ask))
             .and_then(|()| fresh(&database, &users, &statement("item_knn")?, &ask));
         stop.store(true, Ordering::Relaxed);
         writer.join().map_err(|_| "the writer panicked")?.map_err(|error| error.to_string())?;
@@ -87,6 +88,7 @@ fn warm_up(span: Duration, users: &[String], statement: &Statement, ask: &Ask<'_
 
 fn measure(
     (users, questions): (&[String], usize),
+    warm: Duration,
     algorithms: &[&str],
     statement: &dyn Fn(&str) -> Result<Statement, Failure>,
     ask: &Ask<'_>,
@@ -94,6 +96,7 @@ fn measure(
     for using in algorithms {
         let statement = statement(using)?;
         ask(&statement, &users[0])?;
+        warm_up(warm, users, &statement, ask)?;
         let mut times_ms = Vec::with_capacity(questions);
         for question in 0..questions {
             times_ms.push(ask(&statement, &users[random(question as u64) as usize % users.len()])?.1);

@@ -272,9 +272,9 @@ impl ItemKnn {
             .get(view.interactions, item, || self.find_neighbours(view, ranks, item, self.options.neighbours))
     }
 
-    /// Finds what the neighbours of an item are made of before they are asked for.
-    pub fn warm(&self, view: &View<'_>, ranks: &[u32], item: u32) {
-        self.nearest(view, ranks, item, self.options.voters);
+    /// Finds what the first `count` neighbours of an item are made of before they are asked for.
+    pub fn warm(&self, view: &View<'_>, ranks: &[u32], item: u32, count: usize) {
+        self.nearest(view, ranks, item, count);
     }
 
     /// The first `count` of them, which are found faster where they are few.

@@ -4,6 +4,7 @@ use super::interactions::Interactions;
 use super::item_knn::best_first;
 use super::model::{Asked, Model, Target};
 use super::popular::popular;
+use super::ranking::Ranking;
 use super::scores::Scores;
 use super::session_knn::FoundSessions;
 use super::spec::{RecommendSpec, Seen};
@@ -38,9 +39,9 @@ pub struct Recommender<'a> {
     spec: &'a RecommendSpec,
     model: &'a Model,
     /// What is popular in the window, for who has no history and to fill lists; found when first needed.
-    popular: OnceLock<Vec<(u32, f64)>>,
+    popular: OnceLock<Ranking>,
     /// The list of an algorithm that gives everybody the same.
-    for_everybody: OnceLock<Vec<(u32, f64)>>,
+    for_everybody: OnceLock<Ranking>,
 }
 
 impl<'a> Recommender<'a> {
@@ -104,8 +105,9 @@ impl<'a> Recommender<'a> {
         self.with_question(target, |asked| {
             let may = |item: u32| !there.contains(&item) && (asked.may)(item);
             if let Some(list) = self.model.for_everybody() {
-                let list = self.for_everybody.get_or_init(|| self.ranked(list));
-                picked.take(self, list.iter().copied().filter(|(item, _)| may(*item)), Some(by), true);
+                let ranking = self.for_everybody.get_or_init(|| Ranking::new(self.all_boosted(list), self.ranks));
+                let items = ranking.iter(self.ranks, || self.all_boosted(list));
+                picked.take(self, items.filter(|(item, _)| may(*item)), Some(by), true);
             } else {
                 let scores = self.model.score(asked);
                 picked.take(self, self.ordered(scores.iter(), &may).into_iter(), Some(by), true);
@@ -137,8 +139,10 @@ impl<'a> Recommender<'a> {
         }
         let there = picked.items();
         self.with_question(target, |asked| {
-            let popular = self.popular.get_or_init(|| self.ranked(&popular(&self.view)));
-            let rest = popular.iter().copied().filter(|(item, _)| !there.contains(item) && (asked.may)(*item));
+            let scores = || self.all_boosted(popular(&self.view));
+            let ranking = self.popular.get_or_init(|| Ranking::new(scores(), self.ranks));
+            let items = ranking.iter(self.ranks, scores);
+            let rest = items.filter(|(item, _)| !there.contains(item) && (asked.may)(*item));
             picked.take(self, rest, None, scored == 0);
         });
     }
@@ -211,13 +215,9 @@ impl<'a> Recommender<'a> {
         items
     }
 
-    /// All items with boosted scores above 0, the best first.
-    fn ranked(&self, list: &[f64]) -> Vec<(u32, f64)> {
-        let boosted = (0..list.len() as u32).map(|item| (item, self.boosted(item, list[item as usize])));
-        let mut items: Vec<(u32, f64)> = boosted.filter(|(_, score)| *score > 0.0).collect();
-        let count = items.len();
-        best_first(&mut items, self.ranks, count);
-        items
+    /// The boosted scores of a list, by code.
+    fn all_boosted<'s, L: AsRef<[f64]> + 's>(&'s self, list: L) -> impl Iterator<Item = (u32, f64)> + 's {
+        (0..list.as_ref().len()).map(move |item| (item as u32, self.boosted(item as u32, list.as_ref()[item])))
     }
 
     /// Adds the reasons of rows.

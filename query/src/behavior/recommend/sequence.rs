@@ -3,6 +3,8 @@
 //! After Kamehkhosh, Jannach and Ludewig, "A Comparison of Frequent Pattern Techniques and a Deep Learning Method for
 //! Session-Based Recommendation" (2017): an item that follows another within ten steps is worth 1 / distance to it.
 
+use super::histories::{USES_AT_ONCE, histories};
+use super::interactions::Interaction;
 use super::rows::Rows;
 use super::scores::{Scores, Source};
 use super::view::{Fixed, View};
@@ -50,34 +52,44 @@ pub fn successors(view: &View<'_>, item: u32, options: SequenceOptions, mut vote
     let mut strength = vec![Fixed::default(); view.interactions.item_count()];
     let mut met: Vec<u32> = Vec::new();
     let (mut moments, mut uses, mut last) = (0, 0_u64, None);
-    for (ts_us, user) in view.interactions.uses_between(item, view.since_us, view.until_us).rev() {
-        if moments == options.uses {
+    let mut newest = view.interactions.uses_between(item, view.since_us, view.until_us).rev();
+    let mut is_new = |moment: &(i64, u32)| last.replace(*moment) != Some(*moment);
+    while moments < options.uses {
+        let some: Vec<(i64, u32)> =
+            newest.by_ref().filter(&mut is_new).take(USES_AT_ONCE.min(options.uses - moments)).collect();
+        if some.is_empty() {
             break;
         }
-        if last.replace((ts_us, user)) == Some((ts_us, user)) {
-            continue;
-        }
-        let events = view.in_time(view.interactions.of_user(user));
-        let first = events.partition_point(|event| event.ts_us < ts_us);
-        let before = uses;
-        for at in (first..events.len()).take_while(|&at| events[at].ts_us == ts_us) {
-            if events[at].item == item && view.holds(&events[at]) {
-                uses += 1;
-                let followers = events[at + 1..].iter().filter(|event| view.holds(event)).take(options.steps);
-                for (gap, next) in followers.enumerate().filter(|(_, next)| next.item != item) {
-                    let sum = &mut strength[next.item as usize];
-                    if *sum == Fixed::default() {
-                        met.push(next.item);
-                    }
-                    sum.add(view.weight(next) / (gap + 1) as f64);
+        for (&(ts_us, _), (events, first)) in some.iter().zip(histories(view, &some)) {
+            let before = uses;
+            for at in (first..events.len()).take_while(|&at| events[at].ts_us == ts_us) {
+                if events[at].item == item && view.holds(&events[at]) {
+                    uses += 1;
+                    each_follower(view, &events[at..], options.steps, |next, worth| {
+                        let sum = &mut strength[next as usize];
+                        if *sum == Fixed::default() {
+                            met.push(next);
+                        }
+                        sum.add(worth);
+                    });
                 }
             }
+            moments += usize::from(uses > before);
         }
-        moments += usize::from(uses > before);
     }
     met.sort_unstable();
     met.dedup();
     met.into_iter().for_each(|next| vote(next, strength[next as usize].value() / uses as f64));
+}
+
+/// Calls `found` for each other item among the `steps` events that count after the first of `events`, with its weight over
+/// its distance.
+fn each_follower(view: &View<'_>, events: &[Interaction], steps: usize, mut found: impl FnMut(u32, f64)) {
+    let [first, later @ ..] = events else { return };
+    let followers = later.iter().filter(|event| view.holds(event)).take(steps);
+    for (gap, next) in followers.enumerate().filter(|(_, next)| next.item != first.item) {
+        found(next.item, view.weight(next) / (gap + 1) as f64);
+    }
 }
 
 /// Successors of the items that were asked for.

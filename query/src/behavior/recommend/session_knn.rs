@@ -3,6 +3,7 @@
 //! After Kersbergen, Sprangers and Schelter, "Serenade: Low-Latency Session-Based Recommendation in e-Commerce at Scale"
 //! (2022). A session is a run of one user's events without a gap longer than `gap_us`.
 
+use super::histories::{USES_AT_ONCE, histories};
 use super::interactions::Interaction;
 use super::scores::{Scores, Source};
 use super::view::View;
@@ -251,9 +252,6 @@ fn most_alike(candidates: &[Candidate], count: usize) -> Vec<usize> {
     best
 }
 
-/// Uses whose sessions are looked for at once.
-const USES_AT_ONCE: usize = 32;
-
 /// Gives the newest sessions with an item to `found`, by the time of its newest use in each, without those of the user `own`.
 fn newest_sessions(
     view: &View<'_>,
@@ -290,25 +288,6 @@ fn newest_sessions(
             }
         }
     }
-}
-
-/// The events of each use's user and the place of the first one that is not earlier than the use.
-///
-/// Histories lie all over the memory. One step for all of them, then the next, and it answers several questions at once;
-/// one search after the other would wait for each answer.
-fn histories<'a>(view: &View<'a>, uses: &[(i64, u32)]) -> Vec<(&'a [Interaction], usize)> {
-    let lists = uses.iter().map(|&(_, user)| view.interactions.of_user(user)).collect::<Vec<_>>();
-    let mut found: Vec<(&[Interaction], usize)> = lists.into_iter().map(|list| (view.in_time(list), 0)).collect();
-    let mut unsure: Vec<usize> = found.iter().map(|(events, _)| events.len()).collect();
-    while unsure.iter().any(|&length| length > 0) {
-        for ((&(ts_us, _), (events, first)), length) in uses.iter().zip(&mut found).zip(&mut unsure) {
-            let half = length.div_ceil(2);
-            let is_earlier = half > 0 && events[*first + half - 1].ts_us < ts_us;
-            *first += if is_earlier { half } else { 0 };
-            *length = if is_earlier { *length - half } else { half.saturating_sub(1) };
-        }
-    }
-    found
 }
 
 /// The distinct items of a session, of its first [`SESSION_EVENTS_MAX`] events: a longer one is hardly one person's.

@@ -1,6 +1,7 @@
 //! What is done for kept states beside statements: they follow the table, so that a statement finds little to take in;
 //! models that take long are learned again; files are written for the next opening.
 
+use super::models::warm;
 use super::{Live, LiveStates};
 use crate::behavior::recommend::Effort;
 use crate::error::Result;
@@ -144,16 +145,17 @@ impl Live {
             let kept = self.kept.read();
             let Some(kept) = kept.as_ref() else { return };
             let (interactions, ranks) = (&kept.state.interactions, kept.state.items.ranks());
+            let Some((spec, neighbourhood)) = kept.models.last_neighbourhood() else { return };
             let mut cold = self.cold.lock();
-            let cold = cold.get_or_insert_with(|| {
+            let cold = cold.of(neighbourhood, || {
                 let mut items: Vec<u32> = (0..interactions.item_count() as u32).collect();
                 items.sort_by_key(|&item| interactions.users_of_item(item));
                 items
             });
-            let until = Instant::now() + WARM_AT_ONCE;
-            if cold.is_empty() || !kept.models.warm(interactions, ranks, cold, until) {
+            if cold.is_empty() {
                 return;
             }
+            warm((interactions, ranks), (&spec, neighbourhood), cold, Instant::now() + WARM_AT_ONCE);
         }
     }
 

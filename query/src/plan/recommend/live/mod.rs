@@ -1,10 +1,11 @@
 //! State that is kept from one statement to the next: [`source`] says which events it is about and reads them, [`kept`]
 //! brings it to the moment of a statement, [`models`] are what algorithms learned from it, [`file`] is how it survives the
-//! end of the process, and [`keeper`] does what need not wait for a statement.
+//! end of the process, and [`keeper`] does what need not wait for a statement: among it, finding neighbours that are [`cold`].
 //!
 //! It is derived: dropped, it is read again with the same answers. A question for one user, item or basket is answered
 //! from it.
 
+mod cold;
 mod file;
 mod keeper;
 mod kept;
@@ -15,6 +16,7 @@ use super::state::State;
 use crate::behavior::recommend::{Effort, Model, RecommendSpec};
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::operator::Ask;
+use cold::Cold;
 use datafusion::execution::config::SessionConfig;
 use keeper::{Keeper, Saved};
 use kept::{Brought, Kept};
@@ -100,8 +102,7 @@ struct Live {
     saved: Mutex<Option<Saved>>,
     /// When it was asked last.
     asked: Mutex<Instant>,
-    /// Items of which nothing is ready for neighbours, the next one at the end; `None`: that has not begun.
-    cold: Mutex<Option<Vec<u32>>>,
+    cold: Mutex<Cold>,
     /// Its memory when that was looked at last, in bytes.
     bytes: AtomicUsize,
     /// The number of its interactions then.
@@ -238,7 +239,7 @@ impl LiveStates {
         );
         let is_new = live.bytes.load(Ordering::Relaxed) == 0;
         if is_new || matches!(brought, Brought::Rebuilt | Brought::Reread(_)) {
-            *live.cold.lock() = None;
+            live.cold.lock().clear();
         }
         live.bytes.store(now.state_bytes(), Ordering::Relaxed);
         live.interactions.store(now.state.interactions.len(), Ordering::Relaxed);

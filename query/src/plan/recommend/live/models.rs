@@ -33,13 +33,42 @@ impl KeptModel {
     }
 }
 
-/// How an algorithm finds neighbours, if it does.
-fn neighbours(using: &Algorithm) -> Option<ItemKnnOptions> {
-    match using {
-        Algorithm::ItemKnn(options) => Some(*options),
-        Algorithm::Repurchase => Some(ItemKnnOptions::of(Similarity::Llr)),
-        Algorithm::Blend(blend) => blend.parts.iter().find_map(|part| neighbours(&part.using)),
-        _ => None,
+/// What an algorithm asks of the neighbours of an item.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Neighbourhood {
+    options: ItemKnnOptions,
+    /// How many of them it looks at.
+    count: usize,
+}
+
+impl Neighbourhood {
+    /// That of an algorithm, if it looks at neighbours.
+    fn of(using: &Algorithm) -> Option<Self> {
+        match using {
+            Algorithm::ItemKnn(options) => Some(Self { options: *options, count: options.voters }),
+            Algorithm::Repurchase => {
+                let options = ItemKnnOptions::of(Similarity::Llr);
+                Some(Self { options, count: options.neighbours })
+            }
+            Algorithm::Blend(blend) => blend.parts.iter().find_map(|part| Self::of(&part.using)),
+            _ => None,
+        }
+    }
+}
+
+/// Finds what neighbours of `items` are made of, from the last one on, until a time.
+pub(super) fn warm(
+    (interactions, ranks): (&Interactions, &[u32]),
+    (spec, neighbourhood): (&RecommendSpec, Neighbourhood),
+    items: &mut Vec<u32>,
+    until: Instant,
+) {
+    let view = spec.view(interactions);
+    let knn = ItemKnn::new(&view, neighbourhood.options);
+    while Instant::now() < until
+        && let Some(item) = items.pop()
+    {
+        knn.warm(&view, ranks, item, neighbourhood.count);
     }
 }
 
@@ -158,29 +187,13 @@ impl Models {
         Ok(())
     }
 
-    /// Finds what neighbours of `items` are made of, from the last one on, until a time; false where no model has neighbours.
-    pub(super) fn warm(
-        &self,
-        interactions: &Interactions,
-        ranks: &[u32],
-        items: &mut Vec<u32>,
-        until: Instant,
-    ) -> bool {
-        let last = self
-            .0
-            .lock()
-            .iter()
-            .rev()
-            .find_map(|kept| Some((kept.learned_from.spec(), neighbours(&kept.learned_from.using)?)));
-        let Some((spec, options)) = last else { return false };
-        let view = spec.view(interactions);
-        let knn = ItemKnn::new(&view, options);
-        while Instant::now() < until
-            && let Some(item) = items.pop()
-        {
-            knn.warm(&view, ranks, item);
-        }
-        true
+    /// What the last question about neighbours asked of them.
+    pub(super) fn last_neighbourhood(&self) -> Option<(RecommendSpec, Neighbourhood)> {
+        let models = self.0.lock();
+        models.iter().rev().find_map(|kept| {
+            let neighbourhood = Neighbourhood::of(&kept.learned_from.using)?;
+            Some((kept.learned_from.spec(), neighbourhood))
+        })
     }
 
     /// What the models are.
