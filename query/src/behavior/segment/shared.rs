@@ -116,18 +116,31 @@ mod tests {
         })
     }
 
+    /// Asserts that every two share what their intersection has.
+    fn check(sets: &[Box<RoaringBitmap>]) {
+        let shared = shared_users(sets);
+        for (a, of_a) in sets.iter().enumerate() {
+            for (b, of_b) in sets.iter().enumerate() {
+                let want = if a <= b { (&**of_a & &**of_b).len() } else { 0 };
+                assert_eq!(shared[a * sets.len() + b], want, "{a} and {b}");
+            }
+        }
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(300))]
 
         #[test]
         fn every_two_share_what_their_intersection_has(sets in prop::collection::vec(set().prop_map(Box::new), 0..24)) {
-            let shared = shared_users(&sets);
-            for (a, of_a) in sets.iter().enumerate() {
-                for (b, of_b) in sets.iter().enumerate() {
-                    let want = if a <= b { (&**of_a & &**of_b).len() } else { 0 };
-                    prop_assert_eq!(shared[a * sets.len() + b], want, "{} and {}", a, b);
-                }
-            }
+            check(&sets);
         }
+    }
+
+    #[test]
+    fn containers_at_the_edge_of_a_kind_are_read_right() {
+        let counts = [1, 511, 512, 513, 4_095, 4_096, 4_097, 65_535, 65_536];
+        // Another container after it is found only where the length of the first is known.
+        let set = |count: u32| (0..count).map(|user| user * (65_536 / count)).chain([65_536 + count]).collect();
+        check(&counts.map(|count| Box::new(set(count))));
     }
 }
