@@ -19,6 +19,7 @@ mod path_model;
 mod path_partial;
 mod path_rows;
 mod path_vs_model;
+mod recommend_blend;
 mod recommend_case;
 mod recommend_effort;
 mod recommend_lists;

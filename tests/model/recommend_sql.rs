@@ -317,17 +317,30 @@ fn list(all: &Case, facts: &[Facts], call: &Call, target: &Target) -> Option<Vec
         let same = rows.iter().filter(|row| category(row.0).is_some() && category(row.0) == category(item)).count();
         rows.len() < call.top && rows.iter().all(|row| row.0 != item) && call.diversify.is_none_or(|max| same < max)
     };
-    // Sums of parts are rounded by the kernel, so that even equal ones may differ there.
-    let sorted = |scores: &[f64], method: Method| -> Option<Vec<(u32, f64)>> {
+    // Sums of parts are rounded by the kernel, so that even equal ones may differ there, but for those of the same two.
+    let sorted = |scores: &[f64], method: Method, said: &[(u32, Vec<f64>)]| -> Option<Vec<(u32, f64)>> {
         let is_sum = matches!(method, Method::Sequence | Method::Rp3Beta | Method::Knn(Similarity::Bm25 { .. }));
-        let is_rounded = is_sum || case.half_life_us.is_some();
+        let parts = |item: u32| {
+            let mut parts: Vec<f64> =
+                said.iter().map(|source| source.1[item as usize]).filter(|part| *part > 0.0).collect();
+            parts.sort_by(f64::total_cmp);
+            parts
+        };
+        // Logarithms and roots are rounded as they come.
+        let is_rough = matches!(method, Method::Knn(Similarity::Llr | Similarity::Cosine));
+        let is_rounded = |a: u32, b: u32| {
+            let of_others = || parts(a) != parts(b) || parts(a).len() > 2;
+            is_sum || case.half_life_us.is_some() || is_rough && of_others()
+        };
         let mut left: Vec<(u32, f64)> = (0..ITEMS)
             .filter(|&item| scores[item as usize] > 0.0 && may(item) && boost(item) > 0.0)
             .map(|item| (item, scores[item as usize] * boost(item)))
             .collect();
         left.sort_by(|a, b| b.1.total_cmp(&a.1).then(place(a.0).cmp(&place(b.0))));
-        let is_near =
-            |pair: &[(u32, f64)]| (is_rounded || pair[0].1 != pair[1].1) && pair[0].1 - pair[1].1 <= 1e-9 * pair[0].1;
+        let is_near = |pair: &[(u32, f64)]| {
+            let [(a, of_a), (b, of_b)] = [pair[0], pair[1]];
+            of_a - of_b <= 1e-9 * of_a && (of_a != of_b || is_rounded(a, b))
+        };
         (!left.windows(2).any(is_near)).then_some(left)
     };
     let mut rows: Vec<Row> = Vec::new();
@@ -338,7 +351,7 @@ fn list(all: &Case, facts: &[Facts], call: &Call, target: &Target) -> Option<Vec
             Method::Popular => popularity.clone(),
             _ => (0..ITEMS as usize).map(|item| said.iter().map(|source| source.1[item]).sum()).collect(),
         };
-        for (item, score) in sorted(&scores, *method)? {
+        for (item, score) in sorted(&scores, *method, &said)? {
             if fits(&rows, item) {
                 let mut reasons: Vec<(u32, f64)> = said
                     .iter()
@@ -353,7 +366,7 @@ fn list(all: &Case, facts: &[Facts], call: &Call, target: &Target) -> Option<Vec
         }
     }
     let has_scores = !rows.is_empty();
-    for (item, score) in sorted(&popularity, Method::Popular)? {
+    for (item, score) in sorted(&popularity, Method::Popular, &[])? {
         if fits(&rows, item) {
             rows.push((item, if has_scores { 0.0 } else { score }, None, "popular"));
         }

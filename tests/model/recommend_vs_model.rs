@@ -247,6 +247,21 @@ fn first(place: usize) -> f64 {
     ((x >> 40) as f64 / 16_777_216.0 - 0.5) / 10.0
 }
 
+/// Twenty neighbours of an item count, in the order of items where they are equally alike.
+#[test]
+fn the_nearest_neighbours_of_own_items() {
+    let event = |item: u32| Interaction { ts_us: 0, item, kind: 0 };
+    let beside = (1..=25).flat_map(|item| [(item, event(0)), (item, event(item))]);
+    // A user of something else, so that it says something to have item 0.
+    let interactions = Interactions::from_events([(0, event(0)), (26, event(26))].into_iter().chain(beside));
+    let ranks: Vec<u32> = (0..interactions.item_count() as u32).rev().collect();
+    let view = View::whole(&interactions, Weights::new(vec![1.0]));
+    let model = Model::fit(&view, &ranks, &Algorithm::Repurchase, 1).expect("it learns");
+    let mut found: Vec<u32> = scores(&view, &ranks, &model, Target::User(0)).into_iter().map(|score| score.0).collect();
+    found.sort_unstable();
+    assert_eq!(found, [0].into_iter().chain(6..=25).collect::<Vec<u32>>());
+}
+
 /// Of a long history the neighbours of the newest 50 items count, and of all items that they are the user's own.
 #[test]
 fn neighbours_of_the_newest_own_items() {
@@ -258,7 +273,8 @@ fn neighbours_of_the_newest_own_items() {
     let others =
         [(1, event(0)), (1, event(200)), (2, event(OWN - 1)), (2, event(201)), (3, event(300)), (4, event(301))];
     let interactions = Interactions::from_events(own.chain(others));
-    let ranks: Vec<u32> = (0..interactions.item_count() as u32).collect();
+    // The last items first: the user's own are as near to each other as what is beside them.
+    let ranks: Vec<u32> = (0..interactions.item_count() as u32).rev().collect();
     let view = View::whole(&interactions, Weights::new(vec![1.0]));
     let model = Model::fit(&view, &ranks, &Algorithm::Repurchase, 1).expect("it learns");
     let found: Vec<(u32, f64)> = scores(&view, &ranks, &model, Target::User(0));

@@ -25,7 +25,6 @@ pub(crate) struct EventTable {
     pub(crate) table: Arc<Table>,
     pub(crate) snapshot: Snapshot,
     pub(crate) schema: SchemaRef,
-    statistics: OnceLock<Statistics>,
     profiles: OnceLock<Option<ProfilesSnapshot>>,
 }
 
@@ -40,7 +39,7 @@ impl EventTable {
     pub(crate) fn pin(table: Arc<Table>) -> Self {
         let snapshot = table.snapshot();
         let schema = schema::table_schema(&snapshot.schema);
-        Self { table, snapshot, schema, statistics: OnceLock::new(), profiles: OnceLock::new() }
+        Self { table, snapshot, schema, profiles: OnceLock::new() }
     }
 
     /// The profiles of its users, pinned when the statement first asks for them: never before the table itself, so that they
@@ -92,7 +91,7 @@ impl TableProvider for EventTable {
     }
 
     fn statistics(&self) -> Option<Statistics> {
-        Some(self.statistics.get_or_init(|| statistics::of_snapshot(&self.snapshot, &self.schema)).clone())
+        Some(statistics::of_snapshot(&self.snapshot, &self.schema))
     }
 
     async fn insert_into(
@@ -131,10 +130,6 @@ impl EventTable {
             Some(projection) => Arc::new(self.schema.project(projection)?),
             None => Arc::clone(&self.schema),
         };
-        let statistics = TableProvider::statistics(self).map(|statistics| match filters {
-            [] => statistics,
-            _ => statistics.to_inexact(),
-        });
         let request = ScanRequest {
             snapshot: self.snapshot.clone(),
             columns: self.columns(projection),
@@ -142,7 +137,6 @@ impl EventTable {
             limit,
             filter_text: filters.iter().map(ToString::to_string).collect::<Vec<_>>().join(" AND "),
         };
-        let statistics = statistics.map(|statistics| statistics.project(projection));
-        Ok(Arc::new(TableScanExec::new(request, schema, statistics, partitions, statement)))
+        Ok(Arc::new(TableScanExec::new(request, schema, partitions, statement)))
     }
 }

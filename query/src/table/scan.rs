@@ -1,5 +1,6 @@
 //! Reading rows of a snapshot, partition by partition.
 
+use super::statistics;
 use super::translate::Condition;
 use crate::warnings::StatementState;
 use datafusion::arrow::array::RecordBatch;
@@ -38,7 +39,8 @@ pub(crate) struct ScanRequest {
 pub(crate) struct TableScanExec {
     work: Arc<Work>,
     schema: SchemaRef,
-    statistics: Option<Statistics>,
+    /// Of the rows, counted when the optimizer asks: most plans are made without.
+    statistics: OnceLock<Arc<Statistics>>,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
     statement: Arc<StatementState>,
@@ -75,7 +77,6 @@ impl TableScanExec {
     pub(crate) fn new(
         request: ScanRequest,
         schema: SchemaRef,
-        statistics: Option<Statistics>,
         partitions: usize,
         statement: Arc<StatementState>,
     ) -> Self {
@@ -89,7 +90,7 @@ impl TableScanExec {
         Self {
             work: Arc::new(work),
             schema,
-            statistics,
+            statistics: OnceLock::new(),
             properties: Arc::new(properties),
             metrics: ExecutionPlanMetricsSet::new(),
             statement,
@@ -188,7 +189,7 @@ impl ExecutionPlan for TableScanExec {
         let partitions = self.properties.partitioning.partition_count();
         let (request, schema) = (self.work.request.clone(), Arc::clone(&self.schema));
         let statement = Arc::clone(&self.statement);
-        Ok(Arc::new(Self::new(request, schema, self.statistics.clone(), partitions, statement)))
+        Ok(Arc::new(Self::new(request, schema, partitions, statement)))
     }
 
     fn apply_expressions(
@@ -224,9 +225,15 @@ impl ExecutionPlan for TableScanExec {
     }
 
     fn partition_statistics(&self, partition: Option<usize>) -> Result<Arc<Statistics>> {
-        let unknown = || Statistics::new_unknown(&self.schema);
-        let known = self.statistics.clone().filter(|_| partition.is_none());
-        Ok(Arc::new(known.unwrap_or_else(unknown)))
+        if partition.is_some() {
+            return Ok(Arc::new(Statistics::new_unknown(&self.schema)));
+        }
+        let count = || {
+            let request = &self.work.request;
+            let all = statistics::of_snapshot(&request.snapshot, &self.schema);
+            Arc::new(if request.filter_text.is_empty() { all } else { all.to_inexact() })
+        };
+        Ok(Arc::clone(self.statistics.get_or_init(count)))
     }
 }
 

@@ -2,17 +2,45 @@
 //! enough is told once for a class.
 
 use super::item_knn::OfSets;
+use parking_lot::Mutex;
+use std::sync::Arc;
 
 /// The class of the largest number.
 const LAST: u8 = 4 * 31 + 3 - 4;
+
+/// So many columns of a row are looked at together.
+pub(super) const BLOCK: usize = 32;
 
 /// The class of each item.
 #[derive(Debug)]
 pub(super) struct Classes {
     /// By code.
     pub(super) of_item: Vec<u8>,
-    /// Whether a class has an item.
-    has_items: [bool; 256],
+    /// The classes that have an item, ascending, without that of no users: each with its fewest users and their margin.
+    present: Vec<(u8, u32, f64)>,
+    /// The same in the order of columns that was asked for last.
+    of_columns: Mutex<Option<Arc<ColumnClasses>>>,
+}
+
+/// The classes of the items of columns.
+#[derive(Debug)]
+pub(super) struct ColumnClasses {
+    /// What each column is about.
+    items: Arc<Vec<u32>>,
+    /// By column.
+    pub(super) of_column: Vec<u8>,
+    /// The lowest in each [`BLOCK`] columns, without those of items that nobody has.
+    pub(super) lowest: Vec<u8>,
+}
+
+impl ColumnClasses {
+    fn new(of_item: &[u8], items: &Arc<Vec<u32>>) -> Self {
+        let class = |item: &u32| of_item.get(*item as usize).copied().unwrap_or(0);
+        let of_column: Vec<u8> = items.iter().map(class).collect();
+        let lowest = |block: &[u8]| block.iter().copied().filter(|&class| class > 0).min().unwrap_or(u8::MAX);
+        let lowest = of_column.chunks(BLOCK).map(lowest).collect();
+        Self { items: Arc::clone(items), of_column, lowest }
+    }
 }
 
 /// The class of items with so many users.
@@ -30,35 +58,77 @@ fn fewest_users(class: u8) -> u32 {
     if class < 8 { class } else { (4 + class % 4) << ((class + 4) / 4 - 2) }
 }
 
+/// The first number from `low` on, below `high`, that is enough, `high` where none is; all after it are too. Looks around
+/// `guess` first, in steps that double.
+fn first(mut low: u32, mut high: u32, guess: u32, is_enough: impl Fn(u32) -> bool) -> u32 {
+    let (mut next, mut step) = (guess, 1);
+    while low < high {
+        // Once the step is as wide as what is left, halves.
+        if next < low || next >= high || step > (high - low) / 2 {
+            next = low + (high - low) / 2;
+        }
+        match is_enough(next) {
+            true => {
+                high = next;
+                next = high.saturating_sub(step);
+            }
+            false => {
+                low = next + 1;
+                next = low.saturating_add(step - 1);
+            }
+        }
+        step = step.saturating_mul(2);
+    }
+    low
+}
+
 impl Classes {
     /// The classes of items with these numbers of users.
-    pub(super) fn new(item_users: &[u32]) -> Self {
+    pub(super) fn new(item_users: &[u32], of_sets: &OfSets) -> Self {
         let mut has_items = [false; 256];
         let of_item = item_users.iter().map(|&users| class(users));
         let of_item = of_item.inspect(|&class| has_items[usize::from(class)] = true).collect();
-        Self { of_item, has_items }
+        let present = (1..=LAST).filter(|&class| has_items[usize::from(class)]).map(|class| {
+            let fewest = fewest_users(class);
+            (class, fewest, of_sets.margin(f64::from(fewest)))
+        });
+        Self { of_item, present: present.collect(), of_columns: Mutex::default() }
+    }
+
+    /// The classes of columns, `items` being what each is about.
+    pub(super) fn of_columns(&self, items: &Arc<Vec<u32>>) -> Arc<ColumnClasses> {
+        let mut known = self.of_columns.lock();
+        if let Some(classes) = known.as_ref().filter(|classes| Arc::ptr_eq(&classes.items, items)) {
+            return Arc::clone(classes);
+        }
+        let classes = Arc::new(ColumnClasses::new(&self.of_item, items));
+        *known = Some(Arc::clone(&classes));
+        classes
+    }
+
+    /// Bytes held on the heap.
+    pub(super) fn heap_bytes(&self) -> usize {
+        let columns = self.of_columns.lock();
+        let columns = columns.as_ref().map_or(0, |classes| classes.of_column.len() + classes.lowest.len());
+        self.of_item.capacity() + self.present.capacity() * size_of::<(u8, u32, f64)>() + columns
     }
 
     /// For each class the number of shared users below which none of its items is as similar as `least`, which is above 0,
-    /// to one with `users` users.
+    /// to one with `users` users: not lower for a higher class with items.
     pub(super) fn fewest_shared(&self, users: u32, least: f64, of_sets: &OfSets) -> [u32; 256] {
         // A little less, since sums of logarithms are not exact.
         let least = least * (1.0 - 1e-9);
+        let own = (f64::from(users), of_sets.margin(f64::from(users)));
         let mut fewest = [u32::MAX; 256];
         // More users never make an item with the same number of shared ones more alike.
-        let mut low = 1;
-        for class in (1..=LAST).filter(|&class| self.has_items[usize::from(class)]) {
-            let others = fewest_users(class);
+        let (mut low, mut last_rise) = (1, 0);
+        for &(class, others, margin) in &self.present {
             let most = users.min(others);
-            let is_enough = |shared: u32| of_sets.of(f64::from(shared), f64::from(users), f64::from(others)) >= least;
-            let mut high = most + 1;
-            while low < high {
-                let middle = low + (high - low) / 2;
-                match is_enough(middle) {
-                    true => high = middle,
-                    false => low = middle + 1,
-                }
-            }
+            let is_enough =
+                |shared: u32| of_sets.of_margins(f64::from(shared), own, (f64::from(others), margin)) >= least;
+            let before = low;
+            low = first(low, most + 1, low.saturating_add(last_rise), is_enough);
+            last_rise = low - before;
             // Past what the smallest item of the class can share, a larger one may.
             fewest[usize::from(class)] = if low > users { u32::MAX } else { low };
         }
@@ -87,6 +157,20 @@ mod tests {
 
     proptest! {
         #[test]
+        fn the_first_that_is_enough(low in 0..50_u32, count in 0..3_000_u32, guess in 0..4_000_u32, enough in 0..4_000_u32) {
+            let expected = enough.clamp(low, low + count);
+            let asked = std::cell::Cell::new(0);
+            let found = first(low, low + count, guess, |number| {
+                asked.set(asked.get() + 1);
+                assert!((low..low + count).contains(&number));
+                number >= enough
+            });
+            prop_assert_eq!(found, expected);
+            // Doubling steps there, and halves of the last one.
+            prop_assert!(asked.get() <= 2 * 12 + 2, "{} numbers were looked at", asked.get());
+        }
+
+        #[test]
         fn who_shares_fewer_is_less_alike(
             n in 1..400_u32,
             a in 1..400_u32,
@@ -104,7 +188,7 @@ mod tests {
             let of_sets = OfSets::new(similarity, n);
             let least = if matches!(similarity, Similarity::Cosine | Similarity::Jaccard) { least / 30.0 } else { least };
             let all: Vec<u32> = (0..=n).collect();
-            let fewest = Classes::new(&all).fewest_shared(a, least, &of_sets)[usize::from(class(b))];
+            let fewest = Classes::new(&all, &of_sets).fewest_shared(a, least, &of_sets)[usize::from(class(b))];
             if of_sets.of(f64::from(both), f64::from(a), f64::from(b)) >= least {
                 prop_assert!(both >= fewest, "{both} of {a} and {b} among {n}, but at least {fewest}");
             }

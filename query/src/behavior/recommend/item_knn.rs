@@ -61,11 +61,23 @@ impl OfSets {
         Self { similarity, llr: (similarity == Similarity::Llr).then(|| Llr::of_users(n)) }
     }
 
+    /// What has to be known of an item with so many users beside that, once for all it is compared with.
+    #[inline]
+    pub(super) fn margin(&self, users: f64) -> f64 {
+        self.llr.as_ref().map_or(0.0, |llr| llr.margin(users))
+    }
+
     /// The similarity of two items with `a` and `b` users, `both` of whom have both; 0 where that does not decide it.
     #[inline]
     pub(super) fn of(&self, both: f64, a: f64, b: f64) -> f64 {
+        self.of_margins(both, (a, self.margin(a)), (b, self.margin(b)))
+    }
+
+    /// The same from users with their margins.
+    #[inline]
+    pub(super) fn of_margins(&self, both: f64, (a, a_margin): (f64, f64), (b, b_margin): (f64, f64)) -> f64 {
         match self.similarity {
-            Similarity::Llr => self.llr.as_ref().map_or(0.0, |llr| llr.of(both, a, b)),
+            Similarity::Llr => self.llr.as_ref().map_or(0.0, |llr| llr.of(both, (a, a_margin), (b, b_margin))),
             Similarity::Cosine => both / (a * b).sqrt(),
             Similarity::Jaccard => both / (a + b - both),
             Similarity::Overlap => both,
@@ -235,7 +247,7 @@ impl ItemKnn {
         let with_users = matches!(options.similarity, Similarity::Bm25 { .. } | Similarity::Rp3Beta { .. });
         let counts = Counts::new(view, with_users);
         let of_sets = OfSets::new(options.similarity, counts.users);
-        let classes = Classes::new(&counts.item_users);
+        let classes = Classes::new(&counts.item_users, &of_sets);
         let least =
             [options.neighbours, options.voters].map(|count| view.interactions.least(options.similarity, count));
         let (shared, neighbours, voters) = Default::default();
@@ -262,8 +274,11 @@ impl ItemKnn {
     /// Bytes of the rows that were asked for.
     pub fn heap_bytes(&self) -> usize {
         let counts = 4 * (self.counts.item_users.capacity() + self.counts.user_items.capacity());
-        let of_items = self.classes.of_item.capacity();
-        counts + of_items + self.shared.heap_bytes() + self.neighbours.heap_bytes() + self.voters.heap_bytes()
+        counts
+            + self.classes.heap_bytes()
+            + self.shared.heap_bytes()
+            + self.neighbours.heap_bytes()
+            + self.voters.heap_bytes()
     }
 
     /// The neighbours of an item, the most alike first, found at its first call. `ranks` orders those that are equally alike.
@@ -272,13 +287,13 @@ impl ItemKnn {
             .get(view.interactions, item, || self.find_neighbours(view, ranks, item, self.options.neighbours))
     }
 
-    /// Finds what the first `count` neighbours of an item are made of before they are asked for.
-    pub fn warm(&self, view: &View<'_>, ranks: &[u32], item: u32, count: usize) {
-        self.nearest(view, ranks, item, count);
+    /// Finds what the neighbours of an item that vote are made of before they are asked for.
+    pub fn warm(&self, view: &View<'_>, ranks: &[u32], item: u32) {
+        self.nearest(view, ranks, item, self.options.voters);
     }
 
     /// The first `count` of them, which are found faster where they are few.
-    fn nearest(&self, view: &View<'_>, ranks: &[u32], item: u32, count: usize) -> Row {
+    pub(super) fn nearest(&self, view: &View<'_>, ranks: &[u32], item: u32, count: usize) -> Row {
         if count != self.options.voters || count >= self.options.neighbours {
             return self.neighbours(view, ranks, item);
         }
@@ -329,7 +344,7 @@ impl ItemKnn {
     /// The similarity that `count` of the items that share most users have at least; 0 where these are too few.
     fn least_of_most_shared(&self, overlaps: &OverlapRow<'_>, item: u32, count: usize) -> f64 {
         let mut most: Vec<(u32, u32)> = Vec::new();
-        overlaps.each(&self.classes.of_item, &[1; 256], |other, users| most.push((users, other)));
+        overlaps.each(&self.classes, &[1; 256], |other, users| most.push((users, other)));
         if most.len() > 2 * count {
             most.select_nth_unstable_by(2 * count, |a, b| b.cmp(a));
             most.truncate(2 * count);
@@ -350,8 +365,12 @@ impl ItemKnn {
         count: usize,
     ) -> Vec<(u32, f64)> {
         let mut row = Vec::new();
-        overlaps.each(&self.classes.of_item, fewest, |other, users| {
-            let value = self.similarity(item, other, f64::from(users));
+        let own = f64::from(self.counts.item_users[item as usize]);
+        let own = (own, self.of_sets.margin(own));
+        overlaps.each(&self.classes, fewest, |other, users| {
+            let other_users = f64::from(self.counts.item_users[other as usize]);
+            let other_users = (other_users, self.of_sets.margin(other_users));
+            let value = self.of_sets.of_margins(f64::from(users), own, other_users);
             if value > 0.0 {
                 row.push((other, value));
             }

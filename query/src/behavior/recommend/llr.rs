@@ -51,23 +51,35 @@ impl Llr {
         self.known.get(x as usize).copied().unwrap_or_else(|| x_ln_x(x))
     }
 
-    /// Log-likelihood ratio of the 2x2 table of `both` users of both, of `a` of one, of `b` of the other, and of neither; 0
-    /// where chance alone would give more users of both. All are whole numbers.
+    /// What the ratio takes off for an item with so many users.
     #[inline]
-    pub(super) fn of(&self, both: f64, a: f64, b: f64) -> f64 {
+    pub(super) fn margin(&self, users: f64) -> f64 {
+        self.x_ln_x(users) + self.x_ln_x(self.n - users)
+    }
+
+    /// Log-likelihood ratio of the 2x2 table of `both` users of both, of `a` of one, of `b` of the other, and of neither, from
+    /// the margins of both items; 0 where chance alone would give more users of both. All numbers of users are whole.
+    #[inline]
+    pub(super) fn of(&self, both: f64, (a, a_margin): (f64, f64), (b, b_margin): (f64, f64)) -> f64 {
         let n = self.n;
         if both * n <= a * b {
             return 0.0;
         }
-        let cells = self.x_ln_x(both) + self.x_ln_x(a - both) + self.x_ln_x(b - both) + self.x_ln_x(n - a - b + both);
-        let margins = self.x_ln_x(a) + self.x_ln_x(n - a) + self.x_ln_x(b) + self.x_ln_x(n - b);
-        (2.0 * (cells + self.x_ln_x(n) - margins)).max(0.0)
+        // Pairs that change places when the items do, or who has both with who has neither: tables that differ by that alone
+        // are equal to the last bit, so that the order of items decides between them and rounding does not.
+        let alike = self.x_ln_x(both) + self.x_ln_x(n - a - b + both);
+        let apart = self.x_ln_x(a - both) + self.x_ln_x(b - both);
+        (2.0 * ((alike + apart) + self.x_ln_x(n) - (a_margin + b_margin))).max(0.0)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn ratio(llr: &Llr, both: f64, a: f64, b: f64) -> f64 {
+        llr.of(both, (a, llr.margin(a)), (b, llr.margin(b)))
+    }
 
     #[test]
     fn what_is_looked_up_is_what_is_computed() {
@@ -82,6 +94,22 @@ mod tests {
     }
 
     #[test]
+    fn tables_that_are_mirrored_are_equally_surprising() {
+        for n in 2..60_u32 {
+            let llr = Llr::of_users(n);
+            let of = |both: u32, a: u32, b: u32| ratio(&llr, f64::from(both), f64::from(a), f64::from(b)).to_bits();
+            let tables = (1..n).flat_map(|a| (1..n).map(move |b| (a, b)));
+            for (a, b) in tables {
+                for both in (a + b).saturating_sub(n)..=a.min(b) {
+                    let found = of(both, a, b);
+                    assert_eq!(found, of(both, b, a), "{both} of {a} and {b} among {n}");
+                    assert_eq!(found, of(n + both - a - b, n - a, n - b), "{both} of {a} and {b} among {n}");
+                }
+            }
+        }
+    }
+
+    #[test]
     fn more_users_than_are_looked_up() {
         let llr = Llr::of_users(2_000_000_000);
         assert_eq!(llr.known.len(), LOOKED_UP_MAX);
@@ -89,7 +117,7 @@ mod tests {
         // Two items that nobody has but the same ten million: the ratio is twice n times their information.
         let part: f64 = 10_000_000.0;
         let expected = 2.0 * (x_ln_x(all) - x_ln_x(part) - x_ln_x(all - part));
-        assert!((llr.of(part, part, part) / expected - 1.0).abs() < 1e-9);
-        assert_eq!(llr.of(0.0, part, part), 0.0);
+        assert!((ratio(&llr, part, part, part) / expected - 1.0).abs() < 1e-9);
+        assert_eq!(ratio(&llr, 0.0, part, part), 0.0);
     }
 }

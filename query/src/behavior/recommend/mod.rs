@@ -16,6 +16,7 @@ mod ease;
 mod effort;
 mod evaluate;
 mod every_item;
+mod found;
 mod histories;
 mod interactions;
 mod item_knn;

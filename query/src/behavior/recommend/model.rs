@@ -4,6 +4,7 @@ use super::als::Als;
 use super::blend::{Part, Scale};
 use super::ease::Ease;
 use super::effort::Effort;
+use super::found::{Found, FoundPart};
 use super::item_knn::{ItemKnn, ItemKnnOptions, Similarity};
 use super::pairs::Pairs;
 use super::popular::{popular, trending};
@@ -11,7 +12,7 @@ use super::recency::{Recency, basket, history};
 use super::repurchase;
 use super::scores::{Scores, Source};
 use super::sequence::Sequence;
-use super::session_knn::{self, FoundSessions, SessionKnn};
+use super::session_knn::{self, SessionKnn};
 use super::spec::Algorithm;
 use super::view::View;
 use trodden_engine::error::Result;
@@ -179,8 +180,8 @@ impl Model {
     pub(super) fn score(&self, asked: &Asked<'_>) -> Scores {
         let mut scores = asked.no_scores();
         if let Method::Blend(parts, scale) = &self.method {
-            for (weight, part) in parts {
-                part.add_scaled(asked, *weight, *scale, &mut scores);
+            for ((weight, _), found) in parts.iter().zip(Self::found_parts(asked, parts, *scale)) {
+                found.scaled.iter().for_each(|(item, value)| scores.add(item, weight * value));
             }
         } else {
             let sources = self.sources(asked.view, asked.target);
@@ -204,7 +205,7 @@ impl Model {
                 }
             }
             Method::SessionKnn(knn) => {
-                session_knn::score(knn, (view, asked.sessions), sources, target.user(), scores);
+                session_knn::score(knn, (view, &asked.found.sessions), sources, target.user(), scores);
             }
             Method::ItemKnn(knn) => {
                 // A list for an item is its neighbours; where several items vote, those far down are noise.
@@ -219,26 +220,35 @@ impl Model {
         }
     }
 
-    /// Adds this method's scores to those of a blend.
-    fn add_scaled(&self, asked: &Asked<'_>, weight: f64, scale: Scale, scores: &mut Scores) {
-        let own = self.score(asked);
-        let scaled = scale.scaled(&own, asked);
-        scaled.iter().for_each(|&(item, value)| scores.add(item, weight * value));
+    /// The scores of the parts of a blend.
+    fn found_parts<'f>(asked: &Asked<'f>, parts: &[(f64, Self)], scale: Scale) -> &'f [FoundPart] {
+        asked.found.parts.get_or_init(|| {
+            let find = |(_, part): &(f64, Self)| {
+                let own = part.score(asked);
+                let mut scaled = asked.no_scores();
+                scale.scaled(&own, asked).into_iter().for_each(|(item, value)| scaled.add(item, value));
+                FoundPart { own, scaled }
+            };
+            parts.iter().map(find).collect()
+        })
     }
 
     /// What each source gave to the scores of `items`: the source's item, and a number for each of `items`. They add up to
     /// the score.
     pub(super) fn shares(&self, asked: &Asked<'_>, items: &[u32]) -> Vec<(u32, Vec<f64>)> {
         if let Method::Blend(parts, scale) = &self.method {
-            let shares = parts.iter().flat_map(|(weight, part)| part.shares_in_blend(asked, *weight, *scale, items));
-            return shares.collect();
+            let parts = parts.iter().zip(Self::found_parts(asked, parts, *scale));
+            return parts
+                .flat_map(|((weight, part), found)| part.shares_in_blend(asked, *weight, found, items))
+                .collect();
         }
         let sources = self.sources(asked.view, asked.target);
         if let Method::Als(als) = &self.method {
             return sources.iter().map(|source| source.item).zip(als.shares(&sources, items)).collect();
         }
         if let Method::SessionKnn(knn) = &self.method {
-            let shares = session_knn::shares(knn, (asked.view, asked.sessions), &sources, asked.target.user(), items);
+            let shares =
+                session_knn::shares(knn, (asked.view, &asked.found.sessions), &sources, asked.target.user(), items);
             return sources.iter().map(|source| source.item).zip(shares).collect();
         }
         let mut scores = asked.no_scores();
@@ -251,11 +261,14 @@ impl Model {
     }
 
     /// The shares of this method in the scores of a blend: its scaled score, divided as its own one is.
-    fn shares_in_blend(&self, asked: &Asked<'_>, weight: f64, scale: Scale, items: &[u32]) -> Vec<(u32, Vec<f64>)> {
-        let own = self.score(asked);
-        let scaled: std::collections::HashMap<u32, f64> = scale.scaled(&own, asked).into_iter().collect();
-        let factor =
-            |item: u32| weight * scaled.get(&item).copied().unwrap_or(0.0) / own.of(item).max(f64::MIN_POSITIVE);
+    fn shares_in_blend(
+        &self,
+        asked: &Asked<'_>,
+        weight: f64,
+        found: &FoundPart,
+        items: &[u32],
+    ) -> Vec<(u32, Vec<f64>)> {
+        let factor = |item: u32| weight * found.scaled.of(item) / found.own.of(item).max(f64::MIN_POSITIVE);
         let factors: Vec<f64> = items.iter().map(|&item| factor(item)).collect();
         let mut shares = self.shares(asked, items);
         for (_, values) in &mut shares {
@@ -271,7 +284,7 @@ pub(super) struct Asked<'a> {
     pub(super) view: &'a View<'a>,
     pub(super) ranks: &'a [u32],
     pub(super) target: Target<'a>,
-    pub(super) sessions: &'a FoundSessions,
+    pub(super) found: &'a Found,
     /// Whether an item may be in the list.
     pub(super) may: &'a dyn Fn(u32) -> bool,
 }

@@ -1,12 +1,12 @@
 //! Lists for users, items and baskets: scores, what may be in the list, the cut, and the reasons.
 
+use super::found::Found;
 use super::interactions::Interactions;
 use super::item_knn::best_first;
 use super::model::{Asked, Model, Target};
 use super::popular::popular;
 use super::ranking::Ranking;
 use super::scores::Scores;
-use super::session_knn::FoundSessions;
 use super::spec::{RecommendSpec, Seen};
 use super::view::View;
 use std::collections::{HashMap, HashSet};
@@ -90,9 +90,10 @@ impl<'a> Recommender<'a> {
 
     fn with_question<T>(&self, target: Target<'_>, answer: impl FnOnce(&Asked<'_>) -> T) -> T {
         let barred = self.barred(target);
-        let may = |item: u32| !barred.contains(&item) && self.is_candidate(item);
-        let sessions = FoundSessions::default();
-        answer(&Asked { view: &self.view, ranks: self.ranks, target, sessions: &sessions, may: &may })
+        let is_barred = |item: u32| barred.get(item as usize).copied().unwrap_or(false);
+        let may = |item: u32| !is_barred(item) && self.is_candidate(item);
+        let found = Found::default();
+        answer(&Asked { view: &self.view, ranks: self.ranks, target, found: &found, may: &may })
     }
 
     /// Adds the items of the algorithm that are not there yet, as those of place `by` in a chain.
@@ -173,15 +174,20 @@ impl<'a> Recommender<'a> {
         !exclude.is_empty() || candidates.is_some() || boost.is_some() || diversify.is_some()
     }
 
-    /// Items that may not be in a target's list whoever scores them.
-    fn barred(&self, target: Target<'_>) -> HashSet<u32> {
+    /// Items that may not be in a target's list whoever scores them, by code: what has no place may.
+    fn barred(&self, target: Target<'_>) -> Vec<bool> {
         // Of a session that may repeat itself, the item at hand is still no answer.
         let named = match target {
             Target::Items(items) if self.spec.seen == Seen::Include => &items[items.len().saturating_sub(1)..],
             _ => target.items(),
         };
-        let mut barred: HashSet<u32> = named.iter().copied().collect();
-        barred.extend(&self.spec.exclude);
+        let mut barred = vec![false; self.view.interactions.item_count().max(self.ranks.len())];
+        let mut bar = |item: u32| {
+            if let Some(is_barred) = barred.get_mut(item as usize) {
+                *is_barred = true;
+            }
+        };
+        named.iter().chain(&self.spec.exclude).for_each(|&item| bar(item));
         if let Target::User(user) = target {
             let list = self.view.interactions.of_user(user);
             let known = list.iter().take_while(|event| event.ts_us <= self.view.until_us);
@@ -190,7 +196,7 @@ impl<'a> Recommender<'a> {
                 Seen::ExcludeKinds(kinds) => kinds.contains(&kind),
                 Seen::Include => false,
             };
-            barred.extend(known.filter(|event| is_seen(event.kind)).map(|event| event.item));
+            known.filter(|event| is_seen(event.kind)).for_each(|event| bar(event.item));
         }
         barred
     }
@@ -277,8 +283,7 @@ impl Picked {
 
 /// Scores of items for a target, without any cut: for tests and evaluation.
 pub fn scores(view: &View<'_>, ranks: &[u32], model: &Model, target: Target<'_>) -> Vec<(u32, f64)> {
-    let found: Scores =
-        model.score(&Asked { view, ranks, target, sessions: &FoundSessions::default(), may: &|_| true });
+    let found: Scores = model.score(&Asked { view, ranks, target, found: &Found::default(), may: &|_| true });
     let mut all: Vec<(u32, f64)> = found.iter().collect();
     all.sort_unstable_by_key(|(item, _)| *item);
     all

@@ -30,7 +30,7 @@ pub(super) fn own_items(view: &View<'_>, user: u32) -> Vec<Source> {
     sources
 }
 
-/// Scores each source with its own weight, and the neighbours of the newest ones with a share of it: the similarity to each,
+/// Scores each source with its own weight, and the first neighbours of the newest ones with a share of it: the similarity to each,
 /// as a part of that to the most alike. Sources come as [`own_items`] gives them; with `only` one of them, by its place.
 pub(super) fn score(
     neighbours: &ItemKnn,
@@ -45,7 +45,7 @@ pub(super) fn score(
         let source = &sources[place];
         scores.add(source.item, source.weight);
         if place < newest {
-            let row = neighbours.neighbours(view, ranks, source.item);
+            let row = neighbours.nearest(view, ranks, source.item, neighbours.options().voters);
             let highest = row.first().map_or(1.0, |first| first.1);
             for &(item, value) in row.iter() {
                 scores.add(item, share * source.weight * value / highest);

@@ -44,12 +44,13 @@ impl SequenceOptions {
     }
 }
 
-/// Calls `vote` for each successor of an item with its strength: over the newest uses of the item, the sum of the weight of
+/// Calls `vote` for each successor of an item, in no order, with its strength: over the newest uses of the item, the sum of the weight of
 /// the event that follows over its distance in events, by the number of uses. Uses at one moment of one user count as one
 /// among the newest ones, all of them or none.
 pub fn successors(view: &View<'_>, item: u32, options: SequenceOptions, mut vote: impl FnMut(u32, f64)) {
     // A list and not a map: a popular item has tens of thousands of successors to add up.
     let mut strength = vec![Fixed::default(); view.interactions.item_count()];
+    let mut is_met = vec![false; strength.len()];
     let mut met: Vec<u32> = Vec::new();
     let (mut moments, mut uses, mut last) = (0, 0_u64, None);
     let mut newest = view.interactions.uses_between(item, view.since_us, view.until_us).rev();
@@ -66,19 +67,16 @@ pub fn successors(view: &View<'_>, item: u32, options: SequenceOptions, mut vote
                 if events[at].item == item && view.holds(&events[at]) {
                     uses += 1;
                     each_follower(view, &events[at..], options.steps, |next, worth| {
-                        let sum = &mut strength[next as usize];
-                        if *sum == Fixed::default() {
+                        if !std::mem::replace(&mut is_met[next as usize], true) {
                             met.push(next);
                         }
-                        sum.add(worth);
+                        strength[next as usize].add(worth);
                     });
                 }
             }
             moments += usize::from(uses > before);
         }
     }
-    met.sort_unstable();
-    met.dedup();
     met.into_iter().for_each(|next| vote(next, strength[next as usize].value() / uses as f64));
 }
 

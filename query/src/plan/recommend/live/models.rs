@@ -35,21 +35,14 @@ impl KeptModel {
 
 /// What an algorithm asks of the neighbours of an item.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Neighbourhood {
-    options: ItemKnnOptions,
-    /// How many of them it looks at.
-    count: usize,
-}
+pub(super) struct Neighbourhood(ItemKnnOptions);
 
 impl Neighbourhood {
     /// That of an algorithm, if it looks at neighbours.
     fn of(using: &Algorithm) -> Option<Self> {
         match using {
-            Algorithm::ItemKnn(options) => Some(Self { options: *options, count: options.voters }),
-            Algorithm::Repurchase => {
-                let options = ItemKnnOptions::of(Similarity::Llr);
-                Some(Self { options, count: options.neighbours })
-            }
+            Algorithm::ItemKnn(options) => Some(Self(*options)),
+            Algorithm::Repurchase => Some(Self(ItemKnnOptions::of(Similarity::Llr))),
             Algorithm::Blend(blend) => blend.parts.iter().find_map(|part| Self::of(&part.using)),
             _ => None,
         }
@@ -64,11 +57,11 @@ pub(super) fn warm(
     until: Instant,
 ) {
     let view = spec.view(interactions);
-    let knn = ItemKnn::new(&view, neighbourhood.options);
+    let knn = ItemKnn::new(&view, neighbourhood.0);
     while Instant::now() < until
         && let Some(item) = items.pop()
     {
-        knn.warm(&view, ranks, item, neighbourhood.count);
+        knn.warm(&view, ranks, item);
     }
 }
 
